@@ -1,0 +1,34 @@
+/* The only place for compiler extensions: inlining, attributes, prefetch, and the names of the
+ * symbols that exist once per ISA. */
+#ifndef WEFT_BASE_COMPILER_H
+#define WEFT_BASE_COMPILER_H
+
+#define WEFT_INLINE inline __attribute__((always_inline))
+#define WEFT_NOINLINE __attribute__((noinline))
+#define WEFT_ALIGN(n) __attribute__((aligned(n)))
+#define WEFT_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define WEFT_LIKELY(x) __builtin_expect(!!(x), 1)
+#define WEFT_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define WEFT_PREFETCH(p) __builtin_prefetch((p), 0, 3)   /* for reading, into L1 */
+#define WEFT_PREFETCH_W(p) __builtin_prefetch((p), 1, 3) /* for writing */
+#define WEFT_PRAGMA(x) _Pragma(#x)
+#ifdef __clang__
+#define WEFT_UNROLL(n) WEFT_PRAGMA(clang loop unroll_count(n))
+#else
+#define WEFT_UNROLL(n) WEFT_PRAGMA(GCC unroll n)
+#endif
+
+#define WEFT_PASTE_(a, b) a##b
+#define WEFT_PASTE(a, b) WEFT_PASTE_(a, b)
+#define WEFT_STR_(a) #a
+#define WEFT_STR(a) WEFT_STR_(a)
+/* WEFT_FN(gelu_fwd_f32) is weft_gelu_fwd_f32_avx2 in the objects compiled for AVX2. The build
+ * defines WEFT_ISA_NAME (emu, avx2, avx512, neon) for each ISA library. */
+#define WEFT_FN(name) WEFT_PASTE(weft_##name##_, WEFT_ISA_NAME)
+
+/* A build with -DWEFT_SABOTAGE=n plants bug n of tests/sabotage.txt; the suite must turn red. */
+#ifndef WEFT_SABOTAGE
+#define WEFT_SABOTAGE 0
+#endif
+
+#endif

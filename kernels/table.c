@@ -1,0 +1,19 @@
+/* One immutable table per ISA, expanded from kernels.def. */
+#include "kernels/kernels.h"
+#include "kernels/base/compiler.h"
+#include "kernels/simd/vec.h"
+#include "kernels/tile.h"
+
+#define WEFT_KERNEL(name, params) void WEFT_FN(name) params;
+#include "kernels/kernels.def"
+#undef WEFT_KERNEL
+
+const struct weft_kernels WEFT_PASTE(weft_kernels_, WEFT_ISA_NAME) = {
+    .isa = WEFT_STR(WEFT_ISA_NAME),
+    .vl = VL,
+    .gemm_mr = GEMM_MR,
+    .gemm_nr = GEMM_NR,
+#define WEFT_KERNEL(name, params) .name = WEFT_FN(name),
+#include "kernels/kernels.def"
+#undef WEFT_KERNEL
+};
