@@ -1,0 +1,75 @@
+/* The context: ISA table, number of threads, and the text of the last error.
+ *
+ * A context is used by one host thread at a time; several contexts may live side by side. */
+#ifndef WEFT_CONTEXT_H
+#define WEFT_CONTEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "weft/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weft_ctx weft_ctx;
+
+#define WEFT_MAX_THREADS 1024
+#define WEFT_MESSAGE_MAX 1024
+
+struct weft_ctx_options {
+    int threads;     /* 1..WEFT_MAX_THREADS; 0: as many as cpuset and cgroup quota allow */
+    const char *isa; /* "emu", "avx2", ...; NULL: $WEFT_ISA, else the best the CPU has */
+    char *message;   /* where a failing weft_ctx_create puts its message (WEFT_MESSAGE_MAX bytes),
+                      * or NULL */
+};
+
+/* Create a context. options may be NULL (all defaults). WEFT_ERR_ARG for a bad thread count,
+ * WEFT_ERR_ISA for an ISA unknown, not built in, or not on this CPU. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_ctx_create(const struct weft_ctx_options *options,
+                                                         weft_ctx **out);
+WEFT_API void weft_ctx_free(weft_ctx *ctx);
+
+/* One line: what went wrong in the last failing call on this context, where, and what to do. */
+WEFT_API const char *weft_ctx_message(const weft_ctx *ctx);
+
+/* Store a message (printf-style) and return st: `return weft_ctx_fail(ctx, WEFT_ERR_IO, ...)`. */
+WEFT_API enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, const char *fmt, ...)
+    WEFT_FORMAT(3, 4);
+
+WEFT_API const char *weft_ctx_isa(const weft_ctx *ctx);
+WEFT_API int weft_ctx_threads(const weft_ctx *ctx);
+
+/* The machine as weft sees it. Sizes in bytes, 0 where unknown. */
+struct weft_cpu_info {
+    char model[128];
+    size_t l1d, l2, l3;
+    size_t line;
+    int cores_allowed;   /* the default thread count: cpuset and quota respected */
+    int cores_online;
+    int cpuset;          /* CPUs in the affinity mask */
+    double quota;        /* cgroup CPU quota in cores, 0: none */
+    const char *isas[8]; /* tables this CPU can run, worst first, then NULL */
+    const char *isas_built[8];
+};
+WEFT_API void weft_cpu_query(struct weft_cpu_info *out);
+
+/* Measured limits of this machine with the context's ISA and threads: FMA peak in GFLOP/s (2 per
+ * FMA and lane), triad bandwidth in GB/s (12 bytes an element: a = b + s*c), read bandwidth. About
+ * half a second. */
+struct weft_limits {
+    double fma_gflops;
+    double triad_gbs;
+    double read_gbs;
+};
+WEFT_API WEFT_NODISCARD enum weft_status weft_limits_measure(weft_ctx *ctx,
+                                                             struct weft_limits *out);
+
+WEFT_API const char *weft_version(void);
+/* The compiler of this build, e.g. "gcc 12.2.0". */
+WEFT_API const char *weft_compiler(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,166 @@
+/* The graph: tensors, and programs over them.
+ *
+ * A model builds a graph once: parameters, then one or more programs (training step, update,
+ * evaluation, generation), each a list of nodes. Builder calls never fail one by one: the first
+ * error is kept and weft_graph_commit returns it (shape errors name the node and both shapes). After
+ * the commit everything has its place in memory and a run allocates nothing.
+ *
+ * Tensors are row-major and f32 unless said otherwise. B is the batch of a program; a run may use
+ * fewer rows (struct weft_run). Linear weights are (out, in). */
+#ifndef WEFT_GRAPH_H
+#define WEFT_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "weft/context.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weft_graph weft_graph;
+typedef struct weft_program weft_program;
+typedef int32_t weft_tensor; /* handle inside one graph */
+#define WEFT_NONE ((weft_tensor)-1)
+
+/* What changes from one run of a program to the next. */
+struct weft_run {
+    uint64_t step;      /* optimizer step, from 0: dropout and bias correction */
+    uint64_t sample;    /* global number of the first sample of this run: dropout */
+    uint64_t seed;      /* of the run: dropout */
+    size_t rows;        /* live samples, <= B; 0: all */
+    size_t pos;         /* generation: tokens already in the KV cache */
+    bool accumulate;    /* false: gradients are set by this run; true: added to */
+    float inv_targets;  /* 1 / (valid targets of the whole step), times any loss scale */
+    double lr;          /* update: learning rate of this step */
+    bool statistics;    /* update: gather the statistics of weights, gradients, updates */
+};
+
+/* Parameter: a leaf that trains. */
+struct weft_slice { /* a named range of rows of a parameter, e.g. q of c_attn.weight */
+    const char *name;
+    size_t row, rows;
+};
+struct weft_param_desc {
+    const char *name; /* as in checkpoint files */
+    size_t shape[2];  /* (n) or (out, in); shape[1] = 0 for a vector */
+    int layer;        /* block it belongs to, -1: none */
+    const char *role; /* short name in statistics: "attn_proj", "mlp_fc", "wte", ... */
+    bool decay;       /* weight decay applies */
+    bool transposed;  /* files store (in, out): Hugging Face's Conv1D */
+    struct weft_slice slices[3]; /* finer statistics; rows = 0: unused */
+};
+
+WEFT_API WEFT_NODISCARD enum weft_status weft_graph_create(weft_ctx *ctx, weft_graph **out);
+WEFT_API void weft_graph_free(weft_graph *g);
+
+WEFT_API weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc);
+/* Memory that outlives a run (KV cache): zeroed at commit. */
+WEFT_API weft_tensor weft_state(weft_graph *g, const char *name, size_t rows, size_t cols);
+
+/* A program with batch size B. name: "train", "update", "eval", ... */
+WEFT_API weft_program *weft_program_create(weft_graph *g, const char *name, size_t batch);
+/* Nodes built after this call belong to this layer (-1: none); for statistics and messages. */
+WEFT_API void weft_program_layer(weft_program *p, int layer);
+
+/* ---- inputs: written by the caller before a run through weft_tensor_data ---- */
+WEFT_API weft_tensor weft_input_i32(weft_program *p, const char *name, size_t cols); /* (B, cols) */
+WEFT_API weft_tensor weft_input_f32(weft_program *p, const char *name, size_t cols); /* (B, cols) */
+
+/* ---- ops: each returns its output's handle ---- */
+
+/* wte[tokens] + wpe[position]; tokens (B, T) i32, wte (V, C), wpe (T', C) or WEFT_NONE -> (B, T, C).
+ * Positions start at run->pos. */
+WEFT_API weft_tensor weft_embedding(weft_program *p, weft_tensor tokens, weft_tensor wte,
+                                    weft_tensor wpe);
+/* (x - mean) / sqrt(var + eps) * gamma + beta over the last dimension; gamma, beta (C). */
+WEFT_API weft_tensor weft_layernorm(weft_program *p, weft_tensor x, weft_tensor gamma,
+                                    weft_tensor beta, float eps);
+/* act(x·wᵀ + b) + residual; x (..., in), w (out, in), b (out) or WEFT_NONE. act: NULL or "none",
+ * "relu", "leaky_relu", "gelu_tanh", "gelu_erf", "tanh", "sigmoid". residual only with act none. */
+WEFT_API weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
+                                 const char *act, weft_tensor residual);
+/* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). */
+WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads);
+/* The same for generation: qkv (n, 3C) are tokens run->pos.. of one sequence; kcache and vcache are
+ * states of (heads, max_context * head size). run->rows tokens are live. */
+WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
+                                       weft_tensor vcache, size_t heads, size_t max_context);
+/* keep ? x / (1-prob) : 0, plus residual when given. prob = 0 gives x (or the sum). */
+WEFT_API weft_tensor weft_dropout(weft_program *p, weft_tensor x, float prob, weft_tensor residual);
+WEFT_API weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act);
+WEFT_API weft_tensor weft_add(weft_program *p, weft_tensor a, weft_tensor b);
+/* residual + gain * f with a learned scalar (ReZero); gain is a parameter of shape (1). */
+WEFT_API weft_tensor weft_gain(weft_program *p, weft_tensor f, weft_tensor gain,
+                               weft_tensor residual);
+
+/* Language-model head and loss in token chunks; x (B, T, C), w (V, C), targets (B, T) i32 with -1 =
+ * ignore. Returns the per-token losses (B, T). A program that calls weft_backward gets dx and dw
+ * in the same sweep. */
+WEFT_API weft_tensor weft_head_xent(weft_program *p, weft_tensor x, weft_tensor w,
+                                    weft_tensor targets);
+/* Softmax cross-entropy of logits (B, V); targets (B, 1) i32, -1 = ignore -> losses (B, 1). */
+WEFT_API weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets);
+/* Squared error averaged over columns: (B, n), (B, n) -> (B, 1). */
+WEFT_API weft_tensor weft_mse(weft_program *p, weft_tensor x, weft_tensor targets);
+
+/* Append the backward pass of everything `loss` depends on (loss from one of the three above). The
+ * derivative is of the sum of losses times run->inv_targets. */
+WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
+
+/* Optimizer sweep over all parameters; see struct weft_optim. One per graph, own program. */
+struct weft_optim {
+    const char *name;    /* "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "nadam", and
+                          * "<name>_playbook" variants where conventions differ */
+    double beta1, beta2; /* beta1 is the momentum of sgd variants */
+    double eps;
+    double weight_decay;
+    double clip;         /* global norm; 0: none */
+};
+WEFT_API void weft_optimizer(weft_program *p, const struct weft_optim *optim);
+
+/* Name an intermediate value that statistics read after a run (it is kept until the end of the
+ * program): kind "residual_std" takes a layernorm output, "max_logit" an attention output. */
+WEFT_API void weft_probe(weft_program *p, const char *kind, weft_tensor t);
+
+/* ---- memory ---- */
+struct weft_memory { /* bytes */
+    size_t params, grads, optim, state, activations, scratch, total;
+};
+/* What a commit would take, from the same code that lays it out. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_graph_memory(weft_graph *g, struct weft_memory *out);
+/* Plan, allocate, zero. Returns the first builder error, or WEFT_ERR_NOMEM. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_graph_commit(weft_graph *g);
+
+/* ---- after the commit ---- */
+WEFT_API WEFT_NODISCARD enum weft_status weft_program_run(weft_program *p,
+                                                          const struct weft_run *run);
+/* The tensor's memory; activations are only meaningful right after a run, and only if kept. */
+WEFT_API void *weft_tensor_data(weft_graph *g, weft_tensor t);
+/* Keep this activation until the end of its program (before the commit). */
+WEFT_API void weft_tensor_keep(weft_graph *g, weft_tensor t);
+
+/* Run again, looking at every node's outputs: the name of the first node that makes a NaN or Inf, or
+ * NULL. Gradients are garbage afterwards when run->accumulate was true. */
+WEFT_API const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *run);
+
+/* Per-node timers: on from the call; the table is read with weft_program_times. */
+struct weft_node_time {
+    const char *node, *op;
+    int layer;
+    uint64_t calls;
+    double seconds;       /* in total, over all runs since timing began */
+    double flops, bytes;  /* executed FLOPs and compulsory bytes of one run */
+};
+WEFT_API void weft_program_timing(weft_program *p, bool on);
+WEFT_API size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t max);
+/* Floating-point operations and compulsory bytes of one full run, and the least time they can take:
+ * the sum over nodes of max(flops / fma, bytes / bandwidth). */
+WEFT_API void weft_program_work(weft_program *p, const struct weft_limits *limits,
+                                double *model_flops, double *seconds);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,149 @@
+/* Models: GPT-2 and multi-layer perceptrons, ready to train, evaluate and generate.
+ *
+ * Create, look at weft_model_memory if you like, commit, initialise or load parameters, then
+ * weft_model_grad (once per micro-batch) and weft_model_update (once per step). */
+#ifndef WEFT_MODEL_H
+#define WEFT_MODEL_H
+
+#include "weft/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weft_model weft_model;
+
+/* How weights are drawn: "gpt2", "normal" (std), "xavier-normal", "xavier-uniform",
+ * "kaiming-normal", "kaiming-uniform" (fan-in), "kaiming-fanout-normal", "kaiming-fanout-uniform",
+ * "lecun-normal", "lecun-uniform", "orthogonal", "zeros". Biases start at 0, gains at 1. */
+struct weft_init {
+    const char *name;
+    double std;    /* of "normal" and "gpt2" (default 0.02) */
+    double gain;   /* multiplies the scheme's std; 0: the activation's own gain for kaiming, else 1 */
+    uint64_t seed;
+};
+
+struct weft_training { /* what a step looks like; all zero: no training, inference only */
+    size_t batch;      /* samples of a micro-batch */
+    size_t seq;        /* gpt2: tokens of a sample, <= context */
+    size_t accumulate; /* micro-batches a step; 0 means 1 */
+    size_t grad_groups;/* groups of micro-batches whose gradients are folded in order; 0 means 1 */
+    struct weft_optim optim;
+};
+
+struct weft_gpt2_config {
+    size_t vocab, context, layers, heads, width;
+    bool post_norm;    /* LayerNorm after the residual sum (original Transformer) */
+    double dropout;
+    double norm_eps;   /* 0: 1e-5 */
+    const char *act;   /* NULL: "gelu_tanh" */
+    bool untied;       /* own lm_head.weight instead of wte */
+};
+/* Fills vocab, context, layers, heads, width of "gpt2-124m", "-350m", "-774m", "-1.5b". false: no
+ * such preset. weft_gpt2_preset_name(i) lists them, NULL at the end. */
+WEFT_API bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out);
+WEFT_API const char *weft_gpt2_preset_name(size_t i);
+
+#define WEFT_MLP_MAX_HIDDEN 64
+struct weft_mlp_config {
+    size_t inputs, outputs;
+    size_t hidden[WEFT_MLP_MAX_HIDDEN];
+    size_t layers;      /* hidden layers */
+    const char *act;    /* NULL: "relu" */
+    double dropout;
+    bool mse;           /* squared error instead of softmax cross-entropy */
+};
+
+/* Build a model. WEFT_ERR_ARG / WEFT_ERR_SHAPE say which value cannot be and why. Nothing large is
+ * allocated before weft_model_commit. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_create(weft_ctx *ctx,
+                                                          const struct weft_gpt2_config *config,
+                                                          const struct weft_training *training,
+                                                          weft_model **out);
+WEFT_API WEFT_NODISCARD enum weft_status weft_mlp_create(weft_ctx *ctx,
+                                                         const struct weft_mlp_config *config,
+                                                         const struct weft_training *training,
+                                                         weft_model **out);
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_memory(weft_model *m, struct weft_memory *out);
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_commit(weft_model *m);
+WEFT_API void weft_model_free(weft_model *m);
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_init(weft_model *m,
+                                                         const struct weft_init *init);
+
+/* ---- parameters, in file order ---- */
+struct weft_param_info {
+    const char *name;
+    size_t shape[2]; /* (out, in), or (n, 0) for a vector */
+    int layer;
+    const char *role;
+    bool decay, transposed;
+    float *data, *grad, *m, *v; /* grad, m, v: NULL when the model has none */
+};
+WEFT_API size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_t max);
+WEFT_API size_t weft_model_param_count(const weft_model *m); /* scalars */
+
+/* ---- training ---- */
+struct weft_batch {
+    const int32_t *tokens;  /* gpt2: (rows, seq) */
+    const float *inputs;    /* mlp: (rows, inputs) */
+    const int32_t *targets; /* gpt2: (rows, seq); mlp classifier: (rows); -1 ignored */
+    const float *values;    /* mlp with mse: (rows, outputs) */
+    size_t rows;            /* <= training.batch */
+};
+struct weft_loss {
+    double sum;      /* of the losses of valid targets, in a fixed order */
+    uint64_t count;  /* valid targets */
+    uint64_t correct;/* argmax == target (classification and language models) */
+};
+/* Forward and backward of one micro-batch; gradients of the loss sum times run->inv_targets are set
+ * or added to (run->accumulate). WEFT_ERR_NONFINITE when the loss is not finite: the message names
+ * the first offending node. WEFT_ERR_ARG for a token or target out of range. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_grad(weft_model *m, const struct weft_batch *b,
+                                                         const struct weft_run *run,
+                                                         struct weft_loss *out);
+/* Close a group of micro-batches (grad_groups > 1 only; called after the last one of each). */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_fold(weft_model *m, bool first);
+/* Clip and step. WEFT_ERR_NONFINITE when a gradient is not finite: nothing has been changed. */
+struct weft_step {
+    double grad_norm; /* before clipping */
+    double scale;     /* the factor applied to gradients, 1 when not clipped */
+};
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
+                                                           const struct weft_run *run,
+                                                           struct weft_step *out);
+/* Loss only, no dropout. rows <= training.batch. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b,
+                                                         struct weft_loss *out);
+
+/* ---- statistics ---- */
+struct weft_statistic {
+    int layer;          /* -1: none */
+    const char *tensor; /* "q", "attn_proj", "resid", ... */
+    const char *kind;   /* "weight_std", "grad_norm", "update_ratio", "residual_std", ... */
+    double value;
+};
+/* Of the last update (run->statistics was true) and of the last weft_model_grad's probes. */
+WEFT_API size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max);
+/* Histogram of one parameter over mean +- 4 std of its values, into counts[bins]. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_histogram(weft_model *m, const char *param,
+                                                              size_t bins, uint64_t *counts,
+                                                              double *lo, double *hi);
+
+/* ---- generation (gpt2) ---- */
+/* Feed n tokens at positions pos.. (the KV cache holds 0..pos-1); logits (vocab) of the last one.
+ * A model created without training can only do this. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens,
+                                                          size_t n, size_t pos, float *logits);
+
+/* ---- work and time ---- */
+/* Model FLOPs of a whole optimizer step (all micro-batches) and the least time it can take on a
+ * machine with these limits. */
+WEFT_API void weft_model_work(weft_model *m, const struct weft_limits *limits, double *flops,
+                              double *seconds);
+WEFT_API void weft_model_timing(weft_model *m, bool on);
+WEFT_API size_t weft_model_times(weft_model *m, struct weft_node_time *out, size_t max);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
