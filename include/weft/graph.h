@@ -105,6 +105,10 @@ WEFT_API weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft
 /* Squared error averaged over columns: (B, n), (B, n) -> (B, 1). */
 WEFT_API weft_tensor weft_mse(weft_program *p, weft_tensor x, weft_tensor targets);
 
+/* 1 where the largest logit (the first of equals) is the target's, else 0: i32, shape of the losses,
+ * kept until the end of the program. loss comes from head_xent or softmax_xent. */
+WEFT_API weft_tensor weft_correct(weft_program *p, weft_tensor loss);
+
 /* Append the backward pass of everything `loss` depends on (loss from one of the three above). The
  * derivative is of the sum of losses times run->inv_targets. */
 WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
@@ -119,6 +123,10 @@ struct weft_optim {
     double clip;         /* global norm; 0: none */
 };
 WEFT_API void weft_optimizer(weft_program *p, const struct weft_optim *optim);
+/* Micro-batches of a step and groups of them whose gradients are folded in order (before anything
+ * is built that trains); programs that call weft_grad_fold close a group. */
+WEFT_API void weft_graph_accumulate(weft_graph *g, size_t micro_batches, size_t grad_groups);
+WEFT_API void weft_grad_fold(weft_program *p);
 
 /* Name an intermediate value that statistics read after a run (it is kept until the end of the
  * program): kind "residual_std" takes a layernorm output, "max_logit" an attention output. */

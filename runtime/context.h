@@ -1,0 +1,16 @@
+/* The context inside. */
+#ifndef WEFT_RUNTIME_CONTEXT_H
+#define WEFT_RUNTIME_CONTEXT_H
+
+#include "kernels/kernels.h"
+#include "weft/context.h"
+
+struct weft_ctx {
+    const struct weft_kernels *k;
+    size_t threads;       /* team size of large phases */
+    size_t cores;         /* cores allowed; threads > cores: waiting threads yield at once */
+    size_t l1d, l2;       /* bytes, never 0 */
+    char message[WEFT_MESSAGE_MAX];
+};
+
+#endif
