@@ -20,8 +20,8 @@
  *         i_eq i_gt (signed) -> vm     i_sel(m,a,b)
  * cast    v_bits(a) f32 -> i32 bits   i_bits(a) i32 bits -> f32
  *         v_to_i(a) truncates (caller clamps first)   i_to_v(a) signed, round to nearest
- * f64     d_zero() d_set1(x) d_from_v(vf) exact  d_add d_sub d_mul d_fma(a,b,c)  d_max
- *         d_store(p,a) d_load(p)  d_to_v(a) rounds to f32
+ * f64     d_zero() d_set1(x) d_from_v(vf) exact  d_add d_sub d_mul d_fma(a,b,c)
+ *         d_max (as v_max)  d_store(p,a) d_load(p)  d_to_v(a) rounds to f32
  * block   v_transpose(r): r[VL], in place, r[i] lane j <-> r[j] lane i
  *
  * Above these, the same source for every ISA: vec_reduce.h (32 virtual lanes), vec_math.h. */

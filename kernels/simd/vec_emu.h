@@ -1,0 +1,172 @@
+/* Vector backend in plain C: eight lanes in an array. It defines what every op of vec.h means; the
+ * other backends must give the same bits (NaN payloads aside). Slow, portable, and always built. */
+#ifndef WEFT_VEC_EMU_H
+#define WEFT_VEC_EMU_H
+
+#include <math.h>
+#include <string.h>
+
+#define VL 8
+
+typedef struct { float l[VL]; } vf;
+typedef struct { int32_t l[VL]; } vi;
+typedef struct { double l[VL]; } vd;
+typedef struct { bool l[VL]; } vm;
+
+#define EMU_LANES for (size_t i = 0; i < VL; i++)
+/* One op: type of the result, name with parameters, value of lane i. */
+#define EMU_OP(type, head, value)                                                                  \
+    static WEFT_INLINE type head {                                                                 \
+        type r;                                                                                    \
+        EMU_LANES r.l[i] = (value);                                                                \
+        return r;                                                                                  \
+    }
+
+static WEFT_INLINE uint32_t emu_u32(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+static WEFT_INLINE float emu_f32(uint32_t u) {
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+static WEFT_INLINE bool emu_neg(float x) { return emu_u32(x) >> 31; }
+
+static WEFT_INLINE float emu_max(float x, float y) {
+    if (x != x) return x;
+    if (y != y) return y;
+    return x > y || (x == y && emu_neg(y)) ? x : y;
+}
+static WEFT_INLINE float emu_min(float x, float y) {
+    if (x != x) return x;
+    if (y != y) return y;
+    return x < y || (x == y && emu_neg(x)) ? x : y;
+}
+/* Below 2^23 the addition of 2^23 rounds the fraction away, to nearest even; above, x is whole. */
+static WEFT_INLINE float emu_round(float x) {
+    const float mag = emu_f32(emu_u32(x) & 0x7fffffffu);
+    if (!(mag < 0x1p23f)) return x;
+    const float r = (mag + 0x1p23f) - 0x1p23f;
+    return emu_f32(emu_u32(r) | (emu_u32(x) & 0x80000000u));
+}
+static WEFT_INLINE float emu_floor(float x) {
+    const float r = emu_round(x);
+    return r > x ? r - 1.0f : r;
+}
+/* Out of range and NaN give INT32_MIN here; the backends differ there, so callers clamp first. */
+static WEFT_INLINE int32_t emu_to_i(float x) {
+    return x >= -0x1p31f && x < 0x1p31f ? (int32_t)x : INT32_MIN;
+}
+
+/* ---- f32 ---- */
+EMU_OP(vf, v_set1(float x), x)
+EMU_OP(vf, v_zero(void), 0.0f)
+EMU_OP(vf, v_load(const float *p), p[i])
+EMU_OP(vf, v_load_n(const float *p, size_t n), i < n ? p[i] : 0.0f)
+EMU_OP(vf, v_bcast(const float *p), *p)
+EMU_OP(vf, v_add(vf a, vf b), a.l[i] + b.l[i])
+EMU_OP(vf, v_sub(vf a, vf b), a.l[i] - b.l[i])
+EMU_OP(vf, v_mul(vf a, vf b), a.l[i] * b.l[i])
+EMU_OP(vf, v_div(vf a, vf b), a.l[i] / b.l[i])
+EMU_OP(vf, v_sqrt(vf a), sqrtf(a.l[i]))
+EMU_OP(vf, v_neg(vf a), emu_f32(emu_u32(a.l[i]) ^ 0x80000000u))
+EMU_OP(vf, v_abs(vf a), emu_f32(emu_u32(a.l[i]) & 0x7fffffffu))
+EMU_OP(vf, v_fma(vf a, vf b, vf c), fmaf(a.l[i], b.l[i], c.l[i]))
+EMU_OP(vf, v_fnma(vf a, vf b, vf c), fmaf(-a.l[i], b.l[i], c.l[i]))
+EMU_OP(vf, v_min(vf a, vf b), emu_min(a.l[i], b.l[i]))
+EMU_OP(vf, v_max(vf a, vf b), emu_max(a.l[i], b.l[i]))
+EMU_OP(vf, v_round(vf a), emu_round(a.l[i]))
+EMU_OP(vf, v_floor(vf a), emu_floor(a.l[i]))
+EMU_OP(vf, v_copysign(vf mag, vf sgn),
+       emu_f32((emu_u32(mag.l[i]) & 0x7fffffffu) | (emu_u32(sgn.l[i]) & 0x80000000u)))
+
+static WEFT_INLINE void v_store(float *p, vf a) { EMU_LANES p[i] = a.l[i]; }
+static WEFT_INLINE void v_store_n(float *p, vf a, size_t n) {
+    for (size_t i = 0; i < n; i++) p[i] = a.l[i];
+}
+
+/* ---- compare, select, masks ---- */
+EMU_OP(vm, v_lt(vf a, vf b), a.l[i] < b.l[i])
+EMU_OP(vm, v_le(vf a, vf b), a.l[i] <= b.l[i])
+EMU_OP(vm, v_gt(vf a, vf b), a.l[i] > b.l[i])
+EMU_OP(vm, v_ge(vf a, vf b), a.l[i] >= b.l[i])
+EMU_OP(vm, v_eq(vf a, vf b), a.l[i] == b.l[i])
+EMU_OP(vm, v_isnan(vf a), a.l[i] != a.l[i])
+EMU_OP(vm, v_isfinite(vf a), (emu_u32(a.l[i]) & 0x7f800000u) != 0x7f800000u)
+EMU_OP(vf, v_sel(vm m, vf a, vf b), m.l[i] ? a.l[i] : b.l[i])
+EMU_OP(vm, m_and(vm a, vm b), a.l[i] && b.l[i])
+EMU_OP(vm, m_or(vm a, vm b), a.l[i] || b.l[i])
+EMU_OP(vm, m_not(vm a), !a.l[i])
+EMU_OP(vm, m_first(size_t n), i < n)
+
+static WEFT_INLINE size_t m_count(vm m) {
+    size_t n = 0;
+    EMU_LANES n += m.l[i];
+    return n;
+}
+static WEFT_INLINE bool m_any(vm m) { return m_count(m) != 0; }
+
+/* ---- i32: wrapping, so the arithmetic is done unsigned ---- */
+EMU_OP(vi, i_set1(int32_t x), x)
+EMU_OP(vi, i_load(const int32_t *p), p[i])
+EMU_OP(vi, i_load_n(const int32_t *p, size_t n), i < n ? p[i] : 0)
+EMU_OP(vi, i_iota(void), (int32_t)i)
+EMU_OP(vi, i_add(vi a, vi b), (int32_t)((uint32_t)a.l[i] + (uint32_t)b.l[i]))
+EMU_OP(vi, i_sub(vi a, vi b), (int32_t)((uint32_t)a.l[i] - (uint32_t)b.l[i]))
+EMU_OP(vi, i_mullo(vi a, vi b), (int32_t)((uint32_t)a.l[i] * (uint32_t)b.l[i]))
+EMU_OP(vi, i_mulhi_u(vi a, vi b),
+       (int32_t)(((uint64_t)(uint32_t)a.l[i] * (uint32_t)b.l[i]) >> 32))
+EMU_OP(vi, i_and(vi a, vi b), a.l[i] & b.l[i])
+EMU_OP(vi, i_or(vi a, vi b), a.l[i] | b.l[i])
+EMU_OP(vi, i_xor(vi a, vi b), a.l[i] ^ b.l[i])
+EMU_OP(vi, i_shl(vi a, int k), (int32_t)((uint32_t)a.l[i] << k))
+EMU_OP(vi, i_shr(vi a, int k), (int32_t)((uint32_t)a.l[i] >> k))
+EMU_OP(vi, i_sar(vi a, int k), a.l[i] >> k)
+EMU_OP(vm, i_eq(vi a, vi b), a.l[i] == b.l[i])
+EMU_OP(vm, i_gt(vi a, vi b), a.l[i] > b.l[i])
+EMU_OP(vi, i_sel(vm m, vi a, vi b), m.l[i] ? a.l[i] : b.l[i])
+
+static WEFT_INLINE void i_store(int32_t *p, vi a) { EMU_LANES p[i] = a.l[i]; }
+static WEFT_INLINE void i_store_n(int32_t *p, vi a, size_t n) {
+    for (size_t i = 0; i < n; i++) p[i] = a.l[i];
+}
+
+/* ---- casts ---- */
+EMU_OP(vi, v_bits(vf a), (int32_t)emu_u32(a.l[i]))
+EMU_OP(vf, i_bits(vi a), emu_f32((uint32_t)a.l[i]))
+EMU_OP(vi, v_to_i(vf a), emu_to_i(a.l[i]))
+EMU_OP(vf, i_to_v(vi a), (float)a.l[i])
+
+/* ---- f64 ---- */
+static WEFT_INLINE double emu_dmax(double x, double y) {
+    if (x != x) return x;
+    if (y != y) return y;
+    return x > y || (x == y && signbit(y)) ? x : y;
+}
+EMU_OP(vd, d_zero(void), 0.0)
+EMU_OP(vd, d_set1(double x), x)
+EMU_OP(vd, d_load(const double *p), p[i])
+EMU_OP(vd, d_from_v(vf a), (double)a.l[i])
+EMU_OP(vf, d_to_v(vd a), (float)a.l[i])
+EMU_OP(vd, d_add(vd a, vd b), a.l[i] + b.l[i])
+EMU_OP(vd, d_sub(vd a, vd b), a.l[i] - b.l[i])
+EMU_OP(vd, d_mul(vd a, vd b), a.l[i] * b.l[i])
+EMU_OP(vd, d_fma(vd a, vd b, vd c), fma(a.l[i], b.l[i], c.l[i]))
+EMU_OP(vd, d_max(vd a, vd b), emu_dmax(a.l[i], b.l[i]))
+static WEFT_INLINE void d_store(double *p, vd a) { EMU_LANES p[i] = a.l[i]; }
+
+/* ---- block ---- */
+static WEFT_INLINE void v_transpose(vf r[VL]) {
+    for (size_t i = 0; i < VL; i++)
+        for (size_t j = 0; j < i; j++) {
+            const float t = r[i].l[j];
+            r[i].l[j] = r[j].l[i];
+            r[j].l[i] = t;
+        }
+}
+
+#undef EMU_OP
+#undef EMU_LANES
+#endif

@@ -1,0 +1,158 @@
+/* Vector backend for AArch64 Advanced SIMD: 4 lanes, masks are vectors of all-ones or all-zeros
+ * lanes. FMIN and FMAX already follow the contract (a NaN wins, -0 < +0). There are no masked
+ * accesses: an _n op touches its n lanes one by one. */
+#ifndef WEFT_VEC_NEON_H
+#define WEFT_VEC_NEON_H
+
+#include <arm_neon.h>
+
+#define VL 4
+
+typedef float32x4_t vf;
+typedef int32x4_t vi;
+typedef struct { float64x2_t lo, hi; } vd;
+typedef uint32x4_t vm;
+
+/* ---- i32 ---- */
+static WEFT_INLINE vi i_set1(int32_t x) { return vdupq_n_s32(x); }
+static WEFT_INLINE vi i_load(const int32_t *p) { return vld1q_s32(p); }
+static WEFT_INLINE void i_store(int32_t *p, vi a) { vst1q_s32(p, a); }
+static WEFT_INLINE vi i_load_n(const int32_t *p, size_t n) {
+    vi r = vdupq_n_s32(0);
+    if (n > 0) r = vld1q_lane_s32(p, r, 0);
+    if (n > 1) r = vld1q_lane_s32(p + 1, r, 1);
+    if (n > 2) r = vld1q_lane_s32(p + 2, r, 2);
+    if (n > 3) r = vld1q_lane_s32(p + 3, r, 3);
+    return r;
+}
+static WEFT_INLINE void i_store_n(int32_t *p, vi a, size_t n) {
+    if (n > 0) vst1q_lane_s32(p, a, 0);
+    if (n > 1) vst1q_lane_s32(p + 1, a, 1);
+    if (n > 2) vst1q_lane_s32(p + 2, a, 2);
+    if (n > 3) vst1q_lane_s32(p + 3, a, 3);
+}
+static WEFT_INLINE vi i_iota(void) {
+    static const int32_t lanes[VL] = {0, 1, 2, 3};
+    return vld1q_s32(lanes);
+}
+static WEFT_INLINE vi i_add(vi a, vi b) { return vaddq_s32(a, b); }
+static WEFT_INLINE vi i_sub(vi a, vi b) { return vsubq_s32(a, b); }
+static WEFT_INLINE vi i_mullo(vi a, vi b) { return vmulq_s32(a, b); }
+static WEFT_INLINE vi i_mulhi_u(vi a, vi b) {
+    const uint32x4_t x = vreinterpretq_u32_s32(a);
+    const uint32x4_t y = vreinterpretq_u32_s32(b);
+    const uint64x2_t lo = vmull_u32(vget_low_u32(x), vget_low_u32(y));
+    const uint64x2_t hi = vmull_high_u32(x, y);
+    return vreinterpretq_s32_u32(
+        vuzp2q_u32(vreinterpretq_u32_u64(lo), vreinterpretq_u32_u64(hi)));
+}
+static WEFT_INLINE vi i_and(vi a, vi b) { return vandq_s32(a, b); }
+static WEFT_INLINE vi i_or(vi a, vi b) { return vorrq_s32(a, b); }
+static WEFT_INLINE vi i_xor(vi a, vi b) { return veorq_s32(a, b); }
+#define i_shl(a, k) vshlq_n_s32((a), (k))
+#define i_shr(a, k) vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), (k)))
+#define i_sar(a, k) vshrq_n_s32((a), (k))
+static WEFT_INLINE vm i_eq(vi a, vi b) { return vceqq_s32(a, b); }
+static WEFT_INLINE vm i_gt(vi a, vi b) { return vcgtq_s32(a, b); }
+static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
+
+/* ---- casts ---- */
+static WEFT_INLINE vi v_bits(vf a) { return vreinterpretq_s32_f32(a); }
+static WEFT_INLINE vf i_bits(vi a) { return vreinterpretq_f32_s32(a); }
+static WEFT_INLINE vi v_to_i(vf a) { return vcvtq_s32_f32(a); }
+static WEFT_INLINE vf i_to_v(vi a) { return vcvtq_f32_s32(a); }
+
+/* ---- f32 ---- */
+static WEFT_INLINE vf v_set1(float x) { return vdupq_n_f32(x); }
+static WEFT_INLINE vf v_zero(void) { return vdupq_n_f32(0.0f); }
+static WEFT_INLINE vf v_load(const float *p) { return vld1q_f32(p); }
+static WEFT_INLINE void v_store(float *p, vf a) { vst1q_f32(p, a); }
+static WEFT_INLINE vf v_load_n(const float *p, size_t n) {
+    vf r = vdupq_n_f32(0.0f);
+    if (n > 0) r = vld1q_lane_f32(p, r, 0);
+    if (n > 1) r = vld1q_lane_f32(p + 1, r, 1);
+    if (n > 2) r = vld1q_lane_f32(p + 2, r, 2);
+    if (n > 3) r = vld1q_lane_f32(p + 3, r, 3);
+    return r;
+}
+static WEFT_INLINE void v_store_n(float *p, vf a, size_t n) {
+    if (n > 0) vst1q_lane_f32(p, a, 0);
+    if (n > 1) vst1q_lane_f32(p + 1, a, 1);
+    if (n > 2) vst1q_lane_f32(p + 2, a, 2);
+    if (n > 3) vst1q_lane_f32(p + 3, a, 3);
+}
+static WEFT_INLINE vf v_bcast(const float *p) { return vld1q_dup_f32(p); }
+static WEFT_INLINE vf v_add(vf a, vf b) { return vaddq_f32(a, b); }
+static WEFT_INLINE vf v_sub(vf a, vf b) { return vsubq_f32(a, b); }
+static WEFT_INLINE vf v_mul(vf a, vf b) { return vmulq_f32(a, b); }
+static WEFT_INLINE vf v_div(vf a, vf b) { return vdivq_f32(a, b); }
+static WEFT_INLINE vf v_sqrt(vf a) { return vsqrtq_f32(a); }
+static WEFT_INLINE vf v_neg(vf a) { return vnegq_f32(a); }
+static WEFT_INLINE vf v_abs(vf a) { return vabsq_f32(a); }
+static WEFT_INLINE vf v_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static WEFT_INLINE vf v_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+static WEFT_INLINE vf v_min(vf a, vf b) { return vminq_f32(a, b); }
+static WEFT_INLINE vf v_max(vf a, vf b) { return vmaxq_f32(a, b); }
+static WEFT_INLINE vf v_round(vf a) { return vrndnq_f32(a); }
+static WEFT_INLINE vf v_floor(vf a) { return vrndmq_f32(a); }
+static WEFT_INLINE vf v_copysign(vf mag, vf sgn) {
+    return vbslq_f32(vdupq_n_u32(0x80000000u), sgn, mag);
+}
+
+/* ---- compare, select, masks ---- */
+static WEFT_INLINE vm v_lt(vf a, vf b) { return vcltq_f32(a, b); }
+static WEFT_INLINE vm v_le(vf a, vf b) { return vcleq_f32(a, b); }
+static WEFT_INLINE vm v_gt(vf a, vf b) { return vcgtq_f32(a, b); }
+static WEFT_INLINE vm v_ge(vf a, vf b) { return vcgeq_f32(a, b); }
+static WEFT_INLINE vm v_eq(vf a, vf b) { return vceqq_f32(a, b); }
+static WEFT_INLINE vm v_isnan(vf a) { return vmvnq_u32(vceqq_f32(a, a)); }
+static WEFT_INLINE vm v_isfinite(vf a) { return v_lt(v_abs(a), v_set1(__builtin_inff())); }
+static WEFT_INLINE vf v_sel(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
+static WEFT_INLINE vm m_and(vm a, vm b) { return vandq_u32(a, b); }
+static WEFT_INLINE vm m_or(vm a, vm b) { return vorrq_u32(a, b); }
+static WEFT_INLINE vm m_not(vm a) { return vmvnq_u32(a); }
+static WEFT_INLINE vm m_first(size_t n) { return vcgtq_s32(i_set1((int32_t)n), i_iota()); }
+static WEFT_INLINE size_t m_count(vm m) { return vaddvq_u32(vshrq_n_u32(m, 31)); }
+static WEFT_INLINE bool m_any(vm m) { return vmaxvq_u32(m) != 0; }
+
+/* ---- f64 ---- */
+static WEFT_INLINE vd d_set1(double x) { return (vd){vdupq_n_f64(x), vdupq_n_f64(x)}; }
+static WEFT_INLINE vd d_zero(void) { return d_set1(0.0); }
+static WEFT_INLINE vd d_load(const double *p) { return (vd){vld1q_f64(p), vld1q_f64(p + 2)}; }
+static WEFT_INLINE void d_store(double *p, vd a) {
+    vst1q_f64(p, a.lo);
+    vst1q_f64(p + 2, a.hi);
+}
+static WEFT_INLINE vd d_from_v(vf a) {
+    return (vd){vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)};
+}
+static WEFT_INLINE vf d_to_v(vd a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.lo), a.hi); }
+static WEFT_INLINE vd d_add(vd a, vd b) {
+    return (vd){vaddq_f64(a.lo, b.lo), vaddq_f64(a.hi, b.hi)};
+}
+static WEFT_INLINE vd d_sub(vd a, vd b) {
+    return (vd){vsubq_f64(a.lo, b.lo), vsubq_f64(a.hi, b.hi)};
+}
+static WEFT_INLINE vd d_mul(vd a, vd b) {
+    return (vd){vmulq_f64(a.lo, b.lo), vmulq_f64(a.hi, b.hi)};
+}
+static WEFT_INLINE vd d_fma(vd a, vd b, vd c) {
+    return (vd){vfmaq_f64(c.lo, a.lo, b.lo), vfmaq_f64(c.hi, a.hi, b.hi)};
+}
+static WEFT_INLINE vd d_max(vd a, vd b) {
+    return (vd){vmaxq_f64(a.lo, b.lo), vmaxq_f64(a.hi, b.hi)};
+}
+
+/* ---- block ---- */
+static WEFT_INLINE void v_transpose(vf r[VL]) {
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])); /* 00 10 02 12 */
+    const float64x2_t b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1])); /* 01 11 03 13 */
+    const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3]));
+    const float64x2_t d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+
+#endif
