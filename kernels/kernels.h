@@ -16,6 +16,7 @@
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/layernorm.h"
+#include "kernels/limits.h"
 #include "kernels/loss.h"
 #include "kernels/optim.h"
 #include "kernels/random.h"

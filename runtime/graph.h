@@ -109,6 +109,7 @@ struct weft_program {
     size_t act_bytes;     /* activations, inputs and shared scratch */
     size_t local_bytes;   /* largest per-thread scratch */
     size_t threads;       /* team size */
+    struct weft_counter *counter; /* one a phase: the next task to deal */
     double *seconds;      /* per node, when timing */
     uint64_t calls;
     bool timing;
@@ -158,7 +159,7 @@ weft_tensor weft_act_like(weft_program *p, weft_tensor t); /* f32, same shape an
 struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
                                 const weft_tensor in[WEFT_NODE_IN],
                                 const weft_tensor out[WEFT_NODE_OUT], const struct weft_attr *attr);
-#define WEFT_TENSORS(...) ((const weft_tensor[WEFT_NODE_IN + 1]){__VA_ARGS__, WEFT_NONE})
+#define WEFT_TENSORS(...) ((const weft_tensor[]){__VA_ARGS__, -1, -1, -1, -1, -1, -1, -1, -1})
 
 /* The description of a handle; a harmless empty one for WEFT_NONE and bad handles. */
 const struct weft_tensor_desc *weft_desc(const weft_graph *g, weft_tensor t);

@@ -43,13 +43,14 @@ void weft_barrier_init(struct weft_barrier *b, size_t threads, size_t cores) {
     atomic_init(&b->arrived, 0);
     atomic_init(&b->generation, 0);
     atomic_init(&b->sleepers, 0);
-    b->threads = (unsigned)threads;
+    atomic_init(&b->threads, (unsigned)threads);
     b->spins = threads > cores ? 0 : SPINS;
 }
 
 void weft_barrier_wait(struct weft_barrier *b) {
     const unsigned g = atomic_load_explicit(&b->generation, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 == b->threads) {
+    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 ==
+        atomic_load_explicit(&b->threads, memory_order_relaxed)) {
         atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
         atomic_store(&b->generation, g + 1);
         if (atomic_load(&b->sleepers) != 0) futex(&b->generation, FUTEX_WAKE, INT_MAX);

@@ -1,0 +1,35 @@
+/* Measuring loops (limits.h). Results are meaningless; only the time counts. */
+#include "kernels/kernels.h"
+#include "kernels/simd/vec.h"
+
+void WEFT_FN(limit_fma_f32)(size_t rounds, float *restrict sink) {
+    const vf a = v_set1(0.999F), b = v_set1(0.001F);
+    vf c[WEFT_LIMIT_CHAINS];
+    for (size_t i = 0; i < WEFT_LIMIT_CHAINS; i++) c[i] = v_set1((float)i);
+    for (size_t r = 0; r < rounds; r++) {
+        WEFT_UNROLL(12)
+        for (size_t i = 0; i < WEFT_LIMIT_CHAINS; i++) c[i] = v_fma(c[i], a, b);
+    }
+    for (size_t i = 1; i < WEFT_LIMIT_CHAINS; i++) c[0] = v_add(c[0], c[i]);
+    v_store(sink, c[0]);
+}
+
+void WEFT_FN(limit_triad_f32)(size_t n, float s, float *restrict a, const float *restrict b,
+                              const float *restrict c) {
+    const vf k = v_set1(s);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) v_store(a + i, v_fma(k, v_load(c + i), v_load(b + i)));
+    if (i < n)
+        v_store_n(a + i, v_fma(k, v_load_n(c + i, n - i), v_load_n(b + i, n - i)), n - i);
+}
+
+void WEFT_FN(limit_read_f32)(size_t n, const float *restrict a, float *restrict sink) {
+    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+    size_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL) {
+        WEFT_UNROLL(4)
+        for (size_t j = 0; j < 4; j++) s[j] = v_add(s[j], v_load(a + i + j * VL));
+    }
+    for (; i < n; i += VL) s[0] = v_add(s[0], v_load_n(a + i, n - i < VL ? n - i : VL));
+    v_store(sink, v_add(v_add(s[0], s[1]), v_add(s[2], s[3])));
+}

@@ -1,0 +1,63 @@
+/* The machine's limits, measured on the spot with the context's kernels and threads: the FMA peak and
+ * the bandwidth of triad and read over arrays far larger than the caches. The best of several short
+ * rounds counts: interference only ever slows a round down. */
+#include <stdlib.h>
+
+#include "runtime/context.h"
+#include "runtime/memory.h"
+#include "runtime/parallel.h"
+
+#define FMA_ROUNDS 1000000
+#define FLOATS ((size_t)24 << 20) /* of each of three arrays: 96 MiB */
+#define REPEATS 5
+
+struct job {
+    const struct weft_kernels *k;
+    enum { FMA, TRIAD, READ } kind;
+    float *a, *b, *c;
+};
+
+static void work(void *arg, size_t thread, size_t team) {
+    const struct job *const j = arg;
+    float sink[16];
+    const size_t lo = FLOATS / 16 * thread / team * 16, n = FLOATS / 16 * (thread + 1) / team * 16 - lo;
+    switch (j->kind) {
+    case FMA: j->k->limit_fma_f32(FMA_ROUNDS, sink); break;
+    case TRIAD: j->k->limit_triad_f32(n, 0.5F, j->a + lo, j->b + lo, j->c + lo); break;
+    case READ: j->k->limit_read_f32(n, j->b + lo, sink); break;
+    }
+}
+
+static double best_seconds(struct job *j, size_t threads) {
+    double best = 0;
+    for (int i = 0; i < REPEATS; i++) {
+        const double start = weft_now();
+        weft_parallel(threads, work, j);
+        const double t = weft_now() - start;
+        if (best == 0 || t < best) best = t;
+    }
+    return best;
+}
+
+enum weft_status weft_limits_measure(weft_ctx *ctx, struct weft_limits *out) {
+    if (ctx == NULL || out == NULL) return WEFT_ERR_NULL;
+    const size_t bytes = FLOATS * sizeof(float);
+    float *const p = weft_map(3 * bytes);
+    if (p == NULL)
+        return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "no %zu MB of memory to measure the bandwidth",
+                             3 * bytes >> 20);
+    struct job j = {.k = ctx->k, .kind = TRIAD, .a = p, .b = p + FLOATS, .c = p + 2 * FLOATS};
+    const size_t threads = ctx->threads < ctx->cores ? ctx->threads : ctx->cores;
+    const double triad = best_seconds(&j, threads);
+    j.kind = READ;
+    const double read = best_seconds(&j, threads);
+    j.kind = FMA;
+    const double fma = best_seconds(&j, threads);
+    const double flops =
+        2.0 * (double)ctx->k->vl * WEFT_LIMIT_CHAINS * FMA_ROUNDS * (double)threads;
+    out->fma_gflops = 1e-9 * flops / fma;
+    out->triad_gbs = 1e-9 * 3 * (double)bytes / triad;
+    out->read_gbs = 1e-9 * (double)bytes / read;
+    weft_unmap(p, 3 * bytes);
+    return WEFT_OK;
+}

@@ -1,0 +1,215 @@
+/* The planner: every tensor's place, before anything is allocated.
+ *
+ *   params | grads | grad_sum | optimizer m, v | state | activations | per-thread scratch
+ *
+ * Gradients and optimizer arrays mirror the parameters, so that one offset serves all. Activations of
+ * a program get offsets from their live ranges (largest first, lowest hole that fits); programs
+ * share the same activation memory, since only one runs at a time. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/exec.h"
+#include "runtime/memory.h"
+
+#define NS_PER_THREAD 5000.0 /* a thread joins a phase when it brings at least this much work */
+
+static size_t tensor_bytes(const struct weft_tensor_desc *d) {
+    const size_t size = d->dtype == WEFT_F64 ? 8 : 4;
+    return weft_align_up(weft_desc_count(d) * size, WEFT_ALIGNMENT);
+}
+
+static size_t choose_threads(const weft_ctx *ctx, const struct weft_phase *ph) {
+    size_t n = ph->ns / NS_PER_THREAD < (double)ctx->threads ? (size_t)(ph->ns / NS_PER_THREAD)
+                                                             : ctx->threads;
+    if (n > ph->tasks) n = ph->tasks;
+    return n < 1 ? 1 : n;
+}
+
+/* Ask every op for its phases and scratch; shared scratch becomes a tensor that lives for its node. */
+static void plan_nodes(weft_program *p) {
+    weft_graph *const g = p->graph;
+    p->threads = 1;
+    for (size_t i = 0; i < p->nodes && g->status == WEFT_OK; i++) {
+        struct weft_node *const n = &p->node[i];
+        n->phase0 = p->phases;
+        n->op->plan(n);
+        for (size_t ph = n->phase0; ph < p->phases; ph++) {
+            p->phase[ph].threads = choose_threads(g->ctx, &p->phase[ph]);
+            if (p->phase[ph].threads > p->threads) p->threads = p->phase[ph].threads;
+        }
+        if (n->shared_bytes > 0) {
+            const weft_tensor t = weft_fixed_tensor(p, WEFT_F32, 1, (n->shared_bytes + 3) / 4);
+            p->node[i].shared = t;
+        }
+        if (n->local_bytes > p->local_bytes) p->local_bytes = n->local_bytes;
+    }
+    p->counter = weft_graph_alloc(g, (p->phases + 1) * sizeof *p->counter);
+}
+
+static void touch(weft_program *p, weft_tensor t, size_t node) {
+    if (t < 0) return;
+    struct weft_tensor_desc *const d = &p->graph->tensor[t];
+    if (d->kind != WEFT_ACT) return;
+    if (node < d->first) d->first = node;
+    if (node > d->last) d->last = node;
+}
+
+static void live_ranges(weft_program *p) {
+    weft_graph *const g = p->graph;
+    for (size_t i = 0; i < p->nodes; i++) {
+        for (size_t j = 0; j < WEFT_NODE_IN; j++) touch(p, p->node[i].in[j], i);
+        for (size_t j = 0; j < WEFT_NODE_OUT; j++) touch(p, p->node[i].out[j], i);
+        touch(p, p->node[i].shared, i);
+    }
+    for (size_t t = 0; t < g->tensors; t++) {
+        struct weft_tensor_desc *const d = &g->tensor[t];
+        if (d->program != p) continue;
+        if (d->kind == WEFT_INPUT) d->first = 0;
+        if (d->keep || d->kind == WEFT_INPUT) d->last = p->nodes;
+    }
+}
+
+struct item { /* one activation to place */
+    size_t first, last, bytes, offset;
+    weft_tensor t;
+};
+
+static int larger_first(const void *a, const void *b) {
+    const struct item *const x = a, *const y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->t < y->t ? -1 : 1;
+}
+static int lower_first(const void *a, const void *b) {
+    const struct item *const *const x = a, *const *const y = b;
+    return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
+}
+
+/* Offset for it: the lowest hole between the already placed items it is alive with. */
+static size_t place(const struct item *it, const struct item *placed, size_t n,
+                    const struct item **busy) {
+    size_t m = 0, at = 0;
+    for (size_t i = 0; i < n; i++)
+        if (placed[i].first <= it->last && it->first <= placed[i].last) busy[m++] = &placed[i];
+    qsort(busy, m, sizeof *busy, lower_first);
+    for (size_t i = 0; i < m && at + it->bytes > busy[i]->offset; i++)
+        if (busy[i]->offset + busy[i]->bytes > at) at = busy[i]->offset + busy[i]->bytes;
+    return at;
+}
+
+static void place_activations(weft_program *p) {
+    weft_graph *const g = p->graph;
+    struct item *const item = malloc((g->tensors + 1) * sizeof *item);
+    const struct item **const busy = malloc((g->tensors + 1) * sizeof *busy);
+    size_t n = 0;
+    for (size_t t = 0; item != NULL && t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        const bool used = d->first != SIZE_MAX && (d->kind == WEFT_ACT || d->kind == WEFT_INPUT);
+        if (d->program == p && used)
+            item[n++] = (struct item){d->first, d->last, tensor_bytes(d), 0, (weft_tensor)t};
+    }
+    if (item == NULL || busy == NULL)
+        weft_graph_fail(g, WEFT_ERR_NOMEM, "out of memory while planning");
+    else
+        qsort(item, n, sizeof *item, larger_first);
+    for (size_t i = 0; g->status == WEFT_OK && i < n; i++) {
+        item[i].offset = place(&item[i], item, i, busy);
+        g->tensor[item[i].t].offset = item[i].offset;
+        const size_t end = item[i].offset + item[i].bytes;
+        if (end > p->act_bytes) p->act_bytes = end;
+    }
+    free(busy);
+    free(item);
+}
+
+static void place_parameters(weft_graph *g) {
+    for (size_t t = 0; t < g->tensors; t++) {
+        struct weft_tensor_desc *const d = &g->tensor[t];
+        size_t *const end = d->kind == WEFT_PARAM   ? &g->param_bytes
+                            : d->kind == WEFT_STATE ? &g->memory.state
+                                                    : NULL;
+        if (end == NULL) continue;
+        d->offset = *end;
+        *end += tensor_bytes(d);
+    }
+    for (size_t t = 0; t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        if (d->kind == WEFT_PARAM && d->grad >= 0) g->tensor[d->grad].offset = d->offset;
+    }
+}
+
+static enum weft_status plan(weft_graph *g) {
+    if (g->planned || g->status != WEFT_OK) return g->status;
+    for (weft_program *p = g->first; p != NULL; p = p->next) {
+        plan_nodes(p);
+        if (g->status != WEFT_OK) return g->status;
+        live_ranges(p);
+    }
+    place_parameters(g);
+    struct weft_memory *const m = &g->memory;
+    size_t threads = 1;
+    for (weft_program *p = g->first; p != NULL; p = p->next) {
+        place_activations(p);
+        if (p->act_bytes > m->activations) m->activations = p->act_bytes;
+        if (p->local_bytes > g->local_bytes) g->local_bytes = p->local_bytes;
+        if (p->threads > threads) threads = p->threads;
+    }
+    /* An odd number of cache lines apart: threads' scratch does not collide in the same cache sets. */
+    g->local_bytes = weft_align_up(g->local_bytes, 4096) + WEFT_ALIGNMENT;
+    m->params = g->param_bytes;
+    m->grads = g->training ? g->param_bytes * (g->grad_groups > 1 ? 2 : 1) : 0;
+    m->optim = g->param_bytes * g->optim_states;
+    m->scratch = g->local_bytes * threads;
+    m->total = m->params + m->grads + m->optim + m->state + m->activations + m->scratch;
+    g->planned = g->status == WEFT_OK;
+    return g->status;
+}
+
+enum weft_status weft_graph_memory(weft_graph *g, struct weft_memory *out) {
+    if (g == NULL || out == NULL) return WEFT_ERR_NULL;
+    const enum weft_status st = plan(g);
+    if (st == WEFT_OK) *out = g->memory;
+    return st;
+}
+
+static void set_pointers(weft_graph *g) {
+    const struct weft_memory *const m = &g->memory;
+    unsigned char *at = g->base;
+    g->params = at, at += m->params;
+    g->grads = g->training ? at : NULL;
+    g->grad_sum = g->grad_groups > 1 ? at + g->param_bytes : NULL;
+    at += m->grads;
+    for (size_t i = 0; i < g->optim_states; i++) g->optim[i] = at, at += g->param_bytes;
+    g->state = at, at += m->state;
+    g->act = at, at += m->activations;
+    g->local = at;
+    for (size_t t = 0; t < g->tensors; t++) {
+        struct weft_tensor_desc *const d = &g->tensor[t];
+        unsigned char *const base = d->kind == WEFT_PARAM   ? g->params
+                                    : d->kind == WEFT_GRAD  ? g->grads
+                                    : d->kind == WEFT_STATE ? g->state
+                                                            : g->act;
+        d->data = base + d->offset;
+    }
+}
+
+enum weft_status weft_graph_commit(weft_graph *g) {
+    if (g == NULL) return WEFT_ERR_NULL;
+    if (g->base != NULL) return weft_ctx_fail(g->ctx, WEFT_ERR_STATE, "graph committed twice");
+    const enum weft_status st = plan(g);
+    if (st != WEFT_OK) return st;
+    const size_t have = weft_memory_available();
+    const double gb = 1e-9;
+    if (have != 0 && g->memory.total > have)
+        return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,
+                             "the model needs %.2f GB of memory and %.2f GB are available: take a "
+                             "smaller batch, sequence or model",
+                             gb * (double)g->memory.total, gb * (double)have);
+    g->base = weft_map(g->memory.total == 0 ? 1 : g->memory.total);
+    if (g->base == NULL)
+        return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,
+                             "the system refused %.2f GB of memory: take a smaller batch, sequence "
+                             "or model",
+                             gb * (double)g->memory.total);
+    set_pointers(g);
+    return WEFT_OK;
+}
