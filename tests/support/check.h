@@ -7,7 +7,8 @@
  *     unless the truth is a NaN), canaries and ld gaps untouched, FP environment unchanged;
  *   called twice -> the same bits; all ISAs -> the same bits (NaNs equal).
  *
- * A family that never checks an element, or whose bounds are all larger than its values, fails.
+ * An output that is never checked in the whole family, or whose bounds are never smaller than its
+ * values (their rms), fails: that test would be vacuous.
  *
  *   static void draw(struct check *c) {
  *       const size_t n = check_size(c, 1);                        // edge sizes, then random ones
@@ -28,7 +29,9 @@
  *   static const struct check_family gelu_fwd = {"gelu_fwd", draw, oracle, call, 60};
  *   CHECK_MAIN(&gelu_fwd)
  *
- * Command line of each check_* program: [--isa NAME] [--family NAME] [--case N] [--list] [--full] */
+ * Command line of each check_* program: [--isa NAME] [--family NAME] [--case N] [--list] [--full]
+ * [--quick]. WEFT_CHECK=quick|full in the environment does the same: a quarter of the cases and two
+ * placements, or eight times the cases. Exit status: 0 all right, 1 a failure, 2 wrong usage. */
 #ifndef WEFT_CHECK_H
 #define WEFT_CHECK_H
 
@@ -38,21 +41,22 @@
 #include <stdint.h>
 #include "kernels/kernels.h"
 
-#define CHECK_U 0x1p-24 /* unit roundoff of f32 */
-#define CHECK_EXACT 0.0 /* a bound of 0: the f32 nearest to want, bit for bit (-0 == +0) */
+#define CHECK_U     0x1p-24 /* unit roundoff of f32 */
+#define CHECK_EXACT 0.0     /* a bound of 0: the f32 nearest to want, bit for bit (-0 == +0) */
 
-enum check_fill {          /* what is drawn for an input */
-    CHECK_FILL_CASE,       /* the case's own choice: cycles through all the fills below but SPECIAL */
-    CHECK_FILL_NORMAL,     /* N(0,1) */
-    CHECK_FILL_INT,        /* integers in [-4, 4] */
-    CHECK_FILL_WIDE,       /* sign * 2^uniform(-20,20) */
-    CHECK_FILL_POSITIVE,   /* uniform (0.5, 1.5) */
-    CHECK_FILL_ALTERNATE,  /* +x -x +x ...: cancels */
-    CHECK_FILL_SPIKE,      /* tiny ones, one huge */
-    CHECK_FILL_MEAN,       /* 100 + N(0,1): mean much larger than std */
-    CHECK_FILL_EQUAL,      /* all the same */
-    CHECK_FILL_SPECIAL,    /* N(0,1) with 0, -0, denormals, inf, nan planted */
-    CHECK_FILL_ZERO,
+enum check_fill {                  /* what is drawn for an input */
+                  CHECK_FILL_CASE, /* the case's own choice: cycles through all the fills below but
+                                      SPECIAL */
+                  CHECK_FILL_NORMAL,    /* N(0,1) */
+                  CHECK_FILL_INT,       /* integers in [-4, 4] */
+                  CHECK_FILL_WIDE,      /* sign * 2^uniform(-20,20) */
+                  CHECK_FILL_POSITIVE,  /* uniform (0.5, 1.5) */
+                  CHECK_FILL_ALTERNATE, /* +x -x +x ...: cancels */
+                  CHECK_FILL_SPIKE,     /* tiny ones, one huge */
+                  CHECK_FILL_MEAN,      /* 100 + N(0,1): mean much larger than std */
+                  CHECK_FILL_EQUAL,     /* all the same */
+                  CHECK_FILL_SPECIAL,   /* N(0,1) with 0, -0, denormals, inf, nan planted */
+                  CHECK_FILL_ZERO,
 };
 
 enum check_type { CHECK_F32, CHECK_F64, CHECK_I32, CHECK_U32, CHECK_U64 };
@@ -66,17 +70,19 @@ struct check_arg {
     double *val;           /* IN, INOUT: (rows, cols) dense, exactly representable in the type; the
                             * family may change it in draw */
     double *want;          /* OUT, INOUT: filled by the oracle, (rows, cols) dense */
-    double *tol;           /* absolute bound per element; NAN means: not checked */
+    double *tol;           /* absolute bound per element, 0 (exact) unless the oracle sets it; NAN:
+                            * neither value nor bits checked; INFINITY: only the bits */
+    double rms;            /* bound of rms(got - want) / rms(want), set by the oracle; 0: none */
     void *ptr;             /* during call: the guarded operand */
 };
 
 struct check {
     const char *family;
-    size_t index;          /* number of the case in its family */
-    uint64_t seed;         /* of the case; check_rand advances a copy of it */
-    bool full;             /* --full: larger shapes wanted */
-    size_t vl;             /* the widest vector of the machine, for sizes around it */
-    void *user;            /* the family's own (e.g. a filled args struct); zeroed WEFT_CHECK_USER bytes */
+    size_t index;  /* number of the case in its family */
+    uint64_t seed; /* of the case; check_rand advances a copy of it */
+    bool full;     /* --full: larger shapes wanted */
+    size_t vl;     /* the widest vector of the machine, for sizes around it */
+    void *user;    /* the family's own, e.g. an args struct; WEFT_CHECK_USER zeroed bytes */
     /* private to the runner */
     struct check_state *state;
 };
@@ -88,15 +94,16 @@ struct check_family {
     void (*oracle)(struct check *c);
     void (*call)(struct check *c, const struct weft_kernels *k);
     size_t cases;
-    unsigned flags; /* CHECK_INPLACE, ... */
+    unsigned flags; /* CHECK_ANY_ISA_BITS, ...; in place: an INOUT argument passed as both */
 };
 enum {
     CHECK_ANY_ISA_BITS = 1, /* results may differ between ISAs (no f32 kernel should need it) */
     CHECK_NO_VACUOUS = 2,   /* zero-size cases and huge bounds are expected here */
 };
 
-/* In draw only. Sizes: check_size gives 0,1,2,3,VL-1,VL,VL+1,2VL-1,2VL+1,31,32,33,... by case index
- * (dimension d cycles differently for each d), then log-uniform random up to 2000 (20000 with full). */
+/* In draw only. Sizes: check_size gives 0,1,2,3,VL-1,VL,VL+1,... of every VL in the first 23 cases
+ * (dimension d cycles differently for each d), then one of them again or log-uniform random up to
+ * 2000 (20000 with full). The draws of a case are the same on every machine. */
 size_t check_size(struct check *c, unsigned d);
 size_t check_range(struct check *c, size_t lo, size_t hi); /* uniform, inclusive */
 size_t check_ld(struct check *c, size_t cols);             /* cols + one of 0, 1, 5, 16 */
