@@ -22,6 +22,8 @@
  *         v_to_i(a) truncates (caller clamps first)   i_to_v(a) signed, round to nearest
  * f64     d_zero() d_set1(x) d_from_v(vf) exact  d_add d_sub d_mul d_fma(a,b,c)
  *         d_max (as v_max)  d_store(p,a) d_load(p)  d_to_v(a) rounds to f32
+ * fold    v_fold_add v_fold_max v_fold_min d_fold_add -> scalar: lane i with lane i+VL/2, then
+ *         i+VL/4, .. i+1 (a fixed tree; use vec_reduce.h, which makes it independent of VL)
  * block   v_transpose(r): r[VL], in place, r[i] lane j <-> r[j] lane i
  *
  * Above these, the same source for every ISA: vec_reduce.h (32 virtual lanes), vec_math.h. */

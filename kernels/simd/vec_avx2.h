@@ -146,9 +146,27 @@ static WEFT_INLINE vd d_max(vd a, vd b) {
     return (vd){avx2_dmax(a.lo, b.lo), avx2_dmax(a.hi, b.hi)};
 }
 
+/* ---- folds: the upper half onto the lower, down to one lane (swapped, so all lanes hold it) ---- */
+#define AVX2_FOLD(name, op)                                                                        \
+    static WEFT_INLINE float name(vf a) {                                                          \
+        a = op(a, _mm256_permute2f128_ps(a, a, 1));                                                \
+        a = op(a, _mm256_permute_ps(a, 0x4E));                                                     \
+        return _mm256_cvtss_f32(op(a, _mm256_permute_ps(a, 0xB1)));                                \
+    }
+AVX2_FOLD(v_fold_add, v_add)
+AVX2_FOLD(v_fold_max, v_max)
+AVX2_FOLD(v_fold_min, v_min)
+#undef AVX2_FOLD
+static WEFT_INLINE double d_fold_add(vd a) {
+    __m256d s = _mm256_add_pd(a.lo, a.hi);
+    s = _mm256_add_pd(s, _mm256_permute2f128_pd(s, s, 1));
+    return _mm256_cvtsd_f64(_mm256_add_pd(s, _mm256_permute_pd(s, 5)));
+}
+
 /* ---- block: 4x4 inside the 128-bit halves, then the halves themselves ---- */
 static WEFT_INLINE void v_transpose(vf r[VL]) {
     vf q[VL];
+    WEFT_UNROLL(4)
     for (size_t i = 0; i < VL; i += 4) {
         const vf a = _mm256_unpacklo_ps(r[i], r[i + 1]);
         const vf b = _mm256_unpackhi_ps(r[i], r[i + 1]);
@@ -159,6 +177,7 @@ static WEFT_INLINE void v_transpose(vf r[VL]) {
         q[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
         q[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
     }
+    WEFT_UNROLL(4)
     for (size_t j = 0; j < 4; j++) {
         r[j] = _mm256_permute2f128_ps(q[j], q[j + 4], 0x20);
         r[j + 4] = _mm256_permute2f128_ps(q[j], q[j + 4], 0x31);

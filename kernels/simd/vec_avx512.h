@@ -148,9 +148,29 @@ static WEFT_INLINE vd d_max(vd a, vd b) {
     return (vd){avx512_dmax(a.lo, b.lo), avx512_dmax(a.hi, b.hi)};
 }
 
+/* ---- folds: the upper half onto the lower, down to one lane (swapped, so all lanes hold it) ---- */
+#define AVX512_FOLD(name, op)                                                                      \
+    static WEFT_INLINE float name(vf a) {                                                          \
+        a = op(a, _mm512_shuffle_f32x4(a, a, 0x4E));                                               \
+        a = op(a, _mm512_shuffle_f32x4(a, a, 0xB1));                                               \
+        a = op(a, _mm512_permute_ps(a, 0x4E));                                                     \
+        return _mm512_cvtss_f32(op(a, _mm512_permute_ps(a, 0xB1)));                                \
+    }
+AVX512_FOLD(v_fold_add, v_add)
+AVX512_FOLD(v_fold_max, v_max)
+AVX512_FOLD(v_fold_min, v_min)
+#undef AVX512_FOLD
+static WEFT_INLINE double d_fold_add(vd a) {
+    __m512d s = _mm512_add_pd(a.lo, a.hi);
+    s = _mm512_add_pd(s, _mm512_shuffle_f64x2(s, s, 0x4E));
+    s = _mm512_add_pd(s, _mm512_shuffle_f64x2(s, s, 0xB1));
+    return _mm512_cvtsd_f64(_mm512_add_pd(s, _mm512_permute_pd(s, 0x55)));
+}
+
 /* ---- block: 4x4 inside the 128-bit quarters, then the quarters themselves ---- */
 static WEFT_INLINE void v_transpose(vf r[VL]) {
     vf q[VL];
+    WEFT_UNROLL(4)
     for (size_t i = 0; i < VL; i += 4) {
         const vf a = _mm512_unpacklo_ps(r[i], r[i + 1]);
         const vf b = _mm512_unpackhi_ps(r[i], r[i + 1]);
@@ -161,6 +181,7 @@ static WEFT_INLINE void v_transpose(vf r[VL]) {
         q[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
         q[i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
     }
+    WEFT_UNROLL(4)
     for (size_t j = 0; j < 4; j++) {
         const vf a = _mm512_shuffle_f32x4(q[j], q[j + 4], 0x88);      /* quarters 0 2 of both */
         const vf b = _mm512_shuffle_f32x4(q[j], q[j + 4], 0xDD);      /* quarters 1 3 */

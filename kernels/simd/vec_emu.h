@@ -157,7 +157,19 @@ EMU_OP(vd, d_fma(vd a, vd b, vd c), fma(a.l[i], b.l[i], c.l[i]))
 EMU_OP(vd, d_max(vd a, vd b), emu_dmax(a.l[i], b.l[i]))
 static WEFT_INLINE void d_store(double *p, vd a) { EMU_LANES p[i] = a.l[i]; }
 
-/* ---- block ---- */
+/* ---- folds and blocks ---- */
+#define EMU_FOLD(type, scalar, name, op)                                                           \
+    static WEFT_INLINE scalar name(type a) {                                                       \
+        for (size_t w = VL / 2; w > 0; w /= 2)                                                     \
+            for (size_t i = 0; i < w; i++) a.l[i] = op(a.l[i], a.l[i + w]);                        \
+        return a.l[0];                                                                             \
+    }
+#define EMU_ADD(x, y) ((x) + (y))
+EMU_FOLD(vf, float, v_fold_add, EMU_ADD)
+EMU_FOLD(vf, float, v_fold_max, emu_max)
+EMU_FOLD(vf, float, v_fold_min, emu_min)
+EMU_FOLD(vd, double, d_fold_add, EMU_ADD)
+
 static WEFT_INLINE void v_transpose(vf r[VL]) {
     for (size_t i = 0; i < VL; i++)
         for (size_t j = 0; j < i; j++) {
@@ -167,6 +179,8 @@ static WEFT_INLINE void v_transpose(vf r[VL]) {
         }
 }
 
+#undef EMU_ADD
+#undef EMU_FOLD
 #undef EMU_OP
 #undef EMU_LANES
 #endif

@@ -143,6 +143,21 @@ static WEFT_INLINE vd d_max(vd a, vd b) {
     return (vd){vmaxq_f64(a.lo, b.lo), vmaxq_f64(a.hi, b.hi)};
 }
 
+/* ---- folds: the upper half onto the lower, then the neighbour ---- */
+#define NEON_FOLD(name, op)                                                                        \
+    static WEFT_INLINE float name(vf a) {                                                          \
+        const float32x2_t h = op(vget_low_f32(a), vget_high_f32(a));                               \
+        return vget_lane_f32(op(h, vrev64_f32(h)), 0);                                             \
+    }
+NEON_FOLD(v_fold_add, vadd_f32)
+NEON_FOLD(v_fold_max, vmax_f32)
+NEON_FOLD(v_fold_min, vmin_f32)
+#undef NEON_FOLD
+static WEFT_INLINE double d_fold_add(vd a) {
+    const float64x2_t s = vaddq_f64(a.lo, a.hi);
+    return vgetq_lane_f64(s, 0) + vgetq_lane_f64(s, 1);
+}
+
 /* ---- block ---- */
 static WEFT_INLINE void v_transpose(vf r[VL]) {
     const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])); /* 00 10 02 12 */
