@@ -18,7 +18,10 @@ build|libxxhash-dev|pc:libxxhash|checksums of tensors
 quickstart|bible-kjv|bible|4.4 MB of real English to train on
 test|libcmocka-dev|pc:cmocka|unit tests
 test|clang|clang|the second compiler
+test|libomp-dev|pc:none|its OpenMP runtime
+test|ninja-build|ninja|rebuilds single files with a planted bug
 test|python3|python3|checks of JSON and safetensors files
+test|binutils|objdump|looks into the objects
 test|gcc-aarch64-linux-gnu|aarch64-linux-gnu-gcc|cross-compiles for AArch64
 test|libc6-dev-arm64-cross|aarch64-linux-gnu-gcc|C library of the cross build
 test|qemu-user|qemu-aarch64|runs the AArch64 tests

@@ -1,1 +1,0 @@
-int weft_ref_nothing;
