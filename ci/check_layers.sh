@@ -29,7 +29,7 @@ arrow() { # folder, allowed, forbidden system headers
 arrow kernels 'kernels/' "$hosted"
 arrow include 'weft/' 'stdio|omp'
 arrow runtime 'runtime/|kernels/([a-z]+\.h|isa\.def|base/)|weft/' ''
-arrow models 'models/|weft/|runtime/graph\.h' 'omp|pthread'
+arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h' 'omp|pthread'
 arrow train 'train/|weft/' 'omp'
 arrow cli 'cli/|train/|weft/' 'omp'
 arrow studies 'studies/|train/|weft/' 'omp'
