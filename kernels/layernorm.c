@@ -1,0 +1,198 @@
+/* LayerNorm forward and backward (layernorm.h has the equations).
+ *
+ * Forward: the row is summed, then read again from L1 for the moments of d = x - mean0. The rest of
+ * the mean, sum(d)/c, corrects both mean and variance (Chan, Golub, LeVeque 1983), so a constant row
+ * has x - mean = 0 exactly although sum(x)/c is rounded.
+ * Error: (c/32 + 8) u (1 + |mean| rstd) (|xhat gamma| + |beta|), u = 2^-24. */
+#include <math.h>
+#include "kernels/kernels.h"
+#include "kernels/simd/vec_reduce.h"
+
+static WEFT_INLINE vf get(const float *p, size_t n) {
+    return n == VL ? v_load(p) : v_load_n(p, n);
+}
+static WEFT_INLINE void put(float *p, vf a, size_t n) {
+    if (n == VL) v_store(p, a);
+    else v_store_n(p, a, n);
+}
+/* p may be absent: a parameter that is not there. */
+static WEFT_INLINE vf get_or(const float *p, size_t i, size_t n, float absent) {
+    return p ? get(p + i, n) : v_set1(absent);
+}
+
+/* r = x + f while summing. */
+static WEFT_INLINE float add_sum(const float *x, const float *f, float *r, size_t c) {
+    v32 acc = v32_zero();
+    size_t i = 0;
+    for (; i + 32 <= c; i += 32)
+        V32_EACH(j) {
+            const vf s = v_add(v_load(x + i + j * VL), v_load(f + i + j * VL));
+            v_store(r + i + j * VL, s);
+            acc.v[j] = v_add(acc.v[j], s);
+        }
+    V32_TAIL(i, j, m, c) {
+        const vf s = v_add(v_load_n(x + i, m), v_load_n(f + i, m));
+        v_store_n(r + i, s, m);
+        acc.v[j] = v_add(acc.v[j], s);
+    }
+    return v32_sum(&acc);
+}
+
+/* Sums of d and d^2, d = x - mean. */
+static WEFT_INLINE void moments(const float *x, vf mean, size_t c, float *sum, float *sq) {
+    v32 s1 = v32_zero();
+    v32 s2 = v32_zero();
+    size_t i = 0;
+    for (; i + 32 <= c; i += 32)
+        V32_EACH(j) {
+            const vf d = v_sub(v_load(x + i + j * VL), mean);
+            s1.v[j] = v_add(s1.v[j], d);
+            s2.v[j] = v_fma(d, d, s2.v[j]);
+        }
+    V32_TAIL(i, j, m, c) {
+        const vf d = v_sel(m_first(m), v_sub(v_load_n(x + i, m), mean), v_zero());
+        s1.v[j] = v_add(s1.v[j], d);
+        s2.v[j] = v_fma(d, d, s2.v[j]);
+    }
+    *sum = v32_sum(&s1);
+    *sq = v32_sum(&s2);
+}
+
+/* Columns i..i+m. */
+static WEFT_INLINE void fwd_cols(const struct weft_layernorm_args *a, const float *x, float *y,
+                                 vf mean, vf rstd, size_t i, size_t m) {
+    const vf xhat = v_mul(v_sub(get(x + i, m), mean), rstd);
+    put(y + i, v_fma(xhat, get_or(a->gamma, i, m, 1), get_or(a->beta, i, m, 0)), m);
+}
+
+static WEFT_INLINE void fwd_row(const struct weft_layernorm_args *a, size_t row,
+                                const bool residual) {
+    const size_t at = row * (a->ld ? a->ld : a->c);
+    const float n = (float)a->c;
+    const float *x = a->x + at;
+    float total;
+    if (residual) {
+        total = add_sum(x, a->f + at, a->r + at, a->c);
+        x = a->r + at;
+    } else {
+        total = r_sum(x, a->c);
+    }
+    const float mean0 = total / n;
+    float sum, sq;
+    moments(x, v_set1(mean0), a->c, &sum, &sq);
+    const float rest = sum / n;
+    const float mean = mean0 + rest;
+    const float var = (sq - sum * rest) / n;
+    const float rstd = 1.0f / sqrtf((var < 0 ? 0 : var) + a->eps);
+    a->mean[row] = mean;
+    a->rstd[row] = rstd;
+
+    size_t i = 0;
+    for (; i + VL <= a->c; i += VL)
+        fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, VL);
+    if (i < a->c) fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, a->c - i);
+}
+
+void WEFT_FN(layernorm_fwd_f32)(const struct weft_layernorm_args *a) {
+    for (size_t r = 0; r < a->rows; r++) fwd_row(a, r, false);
+}
+
+void WEFT_FN(layernorm_res_fwd_f32)(const struct weft_layernorm_args *a) {
+    for (size_t r = 0; r < a->rows; r++) fwd_row(a, r, true);
+}
+
+struct row { vf mean, rstd, mg, mgx; };
+
+/* mg = mean_j(g), mgx = mean_j(g*xhat) of a row. */
+static WEFT_INLINE void bwd_means(const struct weft_layernorm_bwd_args *a, const float *dy,
+                                  const float *x, struct row *row) {
+    const vf mean = row->mean;
+    const vf rstd = row->rstd;
+    v32 s1 = v32_zero();
+    v32 s2 = v32_zero();
+    size_t i = 0;
+    for (; i + 32 <= a->c; i += 32)
+        V32_EACH(j) {
+            const size_t at = i + j * VL;
+            const vf g = v_mul(v_load(dy + at), get_or(a->gamma, at, VL, 1));
+            s1.v[j] = v_add(s1.v[j], g);
+            s2.v[j] = v_fma(g, v_mul(v_sub(v_load(x + at), mean), rstd), s2.v[j]);
+        }
+    V32_TAIL(i, j, m, a->c) {
+        const vf g = v_mul(v_load_n(dy + i, m), get_or(a->gamma, i, m, 1));
+        const vf xhat = v_sel(m_first(m), v_mul(v_sub(v_load_n(x + i, m), mean), rstd), v_zero());
+        s1.v[j] = v_add(s1.v[j], g);
+        s2.v[j] = v_fma(g, xhat, s2.v[j]);
+    }
+    row->mg = v_set1(v32_sum(&s1) / (float)a->c);
+    row->mgx = v_set1(v32_sum(&s2) / (float)a->c);
+}
+
+/* Columns i..i+m of n rows: dx, and the column sums kept in registers for n rows. first: the sums
+ * start from zero. */
+static WEFT_INLINE void bwd_cols(const struct weft_layernorm_bwd_args *a, const struct row *row,
+                                 size_t row0, const size_t n, float *part, const bool first,
+                                 size_t i, size_t m) {
+    const size_t ld = a->ld ? a->ld : a->c;
+    const vf gamma = get_or(a->gamma, i, m, 1);
+    vf dgamma = first || !part ? v_zero() : get(part + i, m);
+    vf dbeta = first || !part ? v_zero() : get(part + a->c + i, m);
+    for (size_t k = 0; k < n; k++) {
+        const size_t at = (row0 + k) * ld + i;
+        const vf dy = get(a->dy + at, m);
+        const vf xhat = v_mul(v_sub(get(a->x + at, m), row[k].mean), row[k].rstd);
+        dgamma = v_fma(dy, xhat, dgamma);
+        dbeta = v_add(dbeta, dy);
+        if (!a->dx) continue;
+        const vf g = v_sub(v_mul(dy, gamma), row[k].mg);
+        const vf dx = v_mul(v_fnma(xhat, row[k].mgx, g), row[k].rstd);
+        put(a->dx + at, a->dres ? v_add(get(a->dres + at, m), dx) : dx, m);
+    }
+    if (!part) return;
+    put(part + i, dgamma, m);
+    put(part + a->c + i, dbeta, m);
+}
+
+static WEFT_INLINE void bwd_rows(const struct weft_layernorm_bwd_args *a, size_t row0,
+                                 const size_t n, float *part) {
+    const bool first = row0 % WEFT_LAYERNORM_BLOCK == 0;
+    const size_t ld = a->ld ? a->ld : a->c;
+    struct row row[4];
+    for (size_t k = 0; k < n; k++) {
+        row[k].mean = v_set1(a->mean[row0 + k]);
+        row[k].rstd = v_set1(a->rstd[row0 + k]);
+        row[k].mg = row[k].mgx = v_zero();
+        if (a->dx) bwd_means(a, a->dy + (row0 + k) * ld, a->x + (row0 + k) * ld, &row[k]);
+    }
+    size_t i = 0;
+    for (; i + VL <= a->c; i += VL) bwd_cols(a, row, row0, n, part, first, i, VL);
+    if (i < a->c) bwd_cols(a, row, row0, n, part, first, i, a->c - i);
+}
+
+void WEFT_FN(layernorm_bwd_f32)(const struct weft_layernorm_bwd_args *a) {
+    size_t r = 0;
+    while (r < a->rows) {
+        float *part = a->part ? a->part + r / WEFT_LAYERNORM_BLOCK * 2 * a->c : NULL;
+        if (a->rows - r >= 4) {
+            bwd_rows(a, r, 4, part);
+            r += 4;
+        } else {
+            bwd_rows(a, r, 1, part);
+            r += 1;
+        }
+    }
+}
+
+static WEFT_INLINE void fold_cols(const float *part, size_t blocks, size_t ld, float *out,
+                                  bool accumulate, size_t i, size_t m) {
+    vf sum = accumulate ? get(out + i, m) : v_zero();
+    for (size_t b = 0; b < blocks; b++) sum = v_add(sum, get(part + b * ld + i, m));
+    put(out + i, sum, m);
+}
+
+void WEFT_FN(layernorm_fold_f32)(const float *part, size_t blocks, size_t ld, float *out, size_t n,
+                                 bool accumulate) {
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) fold_cols(part, blocks, ld, out, accumulate, i, VL);
+    if (i < n) fold_cols(part, blocks, ld, out, accumulate, i, n - i);
+}

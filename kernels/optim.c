@@ -1,0 +1,161 @@
+/* Optimizer sweep (optim.h has the recurrences) and gradient norm. Memory-bound: everything a step
+ * wants to know about w, g and the update is summed while the data is in registers.
+ *
+ * Elementwise, so any cut gives the same bits; the statistics depend on the block grid only. */
+#include "kernels/kernels.h"
+#include "kernels/simd/vec_reduce.h"
+
+#define CHUNK 1024 /* elements summed in f32 before the fold in f64 */
+
+struct step { /* the scalars, broadcast */
+    vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny;
+};
+
+static WEFT_INLINE struct step step_make(const struct weft_optim_args *a) {
+    return (struct step){
+        .lr = v_set1(a->lr),         .clip = v_set1(a->clip),     .l2 = v_set1(a->l2),
+        .keep = v_set1(a->keep),     .beta1 = v_set1(a->beta1),   .beta1c = v_set1(a->beta1c),
+        .beta2 = v_set1(a->beta2),   .beta2c = v_set1(a->beta2c), .eps = v_set1(a->eps),
+        .vadd = v_set1(a->vadd),     .vmul = v_set1(a->vmul),     .cm = v_set1(a->cm),
+        .cg = v_set1(a->cg),         .tiny = v_set1(0x1p-126f),
+    };
+}
+
+static WEFT_INLINE vf flush(vf x, vf tiny) { return v_sel(v_lt(v_abs(x), tiny), v_zero(), x); }
+
+/* One vector: updates *m and *v, returns what is subtracted from keep*w; *rate is 1/denominator. */
+static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule rule,
+                             const bool stats, vf g, vf *m, vf *v, vf *rate) {
+    if (rule == WEFT_OPTIM_SGD) return v_mul(s->lr, g);
+    if (rule == WEFT_OPTIM_MOMENTUM || rule == WEFT_OPTIM_NESTEROV) {
+        *m = flush(v_fma(s->beta1, *m, g), s->tiny);
+        return v_mul(s->lr, rule == WEFT_OPTIM_MOMENTUM ? *m : v_fma(s->beta1, *m, g));
+    }
+    *v = flush(v_fma(s->beta2c, v_mul(g, g), v_mul(s->beta2, *v)), s->tiny);
+    const vf den = rule == WEFT_OPTIM_RMSPROP_PLAYBOOK
+                       ? v_sqrt(v_add(v_add(*v, s->vadd), s->eps))
+                       : v_fma(s->vmul, v_sqrt(*v), s->eps);
+    if (stats) *rate = v_div(v_set1(1.0f), den);
+    if (rule == WEFT_OPTIM_RMSPROP) {
+        *m = flush(v_fma(s->beta1, *m, v_div(g, den)), s->tiny);
+        return v_mul(s->lr, *m);
+    }
+    if (rule == WEFT_OPTIM_RMSPROP_PLAYBOOK) {
+        *m = flush(v_fma(s->beta1, *m, v_div(v_mul(s->lr, g), den)), s->tiny);
+        return *m;
+    }
+    *m = flush(v_fma(s->beta1c, g, v_mul(s->beta1, *m)), s->tiny);
+    const vf num = v_mul(s->cm, *m);
+    return v_div(rule == WEFT_OPTIM_NADAM ? v_fma(s->cg, g, num) : num, den);
+}
+
+struct sums { v32 w, w2, dw2, wg, rate, max; };
+
+/* Vector i.. of a block, n valid lanes (all when n == VL), sums into virtual lanes j*VL... */
+static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct step *s,
+                               const enum weft_optim_rule rule, struct sums *sums, size_t i,
+                               size_t j, size_t n, const bool tail) {
+    const size_t states = weft_optim_states(rule);
+    const vf w = tail ? v_load_n(a->w + i, n) : v_load(a->w + i);
+    const vf g = tail ? v_load_n(a->g + i, n) : v_load(a->g + i);
+    vf m = v_zero();
+    vf v = v_zero();
+    vf rate = v_zero();
+    if (states > 0) m = tail ? v_load_n(a->m + i, n) : v_load(a->m + i);
+    if (states > 1) v = tail ? v_load_n(a->v + i, n) : v_load(a->v + i);
+
+    const vf grad = v_fma(s->l2, w, v_mul(s->clip, g));
+    const vf next = v_sub(v_mul(s->keep, w), update(s, rule, sums != NULL, grad, &m, &v, &rate));
+
+    if (tail) v_store_n(a->w + i, next, n);
+    else v_store(a->w + i, next);
+    if (states > 0) {
+        if (tail) v_store_n(a->m + i, m, n);
+        else v_store(a->m + i, m);
+    }
+    if (states > 1) {
+        if (tail) v_store_n(a->v + i, v, n);
+        else v_store(a->v + i, v);
+    }
+    if (!sums) return;
+    const vf dw = v_sub(next, w);
+    if (tail) rate = v_sel(m_first(n), rate, v_zero());
+    sums->w.v[j] = v_add(sums->w.v[j], next);
+    sums->w2.v[j] = v_fma(next, next, sums->w2.v[j]);
+    sums->dw2.v[j] = v_fma(dw, dw, sums->dw2.v[j]);
+    sums->wg.v[j] = v_fma(w, g, sums->wg.v[j]);
+    sums->rate.v[j] = v_add(sums->rate.v[j], rate);
+    sums->max.v[j] = v_max(sums->max.v[j], v_abs(next));
+}
+
+static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
+    const double max = (double)v32_max(&s->max);
+    out->w += (double)v32_sum(&s->w);
+    out->w2 += (double)v32_sum(&s->w2);
+    out->dw2 += (double)v32_sum(&s->dw2);
+    out->wg += (double)v32_sum(&s->wg);
+    out->rate += (double)v32_sum(&s->rate);
+    if (!(max <= out->w_max)) out->w_max = out->w_max == out->w_max ? max : out->w_max;
+}
+
+static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule,
+                              const bool stats) {
+    const struct step s = step_make(a);
+    struct weft_optim_stats total = {0};
+    for (size_t lo = 0; lo < a->n; lo += CHUNK) {
+        const size_t hi = a->n - lo < CHUNK ? a->n : lo + CHUNK;
+        struct sums sums;
+        if (stats) {
+            const v32 zero = v32_zero();
+            sums = (struct sums){zero, zero, zero, zero, zero, zero};
+        }
+        size_t i = lo;
+        for (; i + 32 <= hi; i += 32)
+            V32_EACH(j) vector(a, &s, rule, stats ? &sums : NULL, i + j * VL, j, VL, false);
+        V32_TAIL(i, j, m, hi) vector(a, &s, rule, stats ? &sums : NULL, i, j, m, true);
+        if (stats) fold(&sums, &total);
+    }
+    if (stats) *a->stats = total;
+}
+
+static WEFT_INLINE void sweep_rule(const struct weft_optim_args *a, const bool stats) {
+    switch (a->rule) {
+    case WEFT_OPTIM_SGD: sweep(a, WEFT_OPTIM_SGD, stats); break;
+    case WEFT_OPTIM_MOMENTUM: sweep(a, WEFT_OPTIM_MOMENTUM, stats); break;
+    case WEFT_OPTIM_NESTEROV: sweep(a, WEFT_OPTIM_NESTEROV, stats); break;
+    case WEFT_OPTIM_RMSPROP: sweep(a, WEFT_OPTIM_RMSPROP, stats); break;
+    case WEFT_OPTIM_RMSPROP_PLAYBOOK: sweep(a, WEFT_OPTIM_RMSPROP_PLAYBOOK, stats); break;
+    case WEFT_OPTIM_ADAM: sweep(a, WEFT_OPTIM_ADAM, stats); break;
+    case WEFT_OPTIM_NADAM: sweep(a, WEFT_OPTIM_NADAM, stats); break;
+    }
+}
+
+void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
+    if (a->stats) sweep_rule(a, true);
+    else sweep_rule(a, false);
+}
+
+void WEFT_FN(grad_stats_f32)(const float *g, size_t n, struct weft_grad_stats *out) {
+    d32 sq = d32_zero();
+    v32 max = v32_zero();
+    size_t bad = 0;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        V32_EACH(j) {
+            const vf x = v_load(g + i + j * VL);
+            const vd x64 = d_from_v(x);
+            sq.v[j] = d_fma(x64, x64, sq.v[j]);
+            max.v[j] = v_max(max.v[j], v_abs(x));
+            bad += m_count(m_not(v_isfinite(x)));
+        }
+    V32_TAIL(i, j, m, n) {
+        const vf x = v_load_n(g + i, m);
+        const vd x64 = d_from_v(x);
+        sq.v[j] = d_fma(x64, x64, sq.v[j]);
+        max.v[j] = v_max(max.v[j], v_abs(x));
+        bad += m_count(m_not(v_isfinite(x)));
+    }
+    out->sq = d32_sum(&sq);
+    out->max = (double)v32_max(&max);
+    out->nonfinite = (double)bad;
+}
