@@ -19,8 +19,7 @@ void WEFT_FN(limit_triad_f32)(size_t n, float s, float *restrict a, const float 
     const vf k = v_set1(s);
     size_t i = 0;
     for (; i + VL <= n; i += VL) v_store(a + i, v_fma(k, v_load(c + i), v_load(b + i)));
-    if (i < n)
-        v_store_n(a + i, v_fma(k, v_load_n(c + i, n - i), v_load_n(b + i, n - i)), n - i);
+    if (i < n) v_store_n(a + i, v_fma(k, v_load_n(c + i, n - i), v_load_n(b + i, n - i)), n - i);
 }
 
 void WEFT_FN(limit_read_f32)(size_t n, const float *restrict a, float *restrict sink) {

@@ -1,5 +1,5 @@
-/* Deriving the backward pass: nodes in reverse order, each appending its derivative. The gradient of
- * a tensor belongs to whoever writes it first; later writers add. */
+/* Deriving the backward pass: nodes in reverse order, each appending its derivative. The gradient
+ * of a tensor belongs to whoever writes it first; later writers add. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ weft_tensor weft_grad_get(struct weft_backward *b, weft_tensor t) {
 static weft_tensor param_grad(weft_program *p, weft_tensor t) {
     weft_graph *const g = p->graph;
     if (g->tensor[t].grad != WEFT_NONE) return g->tensor[t].grad;
-    const weft_tensor d = weft_fixed_tensor(p, WEFT_F32, g->tensor[t].shape[0], g->tensor[t].shape[2]);
+    const weft_tensor d =
+        weft_fixed_tensor(p, WEFT_F32, g->tensor[t].shape[0], g->tensor[t].shape[2]);
     if (d == WEFT_NONE) return WEFT_NONE;
     g->tensor[d].kind = WEFT_GRAD;
     g->tensor[d].name = g->tensor[t].name;
@@ -64,10 +65,10 @@ void weft_backward(weft_program *p, weft_tensor loss) {
     bool seeded = false;
     for (size_t i = forward; i-- > 0 && g->status == WEFT_OK;) {
         const struct weft_op *const op = p->node[i].op;
-        const bool is_loss = op == &weft_op_head_xent || op == &weft_op_softmax_xent ||
-                             op == &weft_op_mse;
-        const bool wanted = is_loss ? p->node[i].out[0] == loss
-                                    : weft_grad_get(&b, p->node[i].out[0]) != WEFT_NONE;
+        const bool is_loss =
+            op == &weft_op_head_xent || op == &weft_op_softmax_xent || op == &weft_op_mse;
+        const bool wanted =
+            is_loss ? p->node[i].out[0] == loss : weft_grad_get(&b, p->node[i].out[0]) != WEFT_NONE;
         if (!wanted || op->backward == NULL) continue;
         seeded |= is_loss;
         p->layer = p->node[i].layer;

@@ -1,6 +1,7 @@
 /* What the machine has: instruction sets (CPUID and XGETBV: the operating system must save the
  * registers too), caches, and how many threads the process may use (affinity mask and cgroup quota,
- * v2 and v1). Everything is read from the kernel's files; nothing here can fail, only be unknown. */
+ * v2 and v1). Everything is read from the kernel's files; nothing here can fail, only be unknown.
+ */
 #include "runtime/cpu.h"
 
 #include <dirent.h>

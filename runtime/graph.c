@@ -121,8 +121,7 @@ const char *weft_shape_text(const weft_graph *g, weft_tensor t) {
     const struct weft_tensor_desc *const d = weft_desc(g, t);
     weft_graph *const mutable = (weft_graph *)(uintptr_t)g;
     if (t < 0) return "(absent)";
-    if (d->shape[1] == 1)
-        return weft_graph_format(mutable, "(%zu, %zu)", d->shape[0], d->shape[2]);
+    if (d->shape[1] == 1) return weft_graph_format(mutable, "(%zu, %zu)", d->shape[0], d->shape[2]);
     return weft_graph_format(mutable, "(%zu, %zu, %zu)", d->shape[0], d->shape[1], d->shape[2]);
 }
 
@@ -228,8 +227,8 @@ void weft_probe(weft_program *p, const char *kind, weft_tensor t) {
     if (g->status != WEFT_OK ||
         !grow(g, (void **)&p->probe, &p->probe_cap, p->probes, sizeof *p->probe))
         return;
-    const bool residual = strcmp(kind, "residual_std") == 0;
-    if (!residual && strcmp(kind, "max_logit") != 0) {
+    const bool residual = strcmp(kind, "std") == 0;
+    if (!residual && strcmp(kind, "logit_max") != 0) {
         weft_graph_fail(g, WEFT_ERR_ARG, "unknown probe \"%s\"", kind);
         return;
     }

@@ -22,54 +22,55 @@ struct weft_tensor_desc {
     enum weft_kind kind;
     enum weft_dtype dtype;
     int layer;
-    bool batched;         /* shape[0] is the batch: a run may use fewer rows */
-    bool keep;            /* lives until the end of its program */
-    size_t shape[3];      /* trailing dimensions of 1 are spelled out: cols is always shape[2] */
+    bool batched;          /* shape[0] is the batch: a run may use fewer rows */
+    bool keep;             /* lives until the end of its program */
+    size_t shape[3];       /* trailing dimensions of 1 are spelled out: cols is always shape[2] */
     weft_program *program; /* ACT, INPUT: its owner */
     /* WEFT_PARAM */
     struct weft_param_desc param;
-    weft_tensor grad;     /* PARAM: its gradient, WEFT_NONE without training */
+    weft_tensor grad; /* PARAM: its gradient, WEFT_NONE without training */
     /* planned */
-    size_t first, last;   /* node indices between which an ACT is live */
-    size_t offset;        /* in the arena of its kind */
-    void *data;           /* after the commit */
+    size_t first, last; /* node indices between which an ACT is live */
+    size_t offset;      /* in the arena of its kind */
+    void *data;         /* after the commit */
 };
 
 struct weft_attr { /* what an op needs beside its tensors; each op reads its own */
-    int act;              /* enum weft_act of kernels/activation.h */
+    int act;       /* enum weft_act of kernels/activation.h */
     size_t heads;
     size_t max_context;
     float eps, prob;
-    uint32_t stream;      /* dropout: random stream */
-    unsigned accumulate;  /* bit i: output i adds to what is there (a later writer in this program);
-                           * a first writer adds when run->accumulate says so and the tensor is a
-                           * parameter's gradient: ask x_accumulate */
-    bool with_grad;       /* loss ops: make the gradient too */
+    uint32_t stream;     /* dropout: random stream */
+    unsigned accumulate; /* bit i: output i adds to what is there (a later writer in this program);
+                          * a first writer adds when run->accumulate says so and the tensor is a
+                          * parameter's gradient: ask x_accumulate */
+    bool with_grad;      /* loss ops: make the gradient too */
     struct weft_optim optim;
 };
 
-#define WEFT_NODE_IN 8
+#define WEFT_NODE_IN  8
 #define WEFT_NODE_OUT 8
 struct weft_phase {
     size_t tasks;
-    double ns;            /* estimated time of all tasks on one thread; decides how many help */
-    size_t threads;       /* chosen at commit */
+    double ns;      /* estimated time of all tasks on one thread; decides how many help */
+    size_t threads; /* chosen at commit */
 };
 struct weft_node {
     const struct weft_op *op;
-    const char *name;     /* "h3.linear", for messages and timers */
+    const char *name; /* "h3.linear", for messages and timers */
     int layer;
     weft_program *program;
     weft_tensor in[WEFT_NODE_IN], out[WEFT_NODE_OUT]; /* WEFT_NONE: absent */
     struct weft_attr attr;
     /* set by op->plan */
-    size_t shared_bytes;  /* scratch of the node, 64-byte aligned, same contents for all its phases */
-    size_t local_bytes;   /* scratch of each thread during a task */
-    double model_flops;   /* what the mathematics needs */
-    double flops, bytes;  /* what is executed; compulsory memory traffic */
-    void *plan;           /* op's own data, from weft_plan_alloc */
+    size_t
+        shared_bytes;   /* scratch of the node, 64-byte aligned, same contents for all its phases */
+    size_t local_bytes; /* scratch of each thread during a task */
+    double model_flops; /* what the mathematics needs */
+    double flops, bytes;   /* what is executed; compulsory memory traffic */
+    void *plan;            /* op's own data, from weft_plan_alloc */
     size_t phase0, phases; /* range in program->phase */
-    weft_tensor shared;   /* planned like an activation that lives for this node only */
+    weft_tensor shared;    /* planned like an activation that lives for this node only */
 };
 
 struct weft_backward;
@@ -88,7 +89,7 @@ struct weft_op {
 
 struct weft_probe_desc {
     const char *kind;
-    weft_tensor t;        /* the tensor the value is computed from */
+    weft_tensor t; /* the tensor the value is computed from */
     int layer;
     float eps;
 };
@@ -97,7 +98,7 @@ struct weft_program {
     weft_graph *graph;
     const char *name;
     size_t batch;
-    int layer;            /* of nodes built now */
+    int layer;              /* of nodes built now */
     struct weft_node *node; /* grown while building; fixed after the commit */
     size_t nodes, node_cap;
     struct weft_phase *phase;
@@ -106,11 +107,11 @@ struct weft_program {
     struct weft_probe_desc *probe;
     size_t probes, probe_cap;
     /* planned */
-    size_t act_bytes;     /* activations, inputs and shared scratch */
-    size_t local_bytes;   /* largest per-thread scratch */
-    size_t threads;       /* team size */
+    size_t act_bytes;             /* activations, inputs and shared scratch */
+    size_t local_bytes;           /* largest per-thread scratch */
+    size_t threads;               /* team size */
     struct weft_counter *counter; /* one a phase: the next task to deal */
-    double *seconds;      /* per node, when timing */
+    double *seconds;              /* per node, when timing */
     uint64_t calls;
     bool timing;
     struct weft_program *next;
@@ -123,24 +124,25 @@ struct weft_graph {
     size_t tensors, tensor_cap;
     weft_program *first, **last;
     uint32_t streams;
-    bool training;        /* parameters have gradients and optimizer state */
-    size_t micro_batches; /* of a step, >= 1: more than one needs a buffer for embedding gradients */
+    bool training; /* parameters have gradients and optimizer state */
+    size_t
+        micro_batches; /* of a step, >= 1: more than one needs a buffer for embedding gradients */
     struct weft_embed_fold { /* that buffer, added to the gradient before the update */
         weft_tensor wte, sum;
-        bool set;         /* the gradient has no other writer: = instead of += */
+        bool set; /* the gradient has no other writer: = instead of += */
     } embed_fold[4];
     size_t embed_folds;
-    size_t grad_groups;   /* >= 1 */
-    size_t optim_states;  /* arrays of the size of the parameters: 0, 1 or 2 */
+    size_t grad_groups;        /* >= 1 */
+    size_t optim_states;       /* arrays of the size of the parameters: 0, 1 or 2 */
     struct weft_chunk *chunks; /* small allocations that live as long as the graph */
     struct weft_memory memory;
     bool planned;
-    void *base;           /* one mapping for everything */
+    void *base; /* one mapping for everything */
     unsigned char *params, *grads, *optim[2], *state, *act, *local;
     unsigned char *grad_sum; /* grad_groups > 1: the fold of the groups so far */
-    size_t param_bytes;   /* of the parameter segment; gradients and optimizer arrays mirror it, so
-                           * one offset serves all four */
-    size_t local_bytes;   /* per thread */
+    size_t param_bytes; /* of the parameter segment; gradients and optimizer arrays mirror it, so
+                         * one offset serves all four */
+    size_t local_bytes; /* per thread */
 };
 
 /* ---- building (graph.c) ---- */
@@ -151,7 +153,8 @@ const char *weft_graph_format(weft_graph *g, const char *fmt, ...) WEFT_FORMAT(2
 weft_tensor weft_graph_fail(weft_graph *g, enum weft_status st, const char *fmt, ...)
     WEFT_FORMAT(3, 4);
 /* An activation of this program; s0 is the batch (batched) unless it is a fixed-size tensor. */
-weft_tensor weft_act_tensor(weft_program *p, enum weft_dtype dtype, size_t s0, size_t s1, size_t s2);
+weft_tensor weft_act_tensor(weft_program *p, enum weft_dtype dtype, size_t s0, size_t s1,
+                            size_t s2);
 weft_tensor weft_fixed_tensor(weft_program *p, enum weft_dtype dtype, size_t rows, size_t cols);
 weft_tensor weft_act_like(weft_program *p, weft_tensor t); /* f32, same shape and batching */
 /* Append a node; in and out arrays end with the first absent entries set to WEFT_NONE. Handles are
@@ -163,7 +166,9 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
 
 /* The description of a handle; a harmless empty one for WEFT_NONE and bad handles. */
 const struct weft_tensor_desc *weft_desc(const weft_graph *g, weft_tensor t);
-static inline size_t weft_desc_rows(const struct weft_tensor_desc *d) { return d->shape[0] * d->shape[1]; }
+static inline size_t weft_desc_rows(const struct weft_tensor_desc *d) {
+    return d->shape[0] * d->shape[1];
+}
 static inline size_t weft_desc_cols(const struct weft_tensor_desc *d) { return d->shape[2]; }
 static inline size_t weft_desc_count(const struct weft_tensor_desc *d) {
     return d->shape[0] * d->shape[1] * d->shape[2];
@@ -171,8 +176,9 @@ static inline size_t weft_desc_count(const struct weft_tensor_desc *d) {
 const char *weft_shape_text(const weft_graph *g, weft_tensor t); /* "(4, 64, 768)" */
 
 /* ---- planning, inside op->plan ---- */
-void weft_phase_add(struct weft_node *n, size_t tasks, double ns); /* appends a phase to this node */
-void *weft_plan_alloc(struct weft_node *n, size_t bytes);          /* zeroed, graph's lifetime */
+void weft_phase_add(struct weft_node *n, size_t tasks,
+                    double ns);                           /* appends a phase to this node */
+void *weft_plan_alloc(struct weft_node *n, size_t bytes); /* zeroed, graph's lifetime */
 static inline const struct weft_kernels *weft_node_kernels(const struct weft_node *n) {
     return n->program->graph->ctx->k;
 }
@@ -191,8 +197,8 @@ struct weft_exec {
     const struct weft_kernels *k;
     const weft_graph *g;
     const struct weft_run *run;
-    size_t rows;          /* live samples */
-    size_t batch;         /* of the program */
+    size_t rows;  /* live samples */
+    size_t batch; /* of the program */
 };
 static inline void *x_ptr(const struct weft_exec *x, weft_tensor t) {
     return t < 0 ? NULL : x->g->tensor[t].data;

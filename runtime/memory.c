@@ -9,8 +9,8 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 
 void *weft_map(size_t bytes) {
-    void *const p =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *const p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return NULL;
 #ifdef MADV_HUGEPAGE
     if (bytes >= 4 * HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: failure is harmless */

@@ -1,9 +1,9 @@
 /* The team and its barrier.
  *
  * The barrier counts arrivals; the last one resets the count and bumps the generation, on which the
- * others wait: a short spin (the usual case inside a step), then a futex sleep, so that a descheduled
- * or oversubscribed team does not burn the cores it waits for. With -fsanitize=thread the team is
- * made of POSIX threads, because libgomp is not instrumented. */
+ * others wait: a short spin (the usual case inside a step), then a futex sleep, so that a
+ * descheduled or oversubscribed team does not burn the cores it waits for. With -fsanitize=thread
+ * the team is made of POSIX threads, because libgomp is not instrumented. */
 #include "runtime/parallel.h"
 
 #include <limits.h>
@@ -60,8 +60,8 @@ void weft_barrier_wait(struct weft_barrier *b) {
         if (atomic_load_explicit(&b->generation, memory_order_acquire) != g) return;
         pause_cpu();
     }
-    /* Sequentially consistent: either the last arrival sees this sleeper, or the futex call sees the
-     * new generation. */
+    /* Sequentially consistent: either the last arrival sees this sleeper, or the futex call sees
+     * the new generation. */
     atomic_fetch_add(&b->sleepers, 1);
     while (atomic_load(&b->generation) == g) futex(&b->generation, FUTEX_WAIT, g);
     atomic_fetch_sub(&b->sleepers, 1);

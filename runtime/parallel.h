@@ -19,8 +19,8 @@ void weft_barrier_init(struct weft_barrier *b, size_t threads, size_t cores);
 /* All writes before the barrier by any thread are visible to all after it. */
 void weft_barrier_wait(struct weft_barrier *b);
 
-/* fn(arg, thread, team) on `threads` threads at once, the caller among them (thread 0). The system may
- * give fewer: team is the number that runs. */
+/* fn(arg, thread, team) on `threads` threads at once, the caller among them (thread 0). The system
+ * may give fewer: team is the number that runs. */
 void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t team), void *arg);
 
 /* Monotonic time in seconds. */

@@ -2,8 +2,8 @@
  *
  *   params | grads | grad_sum | optimizer m, v | state | activations | per-thread scratch
  *
- * Gradients and optimizer arrays mirror the parameters, so that one offset serves all. Activations of
- * a program get offsets from their live ranges (largest first, lowest hole that fits); programs
+ * Gradients and optimizer arrays mirror the parameters, so that one offset serves all. Activations
+ * of a program get offsets from their live ranges (largest first, lowest hole that fits); programs
  * share the same activation memory, since only one runs at a time. */
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,8 @@ static size_t choose_threads(const weft_ctx *ctx, const struct weft_phase *ph) {
     return n < 1 ? 1 : n;
 }
 
-/* Ask every op for its phases and scratch; shared scratch becomes a tensor that lives for its node. */
+/* Ask every op for its phases and scratch; shared scratch becomes a tensor that lives for its node.
+ */
 static void plan_nodes(weft_program *p) {
     weft_graph *const g = p->graph;
     p->threads = 1;
@@ -153,7 +154,8 @@ static enum weft_status plan(weft_graph *g) {
         if (p->local_bytes > g->local_bytes) g->local_bytes = p->local_bytes;
         if (p->threads > threads) threads = p->threads;
     }
-    /* An odd number of cache lines apart: threads' scratch does not collide in the same cache sets. */
+    /* An odd number of cache lines apart: threads' scratch does not collide in the same cache sets.
+     */
     g->local_bytes = weft_align_up(g->local_bytes, 4096) + WEFT_ALIGNMENT;
     m->params = g->param_bytes;
     m->grads = g->training ? g->param_bytes * (g->grad_groups > 1 ? 2 : 1) : 0;

@@ -20,20 +20,13 @@ static double maximum(const float *x, size_t n) {
     return m;
 }
 
-size_t weft_probe_values(const weft_program *p, size_t rows, struct weft_probe_value *out,
-                         size_t max) {
-    const weft_graph *const g = p->graph;
-    for (size_t i = 0; i < p->probes && i < max; i++) {
-        const struct weft_probe_desc *const d = &p->probe[i];
-        const struct weft_tensor_desc *const t = weft_desc(g, d->t);
-        const size_t live = t->batched && rows != 0 ? rows : t->shape[0];
-        const size_t n = live * t->shape[1] * t->shape[2];
-        const bool residual = strcmp(d->kind, "residual_std") == 0;
-        out[i] = (struct weft_probe_value){
-            .kind = d->kind,
-            .layer = d->layer,
-            .value = residual ? residual_std(t->data, n, d->eps) : maximum(t->data, n),
-        };
-    }
-    return p->probes;
+void weft_probe_read(const weft_program *p, size_t i, size_t rows, struct weft_probe_value *out) {
+    const struct weft_probe_desc *const d = &p->probe[i];
+    const struct weft_tensor_desc *const t = weft_desc(p->graph, d->t);
+    const size_t live = t->batched && rows != 0 ? rows : t->shape[0];
+    const size_t n = live * t->shape[1] * t->shape[2];
+    const bool std = strcmp(d->kind, "std") == 0;
+    out->kind = d->kind;
+    out->layer = d->layer;
+    out->value = std ? residual_std(t->data, n, d->eps) : maximum(t->data, n);
 }

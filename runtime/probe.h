@@ -9,8 +9,7 @@ struct weft_probe_value {
     int layer;
     double value;
 };
-/* rows: live samples of the run, 0 for all. Returns how many there are; writes at most max. */
-size_t weft_probe_values(const weft_program *p, size_t rows, struct weft_probe_value *out,
-                         size_t max);
+/* Probe i < p->probes; rows: live samples of the run, 0 for all. */
+void weft_probe_read(const weft_program *p, size_t i, size_t rows, struct weft_probe_value *out);
 
 #endif

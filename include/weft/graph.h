@@ -74,6 +74,11 @@ WEFT_API weft_tensor weft_input_f32(weft_program *p, const char *name, size_t co
  * Positions start at run->pos. */
 WEFT_API weft_tensor weft_embedding(weft_program *p, weft_tensor tokens, weft_tensor wte,
                                     weft_tensor wpe);
+/* The same for generation: tokens (n, 1) are one sequence, token r at position run->pos + r. */
+WEFT_API weft_tensor weft_embedding_kv(weft_program *p, weft_tensor tokens, weft_tensor wte,
+                                       weft_tensor wpe);
+/* The last live row of x (n, C) -> (1, C). */
+WEFT_API weft_tensor weft_last_row(weft_program *p, weft_tensor x);
 /* (x - mean) / sqrt(var + eps) * gamma + beta over the last dimension; gamma, beta (C). */
 WEFT_API weft_tensor weft_layernorm(weft_program *p, weft_tensor x, weft_tensor gamma,
                                     weft_tensor beta, float eps);
@@ -113,6 +118,8 @@ WEFT_API weft_tensor weft_correct(weft_program *p, weft_tensor loss);
  * derivative is of the sum of losses times run->inv_targets. */
 WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
 
+/* The optimizers by name, NULL past the last one. */
+WEFT_API const char *weft_optim_name(size_t i);
 /* Optimizer sweep over all parameters; see struct weft_optim. One per graph, own program. */
 struct weft_optim {
     const char *name;    /* "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "nadam", and
@@ -129,7 +136,8 @@ WEFT_API void weft_graph_accumulate(weft_graph *g, size_t micro_batches, size_t 
 WEFT_API void weft_grad_fold(weft_program *p);
 
 /* Name an intermediate value that statistics read after a run (it is kept until the end of the
- * program): kind "residual_std" takes a layernorm output, "max_logit" an attention output. */
+ * program): kind "std" takes a layernorm output (the
+ * std of what it normalised), "logit_max" an attention output (its largest scaled logit). */
 WEFT_API void weft_probe(weft_program *p, const char *kind, weft_tensor t);
 
 /* ---- memory ---- */

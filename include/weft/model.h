@@ -23,11 +23,15 @@ struct weft_init {
     uint64_t seed;
 };
 
+/* The schemes by name, NULL past the last one. */
+WEFT_API const char *weft_init_name(size_t i);
+
 struct weft_training { /* what a step looks like; all zero: no training, inference only */
     size_t batch;      /* samples of a micro-batch */
     size_t seq;        /* gpt2: tokens of a sample, <= context */
     size_t accumulate; /* micro-batches a step; 0 means 1 */
     size_t grad_groups;/* groups of micro-batches whose gradients are folded in order; 0 means 1 */
+    bool generate;     /* gpt2: room for a KV cache, so that the model can be sampled in between */
     struct weft_optim optim;
 };
 
@@ -119,10 +123,13 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const st
 struct weft_statistic {
     int layer;          /* -1: none */
     const char *tensor; /* "q", "attn_proj", "resid", ... */
-    const char *kind;   /* "weight_std", "grad_norm", "update_ratio", "residual_std", ... */
+    const char *kind;   /* "std", "gnorm", "update_ratio", "logit_max", ... */
     double value;
 };
-/* Of the last update (run->statistics was true) and of the last weft_model_grad's probes. */
+/* Of the last update (run->statistics was true): kinds std, mean, absmax (of weights), gnorm (before
+ * clipping), update_ratio (norm of the update / norm of the weights) for each parameter matrix or its
+ * slices; of the last weft_model_grad: std of the residual stream ("resid", at each LayerNorm's
+ * input) and logit_max ("attn"). Returns how many there are. */
 WEFT_API size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max);
 /* Histogram of one parameter over mean +- 4 std of its values, into counts[bins]. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_histogram(weft_model *m, const char *param,

@@ -44,19 +44,19 @@
 #define CHECK_U     0x1p-24 /* unit roundoff of f32 */
 #define CHECK_EXACT 0.0     /* a bound of 0: the f32 nearest to want, bit for bit (-0 == +0) */
 
-enum check_fill {                  /* what is drawn for an input */
-                  CHECK_FILL_CASE, /* the case's own choice: cycles through all the fills below but
-                                      SPECIAL */
-                  CHECK_FILL_NORMAL,    /* N(0,1) */
-                  CHECK_FILL_INT,       /* integers in [-4, 4] */
-                  CHECK_FILL_WIDE,      /* sign * 2^uniform(-20,20) */
-                  CHECK_FILL_POSITIVE,  /* uniform (0.5, 1.5) */
-                  CHECK_FILL_ALTERNATE, /* +x -x +x ...: cancels */
-                  CHECK_FILL_SPIKE,     /* tiny ones, one huge */
-                  CHECK_FILL_MEAN,      /* 100 + N(0,1): mean much larger than std */
-                  CHECK_FILL_EQUAL,     /* all the same */
-                  CHECK_FILL_SPECIAL,   /* N(0,1) with 0, -0, denormals, inf, nan planted */
-                  CHECK_FILL_ZERO,
+/* What is drawn for an input. CASE: the case's own choice, all but SPECIAL and ZERO in turn. */
+enum check_fill {
+    CHECK_FILL_CASE,
+    CHECK_FILL_NORMAL,    /* N(0,1) */
+    CHECK_FILL_INT,       /* integers in [-4, 4] */
+    CHECK_FILL_WIDE,      /* sign * 2^uniform(-20,20) */
+    CHECK_FILL_POSITIVE,  /* uniform (0.5, 1.5) */
+    CHECK_FILL_ALTERNATE, /* +x -x +x ...: cancels */
+    CHECK_FILL_SPIKE,     /* tiny ones, one huge */
+    CHECK_FILL_MEAN,      /* 100 + N(0,1): mean much larger than std */
+    CHECK_FILL_EQUAL,     /* all the same */
+    CHECK_FILL_SPECIAL,   /* N(0,1) with 0, -0, denormals, inf, nan planted */
+    CHECK_FILL_ZERO,
 };
 
 enum check_type { CHECK_F32, CHECK_F64, CHECK_I32, CHECK_U32, CHECK_U64 };

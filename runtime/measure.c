@@ -1,6 +1,6 @@
-/* The machine's limits, measured on the spot with the context's kernels and threads: the FMA peak and
- * the bandwidth of triad and read over arrays far larger than the caches. The best of several short
- * rounds counts: interference only ever slows a round down. */
+/* The machine's limits, measured on the spot with the context's kernels and threads: the FMA peak
+ * and the bandwidth of triad and read over arrays far larger than the caches. The best of several
+ * short rounds counts: interference only ever slows a round down. */
 #include <stdlib.h>
 
 #include "runtime/context.h"
@@ -8,8 +8,8 @@
 #include "runtime/parallel.h"
 
 #define FMA_ROUNDS 1000000
-#define FLOATS ((size_t)24 << 20) /* of each of three arrays: 96 MiB */
-#define REPEATS 5
+#define FLOATS     ((size_t)24 << 20) /* of each of three arrays: 96 MiB */
+#define REPEATS    5
 
 struct job {
     const struct weft_kernels *k;
@@ -20,7 +20,8 @@ struct job {
 static void work(void *arg, size_t thread, size_t team) {
     const struct job *const j = arg;
     float sink[16];
-    const size_t lo = FLOATS / 16 * thread / team * 16, n = FLOATS / 16 * (thread + 1) / team * 16 - lo;
+    const size_t lo = FLOATS / 16 * thread / team * 16,
+                 n = FLOATS / 16 * (thread + 1) / team * 16 - lo;
     switch (j->kind) {
     case FMA: j->k->limit_fma_f32(FMA_ROUNDS, sink); break;
     case TRIAD: j->k->limit_triad_f32(n, 0.5F, j->a + lo, j->b + lo, j->c + lo); break;

@@ -1,0 +1,104 @@
+#!/bin/sh
+# Install what is missing, and nothing else, with apt (Debian 12, or any Debian or Ubuntu with
+# CMake >= 3.25). Safe to repeat.
+#   ci/deps.sh [build|quickstart|test|bench|all]   (default: build)
+#   ci/deps.sh --list [GROUP]                      the packages of a group, one a line
+# Without root, sudo or apt the missing packages are named. Exit: 0 all there, 3 something missing.
+set -u
+
+# group|package|what shows that it is there without dpkg (command, or pkg-config name)|why
+table='build|cmake|cmake|the build (3.25 or newer)
+build|make|make|the build
+build|gcc|cc|the C compiler, with OpenMP
+build|libc6-dev|cc|headers of the C library
+build|pkg-config|pkg-config|finds the libraries below
+build|libjansson-dev|pc:jansson|JSON: configurations, run directories, checkpoints
+build|zlib1g-dev|pc:zlib|reads .gz data
+build|libxxhash-dev|pc:libxxhash|checksums of tensors
+quickstart|bible-kjv|bible|4.4 MB of real English to train on
+test|libcmocka-dev|pc:cmocka|unit tests
+test|clang|clang|the second compiler
+test|libomp-dev|pc:none|its OpenMP runtime
+test|ninja-build|ninja|rebuilds single files with a planted bug
+test|python3|python3|checks of JSON and safetensors files
+test|binutils|objdump|looks into the objects
+test|gcc-aarch64-linux-gnu|aarch64-linux-gnu-gcc|cross-compiles for AArch64
+test|libc6-dev-arm64-cross|aarch64-linux-gnu-gcc|C library of the cross build
+test|qemu-user|qemu-aarch64|runs the AArch64 tests
+bench|g++|c++|the C++ compiler of the benchmarks
+bench|libbenchmark-dev|pc:benchmark|Google Benchmark'
+
+list=false
+[ "${1:-}" = --list ] && { list=true; shift; }
+group=${1:-build}
+case $group in
+build) groups='build' ;;
+quickstart | test | bench) groups="build|$group" ;;
+all) groups='build|quickstart|test|bench' ;;
+*)
+    echo "usage: ci/deps.sh [--list] [build|quickstart|test|bench|all]" >&2
+    exit 2
+    ;;
+esac
+wanted=$(printf '%s\n' "$table" | grep -E "^($groups)\|")
+if $list; then
+    printf '%s\n' "$wanted" | cut -d'|' -f2
+    exit 0
+fi
+
+have() { # package, probe
+    dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' && return 0
+    case $2 in
+    pc:*) pkg-config --exists "${2#pc:}" 2>/dev/null ;;
+    *) command -v "$2" >/dev/null 2>&1 ;;
+    esac
+}
+
+find_missing() {
+    missing=''
+    while IFS='|' read -r _ package probe why; do
+        have "$package" "$probe" && continue
+        echo "missing: $package ($why)"
+        missing="$missing $package"
+    done <<EOF
+$wanted
+EOF
+}
+
+check_cmake() {
+    version=$(cmake --version 2>/dev/null | sed -n 's/^cmake version \([0-9.]*\).*/\1/p')
+    oldest=$(printf '3.25\n%s\n' "$version" | sort -V | head -n 1)
+    [ "$oldest" = 3.25 ] && return
+    echo "deps.sh: cmake ${version:-(none)} is too old: 3.25 or newer is needed (Debian 12 has it)" >&2
+    exit 3
+}
+
+find_missing
+if [ -z "$missing" ]; then
+    check_cmake
+    exit 0
+fi
+
+if [ "$(id -u)" = 0 ]; then
+    root=''
+elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    root=sudo
+else
+    root=none
+fi
+if [ "$root" != none ] && command -v apt-get >/dev/null; then
+    echo "installing:$missing"
+    quiet='-qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300'
+    # shellcheck disable=SC2086  # lists of words
+    $root apt-get $quiet update || echo "deps.sh: apt-get update failed; trying what is cached" >&2
+    # shellcheck disable=SC2086
+    $root env DEBIAN_FRONTEND=noninteractive apt-get $quiet install -y --no-install-recommends \
+        $missing >/dev/null
+    find_missing >/dev/null
+fi
+if [ -n "$missing" ]; then
+    echo "deps.sh: not installed:$missing" >&2
+    echo "deps.sh: as root: apt-get install$missing" >&2
+    exit 3
+fi
+check_cmake

@@ -1,0 +1,37 @@
+/* A model inside: its graph, its programs, and the handles the outside world writes and reads. */
+#ifndef WEFT_MODELS_MODEL_H
+#define WEFT_MODELS_MODEL_H
+
+#include "runtime/graph.h"
+#include "weft/model.h"
+
+struct weft_io { /* handles of one program */
+    weft_program *program;
+    weft_tensor tokens, inputs; /* one of them */
+    weft_tensor targets, values;
+    weft_tensor loss, correct;
+    weft_tensor logits; /* generation */
+    size_t rows;        /* tokens a run takes, generation */
+};
+
+struct weft_model {
+    weft_ctx *ctx;
+    weft_graph *graph;
+    bool language; /* gpt2: tokens in, tokens out */
+    struct weft_gpt2_config gpt2;
+    struct weft_mlp_config mlp;
+    struct weft_training training;
+    struct weft_io train, eval, prefill, decode;
+    weft_program *update, *fold;
+    size_t classes; /* targets are below it */
+    bool committed;
+    size_t probe_rows; /* live rows of the last weft_model_grad */
+};
+
+/* What is common to every model: checks the training settings, makes the graph. */
+enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *training,
+                                  weft_model **out);
+/* Adds the update programs, returns the first builder error; frees the model on failure. */
+enum weft_status weft_model_end(weft_model *m, weft_model **out);
+
+#endif
