@@ -45,6 +45,7 @@ struct weft_attr { /* what an op needs beside its tensors; each op reads its own
                           * a first writer adds when run->accumulate says so and the tensor is a
                           * parameter's gradient: ask x_accumulate */
     bool with_grad;      /* loss ops: make the gradient too */
+    bool dz_ready;       /* linear: its output's gradient arrives as that of the pre-activation */
     struct weft_optim optim;
 };
 
