@@ -106,7 +106,7 @@ int main(void) {
     sweep();
     special();
     philox();
-    const uint64_t frozen = 0;
+    const uint64_t frozen = 0x4f07c3f2cc29d04bu;
     if (hash != frozen) {
         printf("the bits have changed: hash %#018llx\n", (unsigned long long)hash);
         failures++;
