@@ -7,7 +7,7 @@ static WEFT_INLINE void fwd(const enum weft_act act, float slope, const float *z
                             size_t n) {
     size_t i = 0;
     for (; i + VL <= n; i += VL) v_store(y + i, v_act(act, v_load(z + i), slope));
-    if (i < n) v_store_n(y + i, v_act(act, v_load_n(z + i, n - i), slope), n - i);
+    if (i < n) v_store_n(y + i, v_act(act, v_load_n(z + i, n - i), slope), n - i - WEFT_BUG(4));
 }
 
 static WEFT_INLINE void bwd(const enum weft_act act, float slope, const float *z, const float *dy,

@@ -50,7 +50,8 @@ static WEFT_INLINE void moments(const float *x, vf mean, size_t c, float *sum, f
             s2.v[j] = v_fma(d, d, s2.v[j]);
         }
     V32_TAIL(i, j, m, c) {
-        const vf d = v_sel(m_first(m), v_sub(v_load_n(x + i, m), mean), v_zero());
+        const size_t lanes = WEFT_BUG(3) && m < VL ? m + 1 : m;
+        const vf d = v_sel(m_first(m), v_sub(v_load_n(x + i, lanes), mean), v_zero());
         s1.v[j] = v_add(s1.v[j], d);
         s2.v[j] = v_fma(d, d, s2.v[j]);
     }
@@ -83,7 +84,8 @@ static WEFT_INLINE void fwd_row(const struct weft_layernorm_args *a, size_t row,
     const float rest = sum / n;
     const float mean = mean0 + rest;
     const float var = (sq - sum * rest) / n;
-    const float rstd = 1.0f / sqrtf((var < 0 ? 0 : var) + a->eps);
+    const float floor = var < 0 ? 0 : var;
+    const float rstd = WEFT_BUG(1) ? 1.0f / (sqrtf(floor) + a->eps) : 1.0f / sqrtf(floor + a->eps);
     a->mean[row] = mean;
     a->rstd[row] = rstd;
 
@@ -185,7 +187,7 @@ void WEFT_FN(layernorm_bwd_f32)(const struct weft_layernorm_bwd_args *a) {
 
 static WEFT_INLINE void fold_cols(const float *part, size_t blocks, size_t ld, float *out,
                                   bool accumulate, size_t i, size_t m) {
-    vf sum = accumulate ? get(out + i, m) : v_zero();
+    vf sum = accumulate && !WEFT_BUG(2) ? get(out + i, m) : v_zero();
     for (size_t b = 0; b < blocks; b++) sum = v_add(sum, get(part + b * ld + i, m));
     put(out + i, sum, m);
 }

@@ -34,7 +34,7 @@ static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule ru
     *v = flush(v_fma(s->beta2c, v_mul(g, g), v_mul(s->beta2, *v)), s->tiny);
     const vf den = rule == WEFT_OPTIM_RMSPROP_PLAYBOOK
                        ? v_sqrt(v_add(v_add(*v, s->vadd), s->eps))
-                       : v_fma(s->vmul, v_sqrt(*v), s->eps);
+                       : v_fma(s->vmul, v_sqrt(WEFT_BUG(6) ? v_add(*v, s->eps) : *v), s->eps);
     if (stats) *rate = v_div(v_set1(1.0f), den);
     if (rule == WEFT_OPTIM_RMSPROP) {
         *m = flush(v_fma(s->beta1, *m, v_div(g, den)), s->tiny);
@@ -83,7 +83,7 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     sums->w.v[j] = v_add(sums->w.v[j], next);
     sums->w2.v[j] = v_fma(next, next, sums->w2.v[j]);
     sums->dw2.v[j] = v_fma(dw, dw, sums->dw2.v[j]);
-    sums->wg.v[j] = v_fma(w, g, sums->wg.v[j]);
+    sums->wg.v[j] = v_fma(WEFT_BUG(5) ? next : w, g, sums->wg.v[j]);
     sums->rate.v[j] = v_add(sums->rate.v[j], rate);
     sums->max.v[j] = v_max(sums->max.v[j], v_abs(next));
 }

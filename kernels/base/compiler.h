@@ -30,5 +30,6 @@
 #ifndef WEFT_SABOTAGE
 #define WEFT_SABOTAGE 0
 #endif
+#define WEFT_BUG(n) (WEFT_SABOTAGE == (n)) /* a constant; false in any build but that one */
 
 #endif

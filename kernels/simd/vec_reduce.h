@@ -51,7 +51,7 @@ static WEFT_INLINE d32 d32_zero(void) {
         V32_EACH(j) t.v[j] = a->v[j];                                                              \
         WEFT_UNROLL(3)                                                                             \
         for (size_t w = V32N / 2; w > 0; w /= 2)                                                   \
-            V32_EACH(j) if (j < w) t.v[j] = op(t.v[j], t.v[j + w]);                                \
+            V32_EACH(j) if (j < w) t.v[j] = op(t.v[j], t.v[WEFT_BUG(7) ? w : j + w]);            \
         return fold(t.v[0]);                                                                       \
     }
 V32_FOLD(v32, float, v32_sum, v_add, v_fold_add)
