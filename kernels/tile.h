@@ -7,15 +7,23 @@
 #if defined(WEFT_ISA_IS_AVX512)
 #define GEMM_MR 14
 #define GEMM_NRV 2
+#define ATTN_MR 8
+#define ATTN_NRV 2
 #elif defined(WEFT_ISA_IS_AVX2)
 #define GEMM_MR 6
 #define GEMM_NRV 2
+#define ATTN_MR 6
+#define ATTN_NRV 2
 #elif defined(WEFT_ISA_IS_NEON)
 #define GEMM_MR 6
 #define GEMM_NRV 4
+#define ATTN_MR 6
+#define ATTN_NRV 4
 #else
 #define GEMM_MR 4
 #define GEMM_NRV 2
+#define ATTN_MR 4
+#define ATTN_NRV 2
 #endif
 #define GEMM_NR (GEMM_NRV * VL)
 

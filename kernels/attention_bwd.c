@@ -1,0 +1,195 @@
+/* Flash attention backward (equations and orders: attention.h): dq, dk, dv in one sweep, five
+ * products a block pair instead of the seven of two sweeps.
+ *
+ * One call takes a segment of 256 keys: its keys and values are packed once (transposed for the
+ * scores, rows for dq), its dk and dv stay in scratch while the query blocks of 64 pass by in
+ * ascending order. Each (query block, key block) makes p and ds, (64, 64) each, then
+ *   dv += p^T dy    dk += ds^T q    dq += ds k.
+ *
+ * Error: no constant of its own; with e_p = u |p| (|s| + 2 e_s), e_s of attention_fwd.c, each
+ * product adds the rounding of one chain. tests/check_attention.c derives it element by element. */
+#include "kernels/attention_tile.h"
+#include "kernels/kernels.h"
+#include "kernels/simd/vec_math.h"
+#include "kernels/simd/vec_reduce.h"
+
+#define SEG   ((size_t)WEFT_ATTN_SEG)
+#define GROUP ((size_t)16) /* queries whose scores are trimmed to the diagonal together */
+
+/* A call's scratch and geometry. */
+struct work {
+    const struct weft_attn_bwd_args *a;
+    size_t hp;
+    size_t j0, keys;    /* the segment */
+    float *kt, *vt;     /* 4 blocks of (hs, 64), block b at b * 64 * hp */
+    float *k;           /* (256, hp) */
+    float *dk, *dv;     /* (256, hp) */
+    float *q, *dy;      /* (64, hp): the query block */
+    float *dq;          /* (64, hp) */
+    float *p, *ds;      /* (64, 64) */
+    size_t i0, rows;    /* the query block */
+    const float *lse;   /* its rows */
+    float big_d[BLOCK]; /* D_i = dy_i . y_i */
+};
+
+/* C += A^T B, A (64, rows) row-major. */
+static WEFT_NOINLINE void product_tn(const struct product *p) { product(p, 1, BLOCK, false); }
+
+static void clear(float *x, size_t n) {
+    for (size_t i = 0; i < n; i += VL) v_store(x + i, v_zero());
+}
+
+/* dst (n, hs) ld=ld  = or +=  src (n, hp). */
+static WEFT_INLINE void put_rows(const float *src, size_t n, size_t hs, float *dst, size_t ld,
+                                 const bool add) {
+    const size_t hp = weft_attn_pad(hs);
+    for (size_t i = 0; i < n; i++, src += hp, dst += ld) {
+        size_t d = 0;
+        for (; d + VL <= hs; d += VL) {
+            const vf x = v_load(src + d);
+            v_store(dst + d, add ? v_add(v_load(dst + d), x) : x);
+        }
+        if (d < hs) {
+            const vf x = v_load(src + d);
+            v_store_n(dst + d, add ? v_add(v_load_n(dst + d, hs - d), x) : x, hs - d);
+        }
+    }
+}
+
+static void work_init(struct work *w, const struct weft_attn_bwd_args *a) {
+    w->a = a;
+    w->hp = weft_attn_pad(a->hs);
+    w->j0 = a->seg * SEG;
+    w->keys = a->t - w->j0 < SEG ? a->t - w->j0 : SEG;
+    float **const parts[] = {&w->kt, &w->vt, &w->k, &w->dk, &w->dv};
+    float *at = a->scratch;
+    for (size_t i = 0; i < 5; i++, at += SEG * w->hp) *parts[i] = at;
+    w->q = at;
+    w->dy = w->q + BLOCK * w->hp;
+    w->dq = w->dy + BLOCK * w->hp;
+    w->p = w->dq + BLOCK * w->hp;
+    w->ds = w->p + BLOCK * BLOCK;
+    for (size_t j = 0; j < w->keys; j += BLOCK) {
+        const size_t n = w->keys - j < BLOCK ? w->keys - j : BLOCK;
+        const size_t row = (w->j0 + j) * a->ld;
+        pack_columns(a->k + row, a->ld, n, a->hs, w->kt + j * w->hp);
+        pack_columns(a->v + row, a->ld, n, a->hs, w->vt + j * w->hp);
+    }
+    pack_rows(a->k + w->j0 * a->ld, a->ld, w->keys, a->hs, w->k);
+    clear(w->dk, w->keys * w->hp);
+    clear(w->dv, w->keys * w->hp);
+}
+
+static void query_block(struct work *w, size_t i0) {
+    const struct weft_attn_bwd_args *a = w->a;
+    w->i0 = i0;
+    w->rows = a->t - i0 < BLOCK ? a->t - i0 : BLOCK;
+    w->lse = a->lse + i0;
+    pack_rows(a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->q);
+    pack_rows(a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dy);
+    for (size_t i = 0; i < w->rows; i++)
+        w->big_d[i] = r_dot(w->dy + i * w->hp, a->y + (i0 + i) * a->ldy, a->hs);
+    clear(w->dq, w->rows * w->hp);
+}
+
+/* p and ds of the query block against the keys [j, j + n) of the segment. Only visible pairs hold
+ * results; a row is worked in whole vectors. */
+static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool diagonal) {
+    const size_t hs = w->a->hs;
+    const size_t hp = w->hp;
+    for (size_t i = 0; i < w->rows; i += GROUP) {
+        const size_t rows = w->rows - i < GROUP ? w->rows - i : GROUP;
+        struct product s = {.a = w->q + i * hp,
+                            .rs = hp,
+                            .b = w->kt + j * hp,
+                            .ldb = BLOCK,
+                            .c = w->p + i * BLOCK,
+                            .ldc = BLOCK,
+                            .rows = rows,
+                            .cols = diagonal ? i + rows : n,
+                            .hi = hs};
+        product_nt(&s);
+        s.a = w->dy + i * hp;
+        s.b = w->vt + j * hp;
+        s.c = w->ds + i * BLOCK;
+        product_nt(&s);
+    }
+    const vf scale = v_set1(w->a->scale);
+    for (size_t i = 0; i < w->rows; i++) {
+        const vf lse = v_set1(w->lse[i]);
+        const vf big_d = v_set1(w->big_d[i]);
+        const size_t seen = diagonal ? i + 1 : n;
+        for (size_t c = i * BLOCK; c < i * BLOCK + seen; c += VL) {
+            const vf p = v_exp(v_sub(v_mul(v_load(w->p + c), scale), lse));
+            v_store(w->p + c, p);
+            v_store(w->ds + c, v_mul(v_mul(p, v_sub(v_load(w->ds + c), big_d)), scale));
+        }
+    }
+}
+
+/* The three gradients of one pair of blocks. Diagonal: key r is seen by queries >= r of the block,
+ * query r sees the first r + 1 keys. */
+static void gradients(const struct work *w, size_t j, size_t n, bool diagonal) {
+    const size_t hp = w->hp;
+    const size_t step = diagonal ? 1 : 0;
+    struct product g = {.a = w->p,
+                        .b = w->dy,
+                        .c = w->dv + j * hp,
+                        .ldb = hp,
+                        .ldc = hp,
+                        .rows = n,
+                        .cols = hp,
+                        .hi = w->rows,
+                        .lo_step = step};
+    product_tn(&g);
+    g.a = w->ds;
+    g.b = w->q;
+    g.c = w->dk + j * hp;
+    product_tn(&g);
+    product_nn(&(struct product){.a = w->ds,
+                                 .b = w->k + j * hp,
+                                 .c = w->dq,
+                                 .ldb = hp,
+                                 .ldc = hp,
+                                 .rows = w->rows,
+                                 .cols = hp,
+                                 .hi = diagonal ? 1 : n,
+                                 .hi_step = step});
+}
+
+void WEFT_FN(attn_bwd_f32)(const struct weft_attn_bwd_args *a) {
+    struct work w;
+    work_init(&w, a);
+    for (size_t i0 = a->causal ? w.j0 : 0; i0 < a->t; i0 += BLOCK) {
+        query_block(&w, i0);
+        for (size_t j = 0; j < w.keys && (!a->causal || w.j0 + j <= i0); j += BLOCK) {
+            const size_t n = w.keys - j < BLOCK ? w.keys - j : BLOCK;
+            const bool diagonal = a->causal && w.j0 + j == i0;
+            scores(&w, j, n, diagonal);
+            gradients(&w, j, n, diagonal);
+        }
+        float *dq = a->dq + i0 * a->lddq;
+        if (a->dq_add)
+            put_rows(w.dq, w.rows, a->hs, dq, a->lddq, true);
+        else
+            put_rows(w.dq, w.rows, a->hs, dq, a->lddq, false);
+    }
+    put_rows(w.dk, w.keys, a->hs, a->dk + w.j0 * a->ldd, a->ldd, false);
+    put_rows(w.dv, w.keys, a->hs, a->dv + w.j0 * a->ldd, a->ldd, false);
+}
+
+void WEFT_FN(attn_dq_fold_f32)(const struct weft_attn_fold_args *a) {
+    for (size_t r = a->r0; r < a->r1; r++) {
+        const size_t segments = a->causal ? r / SEG + 1 : weft_attn_segments(a->t);
+        float *dq = a->dq + r * a->lddq;
+        for (size_t s = 1; s < segments; s++) {
+            const float *part = a->part + ((s - 1) * a->t + r) * a->hs;
+            size_t d = 0;
+            for (; d + VL <= a->hs; d += VL)
+                v_store(dq + d, v_add(v_load(dq + d), v_load(part + d)));
+            if (d < a->hs)
+                v_store_n(dq + d, v_add(v_load_n(dq + d, a->hs - d), v_load_n(part + d, a->hs - d)),
+                          a->hs - d);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+/* The matrix products inside a block of attention, and the copies they read.
+ *
+ * C (rows, cols) (+)= A (rows, k) B (k, cols): one element of C is one FMA chain over k ascending,
+ * so any register tile gives the same bits. B and C have rows of whole vectors. A is any strided
+ * view; three views occur: queries times packed keys (nt), scores times rows (nn), and transposed
+ * scores times rows (tn). On the diagonal of a causal mask row r of C sees k in [lo + r, hi) (tn)
+ * or [0, hi + r) (nn): the common range runs at full speed, its triangular edges lane-masked. */
+#ifndef WEFT_ATTENTION_TILE_H
+#define WEFT_ATTENTION_TILE_H
+
+#include "kernels/attention.h"
+#include "kernels/simd/vec.h"
+#include "kernels/tile.h"
+
+#define BLOCK ((size_t)WEFT_ATTN_BLOCK)
+
+struct product {
+    const float *a; /* element (r, k) at a[r * rs + k * ks] */
+    const float *b; /* (k, cols) ld=ldb */
+    float *c;       /* (rows, cols) ld=ldc; whole vectors are written, cols rounded up */
+    size_t rs, ldb, ldc;
+    size_t rows, cols;
+    size_t lo, hi;           /* row r runs over k in [lo + r lo_step, hi + r hi_step) */
+    size_t lo_step, hi_step; /* 0, or 1 for a triangle */
+};
+
+/* Step k of the triangle at either end of a tile's range: rows r <= i take part when it begins,
+ * rows r > i when it ends. */
+static WEFT_INLINE void edge(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
+                             const size_t NV, size_t i, const bool begins) {
+    WEFT_UNROLL(16)
+    for (size_t r = 0; r < R; r++) {
+        const vm on = m_first((r <= i) == begins ? VL : 0);
+        const vf ar = v_bcast(a + r * rs);
+        WEFT_UNROLL(4)
+        for (size_t j = 0; j < NV; j++)
+            acc[r * NV + j] =
+                v_sel(on, v_fma(ar, v_load(b + j * VL), acc[r * NV + j]), acc[r * NV + j]);
+    }
+}
+
+/* One register tile: R rows from r0, NV vectors from column c0. */
+static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
+                             const size_t R, const size_t NV, const bool zero) {
+    vf acc[ATTN_MR * ATTN_NRV];
+    const size_t ldb = p->ldb, ldc = p->ldc;
+    float *c = p->c + r0 * ldc + c0;
+    WEFT_UNROLL(16)
+    for (size_t r = 0; r < R; r++) WEFT_UNROLL(4)
+    for (size_t j = 0; j < NV; j++)
+        acc[r * NV + j] = zero ? v_zero() : v_load(c + r * ldc + j * VL);
+
+    const size_t lo = p->lo + r0 * p->lo_step;
+    const size_t hi = p->hi + r0 * p->hi_step;
+    const float *a = p->a + r0 * rs + lo * ks;
+    const float *b = p->b + lo * ldb + c0;
+    size_t k = lo;
+    for (; k < lo + (R - 1) * p->lo_step; k++, a += ks, b += ldb)
+        edge(acc, a, rs, b, R, NV, k - lo, true);
+    for (; k < hi; k++, a += ks, b += ldb) {
+        vf bv[4];
+        WEFT_UNROLL(4)
+        for (size_t j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
+        WEFT_UNROLL(16)
+        for (size_t r = 0; r < R; r++) {
+            const vf ar = v_bcast(a + r * rs);
+            WEFT_UNROLL(4)
+            for (size_t j = 0; j < NV; j++) acc[r * NV + j] = v_fma(ar, bv[j], acc[r * NV + j]);
+        }
+    }
+    for (; k < hi + (R - 1) * p->hi_step; k++, a += ks, b += ldb)
+        edge(acc, a, rs, b, R, NV, k - hi, false);
+
+    WEFT_UNROLL(16)
+    for (size_t r = 0; r < R; r++) WEFT_UNROLL(4)
+    for (size_t j = 0; j < NV; j++) v_store(c + r * ldc + j * VL, acc[r * NV + j]);
+}
+
+/* R rows. A single one, as in decoding, takes four vectors to have enough chains in flight. */
+static WEFT_INLINE void strip(const struct product *p, size_t r0, size_t rs, size_t ks,
+                              const size_t R, const bool zero) {
+    const size_t NV = R == 1 ? 4 : ATTN_NRV;
+    size_t c0 = 0;
+    for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL) tile(p, r0, c0, rs, ks, R, NV, zero);
+    if (NV > 2)
+        for (; c0 + VL < p->cols; c0 += 2 * VL) tile(p, r0, c0, rs, ks, R, 2, zero);
+    for (; c0 < p->cols; c0 += VL) tile(p, r0, c0, rs, ks, R, 1, zero);
+}
+
+static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero) {
+    size_t r = 0;
+    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero);
+    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero);
+    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero);
+}
+
+/* C = A B, A row-major with stride rs. */
+static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs, 1, true); }
+/* C += A B, A (rows, 64) row-major. */
+static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false); }
+
+/* dst (hs, 64) = the transpose of src (n, hs) ld=ld, n <= 64; columns from n to the next multiple
+ * of VL are 0, those beyond are left alone. */
+static WEFT_NOINLINE void pack_columns(const float *src, size_t ld, size_t n, size_t hs,
+                                       float *dst) {
+    for (size_t i = 0; i < n; i += VL)
+        for (size_t d = 0; d < hs; d += VL) {
+            const size_t rows = n - i < VL ? n - i : VL;
+            const size_t cols = hs - d < VL ? hs - d : VL;
+            vf r[VL];
+            for (size_t j = 0; j < VL; j++) r[j] = v_zero();
+            for (size_t j = 0; j < rows; j++) r[j] = v_load_n(src + (i + j) * ld + d, cols);
+            v_transpose(r);
+            for (size_t j = 0; j < cols; j++) v_store(dst + (d + j) * BLOCK + i, r[j]);
+        }
+}
+
+/* dst (n, hp) = src (n, hs) ld=ld, padded with zeros to hp = weft_attn_pad(hs). */
+static WEFT_NOINLINE void pack_rows(const float *src, size_t ld, size_t n, size_t hs, float *dst) {
+    const size_t hp = weft_attn_pad(hs);
+    for (size_t i = 0; i < n; i++) {
+        size_t d = 0;
+        for (; d + VL <= hs; d += VL) v_store(dst + i * hp + d, v_load(src + i * ld + d));
+        if (d < hs) {
+            v_store(dst + i * hp + d, v_load_n(src + i * ld + d, hs - d));
+            d += VL;
+        }
+        for (; d < hp; d += VL) v_store(dst + i * hp + d, v_zero());
+    }
+}
+
+#endif

@@ -1,0 +1,397 @@
+/* Attention kernels. Every call of a case cuts its work another way (ranges of queries, one row at
+ * a time, from a cache; segments folded or added), so the harness's demand for equal bits proves
+ * that the cut does not matter.
+ *
+ * Bounds, u = 2^-24, per pair (i, j) with s the scaled score and p its probability:
+ *   e = u (hs + 1) scale |q||k|                              error of s
+ *   forward   f = e_j + u (2 (m - s_j) + 3 blocks + 4)       relative error of p before 1 / l
+ *             y: sum p|v| (f + (n + 2) u) + |y| (sum p f + (2 blocks + 8) u)
+ *   backward  f = e + u (|s - lse| + 2);  g = |dp - D|
+ *             ds: p scale (u hs |dy||v| + u (hs/32 + 6) |dy||y| + g (f + 4 u))
+ *             each gradient: its terms' errors + (steps of the chain) u times their magnitudes
+ * with e^f - 1 for f. Where e reaches 1/2 nothing is known but the bits. */
+#include <stdlib.h>
+#include "kernels/ref/ref_attention.h"
+#include "tests/support/check.h"
+
+enum fill { PLAIN, LARGE, RISING, LATE_NAN, INTEGER, OFFSET, FILLS };
+struct shape {
+    size_t t, hs, ld, ldy, n, calls;
+    double scale;
+    bool causal;
+    enum fill fill;
+};
+
+static const double *val(const struct check *c, const char *name) {
+    return check_arg(c, name)->val;
+}
+static double *alloc(size_t n) {
+    double *p = calloc(n + 1, sizeof *p);
+    if (!p) abort();
+    return p;
+}
+static double dot_abs(const double *a, const double *b, size_t n) {
+    double s = 0;
+    for (size_t i = 0; i < n; i++) s += fabs(a[i] * b[i]);
+    return s;
+}
+static double dot(const double *a, const double *b, size_t n) {
+    double s = 0;
+    for (size_t i = 0; i < n; i++) s += a[i] * b[i];
+    return s;
+}
+
+static struct shape *draw_shape(struct check *c) {
+    static const size_t t[] = {1, 2, 63, 64, 65, 127, 130, 257, 0, 300, 17};
+    static const size_t hs[] = {64, 16, 33, 80, 20, 128, 1};
+    struct shape *s = c->user;
+    s->t = c->full && c->index % 5 == 4 ? check_range(c, 0, 1100) : t[c->index % 11];
+    s->hs = c->full && c->index % 3 == 2 ? check_range(c, 1, 128) : hs[c->index * 3 % 7];
+    s->ld = check_ld(c, s->hs);
+    s->ldy = check_ld(c, s->hs);
+    s->causal = c->index % 4 != 3;
+    s->fill = (enum fill)(c->index / 2 % FILLS);
+    s->scale = (double)(1 / sqrtf((float)s->hs));
+    return s;
+}
+
+static void draw_qkv(struct check *c) {
+    const struct shape *s = c->user;
+    const size_t n = s->t * s->hs;
+    const enum check_fill fill = s->fill == INTEGER ? CHECK_FILL_INT : CHECK_FILL_NORMAL;
+    double *q = check_in(c, "q", s->t, s->hs, s->ld, fill)->val;
+    double *k = check_in(c, "k", s->t, s->hs, s->ld, fill)->val;
+    double *v = check_in(c, "v", s->t, s->hs, s->ld,
+                         s->fill == OFFSET ? CHECK_FILL_MEAN : CHECK_FILL_NORMAL)
+                    ->val;
+    for (size_t i = 0; i < n; i++) {
+        if (s->fill == LARGE) q[i] = (double)(float)(q[i] * 12);
+        if (s->fill == RISING) q[i] = fabs(q[i]);
+        if (s->fill == RISING) k[i] = (double)(float)((double)(i / s->hs) / 8);
+    }
+    if (s->fill == LATE_NAN && n) {
+        k[n - 1] = NAN; /* the last position: under the mask, no other row may see it */
+        v[n - s->hs] = INFINITY;
+    }
+}
+
+/* ---- forward ---- */
+static void bound_row(const struct shape *s, const struct check *c, size_t i, const double *y,
+                      double lse, double smax, double *tol_y, double *tol_lse, double *tol_smax) {
+    const double *q = val(c, "q") + i * s->hs;
+    const double *v = val(c, "v");
+    const size_t n = s->causal ? i + 1 : s->t;
+    const double blocks = (double)(n / 64 + 1);
+    double worst = 0;
+    double drift = 0;
+    double vmax = 0;
+    for (size_t d = 0; d < s->hs; d++) tol_y[d] = 0;
+    for (size_t j = 0; j < n; j++) {
+        const double *k = val(c, "k") + j * s->hs;
+        const double score = dot(q, k, s->hs) * s->scale;
+        const double p = exp(score - lse);
+        const double e = CHECK_U * ((double)s->hs + 1) * s->scale * dot_abs(q, k, s->hs);
+        const double f = expm1(e + CHECK_U * (2 * (smax - score) + 3 * blocks + 4));
+        if (e > worst) worst = e;
+        drift += p * f;
+        for (size_t d = 0; d < s->hs; d++) {
+            const double term = fabs(v[j * s->hs + d]);
+            tol_y[d] += p * term * (f + ((double)n + 2) * CHECK_U);
+            vmax = fmax(vmax, term);
+        }
+    }
+    const bool known = worst < 0.5;
+    for (size_t d = 0; d < s->hs; d++) {
+        tol_y[d] += fabs(y[d]) * (drift + (2 * blocks + 8) * CHECK_U) + 0x1p-110 * vmax;
+        if (!known && !isnan(y[d])) tol_y[d] = INFINITY;
+    }
+    *tol_smax = worst;
+    *tol_lse = worst + drift + CHECK_U * (2 * blocks + 10 + 2 * fabs(lse) + fabs(lse - smax));
+}
+
+static void expect_fwd(struct check *c, size_t first) {
+    const struct shape *s = c->user;
+    double *y = alloc(s->t * s->hs);
+    double *lse = alloc(s->t);
+    double *smax = alloc(s->t);
+    double *tol = alloc(s->hs);
+    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal, y,
+                      lse, smax);
+    for (size_t i = first; i < s->t; i++) {
+        struct check_arg *out = check_arg(c, "y");
+        double e_lse;
+        double e_smax;
+        bound_row(s, c, i, y + i * s->hs, lse[i], smax[i], tol, &e_lse, &e_smax);
+        for (size_t d = 0; d < s->hs; d++) {
+            out->want[(i - first) * s->hs + d] = y[i * s->hs + d];
+            out->tol[(i - first) * s->hs + d] = tol[d];
+        }
+        if (first || s->n) continue;
+        check_arg(c, "lse")->want[i] = lse[i];
+        check_arg(c, "lse")->tol[i] = e_lse;
+        check_arg(c, "smax")->want[i] = smax[i];
+        check_arg(c, "smax")->tol[i] = e_smax;
+    }
+    free(y);
+    free(lse);
+    free(smax);
+    free(tol);
+}
+
+static void draw_fwd(struct check *c) {
+    const struct shape *s = draw_shape(c);
+    draw_qkv(c);
+    check_out(c, "y", s->t, s->hs, s->ldy);
+    check_out(c, "lse", 1, s->t, s->t);
+    check_out(c, "smax", 1, s->t, s->t);
+    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs));
+}
+static void oracle_fwd(struct check *c) { expect_fwd(c, 0); }
+
+static void call_fwd(struct check *c, const struct weft_kernels *k) {
+    struct shape *s = c->user;
+    static const size_t cut[] = {1000000, 1, 64, 23};
+    const size_t step = cut[s->calls++ % 4];
+    struct weft_attn_fwd_args a = {
+        .q = check_f32(c, "q"),
+        .k = check_f32(c, "k"),
+        .v = check_f32(c, "v"),
+        .y = check_f32(c, "y"),
+        .lse = check_f32(c, "lse"),
+        .smax = check_f32(c, "smax"),
+        .scratch = check_ptr(c, "scratch"),
+        .t = s->t,
+        .hs = s->hs,
+        .ld = s->ld,
+        .ldy = s->ldy,
+        .scale = (float)s->scale,
+        .causal = s->causal,
+    };
+    for (; a.q0 < s->t; a.q0 = a.q1) {
+        a.q1 = s->t - a.q0 < step ? s->t : a.q0 + step;
+        k->attn_fwd_f32(&a);
+    }
+}
+static const struct check_family attn_fwd = {"attn_fwd", draw_fwd, oracle_fwd, call_fwd, 33, 0};
+
+/* ---- from the cache ---- */
+static size_t blocks_of(size_t t) { return (t + 63) / 64 * 64; }
+
+static void draw_kv(struct check *c) {
+    struct shape *s = draw_shape(c);
+    s->causal = true;
+    s->t += !s->t;
+    s->n = check_range(c, 1, s->t < 70 ? s->t : 70);
+    draw_qkv(c);
+    check_out(c, "y", s->n, s->hs, s->ldy);
+    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs));
+    check_scratch(c, "kcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
+    check_scratch(c, "vcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
+}
+static void oracle_kv(struct check *c) {
+    const struct shape *s = c->user;
+    expect_fwd(c, s->t - s->n);
+}
+
+/* Call 0: the training kernel; 1: one token at a time; 2: a prompt in two pieces. */
+static void call_kv(struct check *c, const struct weft_kernels *k) {
+    struct shape *s = c->user;
+    const size_t pos = s->t - s->n;
+    const float *q = check_f32(c, "q") + pos * s->ld;
+    const size_t way = s->calls++ % 3;
+    if (way == 0) {
+        const struct weft_attn_fwd_args a = {
+            .q = check_f32(c, "q"),
+            .k = check_f32(c, "k"),
+            .v = check_f32(c, "v"),
+            .y = check_f32(c, "y") - pos * s->ldy,
+            .scratch = check_ptr(c, "scratch"),
+            .t = s->t,
+            .hs = s->hs,
+            .ld = s->ld,
+            .ldy = s->ldy,
+            .q0 = pos,
+            .q1 = s->t,
+            .scale = (float)s->scale,
+            .causal = true,
+        };
+        k->attn_fwd_f32(&a);
+        return;
+    }
+    struct weft_attn_append_args add = {.k = check_f32(c, "k"),
+                                        .v = check_f32(c, "v"),
+                                        .kcache = check_f32(c, "kcache"),
+                                        .vcache = check_f32(c, "vcache"),
+                                        .n = pos,
+                                        .hs = s->hs,
+                                        .ld = s->ld};
+    k->attn_kv_append_f32(&add);
+    const size_t step = way == 1 ? 1 : s->n - s->n / 2;
+    for (size_t i = 0, n; i < s->n; i += n) {
+        n = s->n - i < step ? s->n - i : step;
+        add.k = check_f32(c, "k") + (pos + i) * s->ld;
+        add.v = check_f32(c, "v") + (pos + i) * s->ld;
+        add.pos = pos + i;
+        add.n = n;
+        k->attn_kv_append_f32(&add);
+        const struct weft_attn_kv_args a = {
+            .q = q + i * s->ld,
+            .kcache = add.kcache,
+            .vcache = add.vcache,
+            .y = check_f32(c, "y") + i * s->ldy,
+            .scratch = check_ptr(c, "scratch"),
+            .n = n,
+            .hs = s->hs,
+            .ld = s->ld,
+            .ldy = s->ldy,
+            .pos = pos + i,
+            .scale = (float)s->scale,
+        };
+        k->attn_kv_f32(&a);
+    }
+}
+static const struct check_family attn_kv = {"attn_kv", draw_kv, oracle_kv, call_kv, 22, 0};
+
+static void draw_append(struct check *c) {
+    struct shape *s = draw_shape(c);
+    s->n = check_range(c, 0, s->t);
+    check_in(c, "k", s->n, s->hs, s->ld, CHECK_FILL_CASE);
+    check_in(c, "v", s->n, s->hs, s->ld, CHECK_FILL_CASE);
+    check_inout(c, "kcache", blocks_of(s->t) / 64 * s->hs, 64, 64, CHECK_FILL_NORMAL);
+    check_inout(c, "vcache", blocks_of(s->t), weft_attn_pad(s->hs), weft_attn_pad(s->hs),
+                CHECK_FILL_NORMAL);
+}
+static void oracle_append(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *kc = check_arg(c, "kcache");
+    struct check_arg *vc = check_arg(c, "vcache");
+    for (size_t i = 0; i < kc->rows * kc->cols; i++) kc->want[i] = kc->val[i];
+    for (size_t i = 0; i < vc->rows * vc->cols; i++) vc->want[i] = vc->val[i];
+    for (size_t i = 0; i < s->n; i++) {
+        const size_t p = s->t - s->n + i;
+        for (size_t d = 0; d < s->hs; d++)
+            kc->want[(p / 64 * s->hs + d) * 64 + p % 64] = val(c, "k")[i * s->hs + d];
+        for (size_t d = 0; d < vc->cols; d++)
+            vc->want[p * vc->cols + d] = d < s->hs ? val(c, "v")[i * s->hs + d] : 0;
+    }
+}
+static void call_append(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    const struct weft_attn_append_args a = {.k = check_f32(c, "k"),
+                                            .v = check_f32(c, "v"),
+                                            .kcache = check_f32(c, "kcache"),
+                                            .vcache = check_f32(c, "vcache"),
+                                            .n = s->n,
+                                            .hs = s->hs,
+                                            .ld = s->ld,
+                                            .pos = s->t - s->n};
+    k->attn_kv_append_f32(&a);
+}
+static const struct check_family attn_kv_append = {"attn_kv_append", draw_append, oracle_append,
+                                                   call_append,      22,          0};
+
+/* ---- backward ---- */
+static void draw_bwd(struct check *c) {
+    struct shape *s = draw_shape(c);
+    if (s->fill == LATE_NAN) s->fill = PLAIN; /* its NaN does reach every key through D */
+    draw_qkv(c);
+    const size_t n = s->t * s->hs;
+    struct check_arg *y = check_in(c, "y", s->t, s->hs, s->ldy, CHECK_FILL_ZERO);
+    struct check_arg *lse = check_in(c, "lse", 1, s->t, s->t, CHECK_FILL_ZERO);
+    double *smax = alloc(s->t);
+    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal,
+                      y->val, lse->val, smax);
+    free(smax);
+    for (size_t i = 0; i < n; i++) y->val[i] = (double)(float)y->val[i];
+    for (size_t i = 0; i < s->t; i++) lse->val[i] = (double)(float)lse->val[i];
+    check_in(c, "dy", s->t, s->hs, s->ldy, CHECK_FILL_NORMAL);
+    check_out(c, "dq", s->t, s->hs, check_ld(c, s->hs));
+    check_out(c, "dk", s->t, s->hs, s->ldy);
+    check_out(c, "dv", s->t, s->hs, s->ldy);
+    check_scratch(c, "scratch", weft_attn_bwd_scratch(s->hs));
+    const size_t parts = weft_attn_segments(s->t);
+    check_scratch(c, "part", 4 * (parts > 1 ? (parts - 1) * n : 0));
+}
+
+static void bound_bwd(struct check *c, size_t i) {
+    const struct shape *s = c->user;
+    const double *q = val(c, "q") + i * s->hs;
+    const double *y = val(c, "y") + i * s->hs;
+    const double *dy = val(c, "dy") + i * s->hs;
+    const double lse = val(c, "lse")[i];
+    const double big_d = dot(dy, y, s->hs);
+    const double err_d = CHECK_U * ((double)s->hs / 32 + 6) * dot_abs(dy, y, s->hs);
+    const double steps = ((double)s->t + 8) * CHECK_U;
+    double *dq = check_arg(c, "dq")->tol + i * s->hs;
+    for (size_t j = 0; j < (s->causal ? i + 1 : s->t); j++) {
+        const double *k = val(c, "k") + j * s->hs;
+        const double *v = val(c, "v") + j * s->hs;
+        const double score = dot(q, k, s->hs) * s->scale;
+        const double p = exp(score - lse);
+        const double g = fabs(dot(dy, v, s->hs) - big_d);
+        const double e = CHECK_U * ((double)s->hs + 1) * s->scale * dot_abs(q, k, s->hs);
+        const double f = e < 0.5 ? expm1(e + CHECK_U * (fabs(score - lse) + 2)) : INFINITY;
+        const double err_dp = CHECK_U * (double)s->hs * dot_abs(dy, v, s->hs);
+        const double err = p * s->scale * (err_dp + err_d + g * (f + 4 * CHECK_U + steps));
+        for (size_t d = 0; d < s->hs; d++) {
+            dq[d] += err * fabs(k[d]) + 0x1p-110;
+            check_arg(c, "dk")->tol[j * s->hs + d] += err * fabs(q[d]) + 0x1p-110;
+            check_arg(c, "dv")->tol[j * s->hs + d] += p * fabs(dy[d]) * (f + steps) + 0x1p-110;
+        }
+    }
+}
+
+static void oracle_bwd(struct check *c) {
+    const struct shape *s = c->user;
+    ref_attention_bwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), val(c, "y"),
+                      val(c, "lse"), val(c, "dy"), s->scale, s->causal, check_arg(c, "dq")->want,
+                      check_arg(c, "dk")->want, check_arg(c, "dv")->want);
+    for (size_t i = 0; i < s->t; i++) bound_bwd(c, i);
+}
+
+static void call_bwd(struct check *c, const struct weft_kernels *k) {
+    struct shape *s = c->user;
+    const bool fold = s->calls++ % 2;
+    const size_t segments = weft_attn_segments(s->t);
+    struct weft_attn_bwd_args a = {
+        .q = check_f32(c, "q"),
+        .k = check_f32(c, "k"),
+        .v = check_f32(c, "v"),
+        .y = check_f32(c, "y"),
+        .dy = check_f32(c, "dy"),
+        .lse = check_f32(c, "lse"),
+        .dk = check_f32(c, "dk"),
+        .dv = check_f32(c, "dv"),
+        .scratch = check_ptr(c, "scratch"),
+        .t = s->t,
+        .hs = s->hs,
+        .ld = s->ld,
+        .ldy = s->ldy,
+        .ldd = s->ldy,
+        .scale = (float)s->scale,
+        .causal = s->causal,
+    };
+    float *part = check_f32(c, "part");
+    for (size_t i = 0; i < segments; i++) {
+        a.seg = fold ? segments - 1 - i : i; /* in parts: any order will do */
+        const bool own = fold && a.seg;
+        a.dq = own ? part + (a.seg - 1) * s->t * s->hs : check_f32(c, "dq");
+        a.lddq = own ? s->hs : check_arg(c, "dq")->ld;
+        a.dq_add = !fold && i;
+        k->attn_bwd_f32(&a);
+    }
+    for (size_t r = 0; fold && r < s->t; r += 100) {
+        const struct weft_attn_fold_args f = {.part = part,
+                                              .dq = check_f32(c, "dq"),
+                                              .t = s->t,
+                                              .hs = s->hs,
+                                              .lddq = check_arg(c, "dq")->ld,
+                                              .r0 = r,
+                                              .r1 = s->t - r < 100 ? s->t : r + 100,
+                                              .causal = s->causal};
+        k->attn_dq_fold_f32(&f);
+    }
+}
+static const struct check_family attn_bwd = {"attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, 0};
+
+CHECK_MAIN(&attn_fwd, &attn_kv, &attn_kv_append, &attn_bwd)
