@@ -22,7 +22,7 @@ static void write_file(const char *path, const char *text) {
 
 static void defaults_parse(void **state) {
     (void)state;
-    for (unsigned where = 1; where <= WEFT_FOR_OTHER; where *= 2) {
+    for (unsigned where = 1; where <= WEFT_FOR_DIFF; where *= 2) {
         struct weft_options o;
         weft_options_init(&o, where);
         assert_string_equal(o.message, ""); // every default of the list is a legal value

@@ -18,6 +18,8 @@
 #define REPORT   WEFT_FOR_REPORT
 #define DATA     WEFT_FOR_DATA
 #define INFO     WEFT_FOR_INFO
+#define HASH     WEFT_FOR_HASH
+#define DIFF     WEFT_FOR_DIFF
 #define UNSAVED  WEFT_OPTION_UNSAVED
 
 /* Names get their dashes in option_name. */

@@ -22,7 +22,8 @@ enum weft_option_where {
     WEFT_FOR_REPORT = 32,
     WEFT_FOR_DATA = 64,
     WEFT_FOR_INFO = 128,
-    WEFT_FOR_OTHER = 256, /* hash, diff: --help only */
+    WEFT_FOR_HASH = 256,
+    WEFT_FOR_DIFF = 512,
     WEFT_OPTION_UNSAVED = 1024,
 };
 

@@ -1,0 +1,35 @@
+/* What the commands share: their arguments, a context, and how they end. */
+#ifndef WEFT_CLI_CLI_H
+#define WEFT_CLI_CLI_H
+
+#include "train/options.h"
+#include "weft/weft.h"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct cli {
+    const char *command;
+    struct weft_options o;
+    const char **rest; /* (count) arguments that are not options */
+    size_t count;
+    weft_ctx *ctx;
+};
+
+/* Print `weft: <text>` on stderr; return CLI_FAILED, or CLI_USAGE with a hint at --help. */
+int cli_fail(const char *fmt, ...) WEFT_FORMAT(1, 2);
+int cli_usage(const struct cli *c, const char *fmt, ...) WEFT_FORMAT(2, 3);
+/* `weft: warning: <text>` on stderr. */
+void cli_warn(const char *fmt, ...) WEFT_FORMAT(1, 2);
+/* Turn the status of a call on c->ctx into an exit code, printing its message. */
+int cli_end(const struct cli *c, enum weft_status st);
+
+/* Bytes for people: "1.95 GiB". Returns buf. */
+const char *cli_bytes(char buf[32], size_t bytes);
+/* Print a finished JSON document on stdout and free it. */
+int cli_json(struct weft_json *j);
+
+#define WEFT_COMMAND(name, ...) int cmd_##name(struct cli *c);
+#include "cli/commands.def"
+#undef WEFT_COMMAND
+
+#endif

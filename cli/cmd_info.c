@@ -1,0 +1,107 @@
+/* The machine as weft sees it. Without --measure nothing is timed: the answer takes milliseconds.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zlib.h>
+
+#include "cli/cli.h"
+
+struct facts {
+    struct weft_cpu_info cpu;
+    struct weft_limits limits;
+    bool measured;
+    char jansson[16], zlib[16], xxhash[16];
+};
+
+static void gather_versions(struct facts *f) {
+    const unsigned xx = XXH_versionNumber();
+    snprintf(f->jansson, sizeof f->jansson, "%s", JANSSON_VERSION);
+    snprintf(f->zlib, sizeof f->zlib, "%s", zlibVersion());
+    snprintf(f->xxhash, sizeof f->xxhash, "%u.%u.%u", xx / 10000, xx / 100 % 100, xx % 100);
+}
+
+static void names_json(struct weft_json *j, const char *key, const char *const *names) {
+    weft_json_open(j, key, '[');
+    for (; *names; names++) weft_json_text(j, NULL, *names);
+    weft_json_close(j);
+}
+
+static int print_json(const struct cli *c, const struct facts *f) {
+    struct weft_json j = {.pretty = true};
+    weft_json_open(&j, NULL, '{');
+    weft_json_text(&j, "version", weft_version());
+    weft_json_text(&j, "compiler", weft_compiler());
+    weft_json_text(&j, "cpu", f->cpu.model);
+    weft_json_text(&j, "isa", weft_ctx_isa(c->ctx));
+    names_json(&j, "isa_available", f->cpu.isas);
+    names_json(&j, "isa_built", f->cpu.isas_built);
+    weft_json_int(&j, "threads", weft_ctx_threads(c->ctx));
+    weft_json_int(&j, "cores_allowed", f->cpu.cores_allowed);
+    weft_json_int(&j, "cores_online", f->cpu.cores_online);
+    weft_json_int(&j, "cpuset", f->cpu.cpuset);
+    weft_json_real(&j, "quota", f->cpu.quota);
+    weft_json_count(&j, "l1d_bytes", f->cpu.l1d);
+    weft_json_count(&j, "l2_bytes", f->cpu.l2);
+    weft_json_count(&j, "l3_bytes", f->cpu.l3);
+    weft_json_count(&j, "cache_line_bytes", f->cpu.line);
+    weft_json_open(&j, "libraries", '{');
+    weft_json_text(&j, "jansson", f->jansson);
+    weft_json_text(&j, "zlib", f->zlib);
+    weft_json_text(&j, "xxhash", f->xxhash);
+    weft_json_close(&j);
+    if (f->measured) {
+        weft_json_real(&j, "fma_gflops", f->limits.fma_gflops);
+        weft_json_real(&j, "triad_gbs", f->limits.triad_gbs);
+        weft_json_real(&j, "read_gbs", f->limits.read_gbs);
+    }
+    return cli_json(&j);
+}
+
+static void print_names(const char *label, const char *const *names, const char *chosen) {
+    printf("%-14s", label);
+    for (; *names; names++) printf("%s%s ", *names, chosen && !strcmp(*names, chosen) ? "*" : "");
+    putchar('\n');
+}
+
+static void print_size(const char *label, size_t bytes) {
+    char text[32];
+    if (bytes) printf("%s %s", label, cli_bytes(text, bytes));
+}
+
+static void print_table(const struct cli *c, const struct facts *f) {
+    printf("%-14s%s (%s)\n", "weft", weft_version(), weft_compiler());
+    printf("%-14s%s\n", "cpu", f->cpu.model);
+    print_names("isa", f->cpu.isas, weft_ctx_isa(c->ctx));
+    print_names("isa built", f->cpu.isas_built, NULL);
+    printf("%-14s%d in use; %d allowed: %d in the cpuset of %d online", "threads",
+           weft_ctx_threads(c->ctx), f->cpu.cores_allowed, f->cpu.cpuset, f->cpu.cores_online);
+    if (f->cpu.quota > 0)
+        printf(", cgroup quota %.4g\n", f->cpu.quota);
+    else
+        printf(", no cgroup quota\n");
+    printf("%-14s", "caches");
+    print_size("L1d", f->cpu.l1d);
+    print_size(", L2", f->cpu.l2);
+    print_size(", L3", f->cpu.l3);
+    print_size(", line", f->cpu.line);
+    printf("\n%-14sjansson %s, zlib %s, xxHash %s\n", "libraries", f->jansson, f->zlib, f->xxhash);
+    if (!f->measured) return;
+    printf("%-14s%.1f GFLOP/s\n", "fma peak", f->limits.fma_gflops);
+    printf("%-14striad %.1f GB/s, read %.1f GB/s\n", "bandwidth", f->limits.triad_gbs,
+           f->limits.read_gbs);
+}
+
+int cmd_info(struct cli *c) {
+    struct facts f = {.measured = c->o.measure};
+    weft_cpu_query(&f.cpu);
+    gather_versions(&f);
+    if (f.measured) {
+        const enum weft_status st = weft_limits_measure(c->ctx, &f.limits);
+        if (st != WEFT_OK) return cli_end(c, st);
+    }
+    if (c->o.json) return print_json(c, &f);
+    print_table(c, &f);
+    return CLI_OK;
+}

@@ -1,0 +1,469 @@
+/* The HTML page: head, results, sections of charts, settings. */
+#include "train/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "train/report_charts.h"
+
+/* ---- results ---- */
+struct result {
+    const char *label;
+    char value[64], note[96];
+};
+#define MAX_RESULTS 12
+
+static struct result *add_result(struct result *r, size_t *n, const char *label, double value,
+                                 const char *unit) {
+    char number[32];
+    struct result *added = &r[*n < MAX_RESULTS ? (*n)++ : MAX_RESULTS - 1];
+    *added = (struct result){.label = label};
+    snprintf(added->value, sizeof added->value, "%s%s", weft_number_text(number, value), unit);
+    return added;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median of the finite values; NAN when there are none. */
+static double median_of(const struct weft_track *t) {
+    double *sorted = t ? malloc(t->n * sizeof *sorted + 1) : NULL;
+    if (!sorted) return (double)NAN;
+    size_t n = 0;
+    for (size_t i = 0; i < t->n; i++)
+        if (isfinite(t->value[i])) sorted[n++] = t->value[i];
+    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    const double median = n ? (sorted[(n - 1) / 2] + sorted[n / 2]) / 2 : (double)NAN;
+    free(sorted);
+    return median;
+}
+
+static double sum_of(const struct weft_track *t) {
+    double sum = 0;
+    for (size_t i = 0; t && i < t->n; i++)
+        if (isfinite(t->value[i])) sum += t->value[i];
+    return sum;
+}
+
+/* Index of the least (sign 1) or largest (sign -1) finite value; t->n when there is none. */
+static size_t best_of(const struct weft_track *t, double sign) {
+    size_t best = t->n;
+    for (size_t i = 0; i < t->n; i++)
+        if (isfinite(t->value[i]) && (best == t->n || sign * t->value[i] < sign * t->value[best]))
+            best = i;
+    return best;
+}
+
+static void duration_text(char buf[static 64], double seconds) {
+    if (seconds < 120)
+        snprintf(buf, 64, "%.1f s", seconds);
+    else if (seconds < 7200)
+        snprintf(buf, 64, "%.1f min", seconds / 60);
+    else
+        snprintf(buf, 64, "%.1f h", seconds / 3600);
+}
+
+static size_t losses(const struct weft_run_data *run, struct result *r) {
+    size_t n = 0;
+    const struct weft_track *loss = weft_run_metric(run, "loss");
+    if (loss) {
+        struct weft_track tail = *loss; /* the last 2%: one step alone is noise */
+        tail.n = (loss->n + 49) / 50;
+        tail.value += loss->n - tail.n;
+        struct result *x = add_result(r, &n, "training loss", median_of(&tail), "");
+        snprintf(x->note, sizeof x->note, tail.n > 1 ? "median of the last %zu steps" : "last step",
+                 tail.n);
+    }
+    const struct weft_track *val = weft_run_metric(run, "val_loss");
+    const size_t best = val ? best_of(val, 1) : 0;
+    if (val && best < val->n) {
+        struct result *x = add_result(r, &n, "validation loss", val->value[best], "");
+        snprintf(x->note, sizeof x->note, "best, at step %.0f", val->step[best]);
+    }
+    const double bigram = weft_run_number(run, "bigram_loss");
+    if (isfinite(bigram)) {
+        struct result *x = add_result(r, &n, "bigram model", bigram, "");
+        snprintf(x->note, sizeof x->note, "loss on the same validation data");
+    }
+    const struct weft_track *accuracy = weft_run_metric(run, "val_accuracy");
+    const size_t top = accuracy ? best_of(accuracy, -1) : 0;
+    if (accuracy && top < accuracy->n) {
+        struct result *x =
+            add_result(r, &n, "validation accuracy", 100 * accuracy->value[top], " %");
+        snprintf(x->note, sizeof x->note, "best, at step %.0f", accuracy->step[top]);
+    }
+    return n;
+}
+
+static size_t results_of(const struct weft_run_data *run, struct result *r) {
+    size_t n = losses(run, r);
+    const struct weft_track *loss = weft_run_metric(run, "loss");
+    if (loss) {
+        struct result *x = add_result(r, &n, "steps", loss->step[loss->n - 1] + 1, "");
+        snprintf(x->value, sizeof x->value, "%.0f", loss->step[loss->n - 1] + 1);
+        const double total = weft_run_number(run, "steps");
+        if (isfinite(total)) snprintf(x->note, sizeof x->note, "of %.0f", total);
+    }
+    const double rate = median_of(weft_run_metric(run, "tokens_per_s"));
+    if (isfinite(rate)) {
+        struct result *x = add_result(r, &n, "tokens per second", rate, "");
+        const double ms = median_of(weft_run_metric(run, "step_ms"));
+        if (isfinite(ms)) snprintf(x->note, sizeof x->note, "median; %.4g ms a step", ms);
+    }
+    const double seconds = sum_of(weft_run_metric(run, "step_ms")) / 1000;
+    if (seconds > 0) {
+        struct result *x = add_result(r, &n, "time of all steps", seconds, "");
+        duration_text(x->value, seconds);
+        const char *isa = json_string_value(weft_run_setting(run, "isa"));
+        const double threads = weft_run_number(run, "threads");
+        if (isa && isfinite(threads))
+            snprintf(x->note, sizeof x->note, "%.0f thread%s, %.20s", threads,
+                     threads > 1 ? "s" : "", isa);
+    }
+    return n;
+}
+
+/* One run: cards. Several: a table, a row a run, columns by label of the first that has them. */
+static void write_cards(FILE *out, const struct result *r, size_t n) {
+    fputs("<div class=\"cards\">\n", out);
+    for (size_t i = 0; i < n; i++)
+        fprintf(out, "<div><span>%s</span><b>%s</b><small>%s</small></div>\n", r[i].label,
+                r[i].value, r[i].note);
+    fputs("</div>\n", out);
+}
+
+static void write_results(struct weft_sheet *s) {
+    struct result r[MAX_RESULTS];
+    if (s->runs == 1) {
+        write_cards(s->out, r, results_of(s->run[0], r));
+        return;
+    }
+    const char *label[MAX_RESULTS];
+    size_t labels = 0;
+    for (size_t i = 0; i < s->runs; i++) {
+        const size_t n = results_of(s->run[i], r);
+        for (size_t k = 0; k < n; k++) {
+            size_t at = 0;
+            while (at < labels && strcmp(label[at], r[k].label)) at++;
+            if (at == labels && labels < MAX_RESULTS) label[labels++] = r[k].label;
+        }
+    }
+    fputs("<div class=\"wide\"><table class=\"results\"><tr><th>run</th>", s->out);
+    for (size_t k = 0; k < labels; k++) fprintf(s->out, "<th>%s</th>", label[k]);
+    fputs("</tr>\n", s->out);
+    for (size_t i = 0; i < s->runs; i++) {
+        const size_t n = results_of(s->run[i], r);
+        const struct weft_plot_color hue = {WEFT_COLOR_HUE, i};
+        fprintf(s->out, "<tr><td><i class=\"chip\" style=\"--k:var(%s)\"></i> ",
+                weft_plot_color_name(hue));
+        weft_html_text(s->out, s->run[i]->name);
+        fputs("</td>", s->out);
+        for (size_t k = 0; k < labels; k++) {
+            size_t at = 0;
+            while (at < n && strcmp(label[k], r[at].label)) at++;
+            fprintf(s->out, "<td><b>%s</b><br><small>%s</small></td>", at < n ? r[at].value : "",
+                    at < n ? r[at].note : "");
+        }
+        fputs("</tr>\n", s->out);
+    }
+    fputs("</table></div>\n", s->out);
+}
+
+/* ---- settings ---- */
+static void value_text(const json_t *value, char *buf, size_t size) {
+    char *text = json_is_string(value)
+                     ? strdup(json_string_value(value))
+                     : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    snprintf(buf, size, "%s", text ? text : "");
+    free(text);
+}
+
+/* The value at a dotted path of a run's settings. */
+static json_t *at_path(json_t *object, const char *path) {
+    char part[128];
+    while (object && *path) {
+        const size_t n = strcspn(path, ".");
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        object = json_object_get(object, part);
+        path += n + (path[n] == '.');
+    }
+    return object;
+}
+
+static void setting_row(struct weft_sheet *s, const char *path) {
+    char first[256], other[256];
+    bool differs = false;
+    value_text(at_path(s->run[0]->settings, path), first, sizeof first);
+    for (size_t r = 1; r < s->runs; r++) {
+        value_text(at_path(s->run[r]->settings, path), other, sizeof other);
+        differs |= strcmp(first, other) != 0;
+    }
+    fprintf(s->out, "<tr%s><th>", differs ? " class=\"differs\"" : "");
+    weft_html_text(s->out, path);
+    fputs("</th>", s->out);
+    for (size_t r = 0; r < (differs ? s->runs : 1); r++) {
+        value_text(at_path(s->run[r]->settings, path), other, sizeof other);
+        fputs(differs || s->runs == 1 ? "<td>" : "<td colspan=\"16\">", s->out);
+        weft_html_text(s->out, other);
+        fputs("</td>", s->out);
+    }
+    fputs("</tr>\n", s->out);
+}
+
+/* Every member below object, as dotted paths; a run adds what the runs before it lack. */
+static void setting_rows(struct weft_sheet *s, json_t *object, const char *prefix, size_t run) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        char path[256];
+        snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", key);
+        if (json_is_object(value)) {
+            setting_rows(s, value, path, run);
+            continue;
+        }
+        bool seen = false;
+        for (size_t r = 0; r < run; r++) seen |= at_path(s->run[r]->settings, path) != NULL;
+        if (!seen) setting_row(s, path);
+    }
+}
+
+static void write_settings(struct weft_sheet *s) {
+    size_t settings = 0;
+    for (size_t r = 0; r < s->runs; r++) settings += json_object_size(s->run[r]->settings);
+    if (!settings) return;
+    fputs("<section><h2>Settings</h2>\n", s->out);
+    if (s->runs > 1) fputs("<p class=\"lead\">Highlighted: where the runs differ.</p>\n", s->out);
+    fprintf(s->out, "<div class=\"wide%s\"><table class=\"settings\">\n",
+            s->runs == 1 ? " columns" : "");
+    if (s->runs > 1) {
+        fputs("<tr><th></th>", s->out);
+        for (size_t r = 0; r < s->runs; r++) {
+            fputs("<td><b>", s->out);
+            weft_html_text(s->out, s->run[r]->name);
+            fputs("</b></td>", s->out);
+        }
+        fputs("</tr>\n", s->out);
+    }
+    for (size_t r = 0; r < s->runs; r++) setting_rows(s, s->run[r]->settings, "", r);
+    fputs("</table></div></section>\n", s->out);
+}
+
+/* ---- sections ---- */
+static const char *const qkv[] = {"q", "k", "v"};
+static const char *const qkv_titles[] = {"Query weights", "Key weights", "Value weights"};
+static const char *const dense[] = {"attn_proj", "mlp_fc", "mlp_proj"};
+static const char *const dense_titles[] = {"Attention projection", "MLP, first matrix",
+                                           "MLP, second matrix"};
+
+/* Layered tensors that have no place of their own (those of other models), at most max. */
+static size_t other_tensors(const struct weft_sheet *s, const char *kind, const char **out,
+                            size_t max) {
+    size_t n = 0;
+    for (size_t r = 0; r < s->runs; r++) {
+        for (size_t i = 0; i < s->run[r]->stats; i++) {
+            const struct weft_track *t = &s->run[r]->stat[i];
+            bool known = t->layer < 0 || strcmp(t->kind, kind) || !strncmp(t->tensor, "resid", 5);
+            for (size_t k = 0; k < 3; k++)
+                known |= !strcmp(t->tensor, qkv[k]) || !strcmp(t->tensor, dense[k]);
+            for (size_t k = 0; k < n; k++) known |= !strcmp(out[k], t->tensor);
+            if (!known && n < max) out[n++] = t->tensor;
+        }
+    }
+    return n;
+}
+
+static bool has_stat(const struct weft_sheet *s, const char *kind) {
+    for (size_t r = 0; r < s->runs; r++)
+        for (size_t i = 0; i < s->run[r]->stats; i++)
+            if (!strcmp(s->run[r]->stat[i].kind, kind)) return true;
+    return false;
+}
+
+static void weight_section(struct weft_sheet *s) {
+    const char *other[16];
+    const size_t others = other_tensors(s, "std", other, 16);
+    const char *const label = "standard deviation";
+    if (!has_stat(s, "std")) return;
+    weft_sheet_section(s, "Weights, layer by layer",
+                       "Standard deviation of each layer's weights over the steps of training.");
+    weft_chart_layers(s, "std", qkv, qkv_titles, 3, label, WEFT_SCALE_AUTO);
+    weft_chart_layers(s, "std", dense, dense_titles, 3, label, WEFT_SCALE_AUTO);
+    weft_chart_layers(s, "std", other, other, others, label, WEFT_SCALE_AUTO);
+    weft_chart_profile(s, "std", qkv, 3, "Q, K, V by layer", label);
+    weft_chart_tensors(s, "std", "Embeddings and other tensors without layer", label);
+    weft_sheet_section_end(s);
+}
+
+static void flow_section(struct weft_sheet *s) {
+    if (!has_stat(s, "logit_max") && !has_stat(s, "gnorm")) return;
+    weft_sheet_section(s, "Activations and gradients", NULL);
+    weft_chart_layers(s, "std", (const char *const[]){"resid"},
+                      (const char *const[]){"Residual stream"}, 1, "std on entering the layer",
+                      WEFT_SCALE_AUTO);
+    weft_chart_layers(s, "logit_max", (const char *const[]){"attn"},
+                      (const char *const[]){"Largest attention logit"}, 1, "logit",
+                      WEFT_SCALE_AUTO);
+    weft_chart_layer_norm(s, "gnorm", "Gradient norm by layer", "L2 norm before clipping");
+    weft_sheet_section_end(s);
+}
+
+static void update_section(struct weft_sheet *s) {
+    const char *other[16];
+    const size_t others = other_tensors(s, "update_ratio", other, 16);
+    const char *const label = "‖update‖ / ‖weight‖";
+    if (!has_stat(s, "update_ratio")) return;
+    weft_sheet_section(s, "Updates", "How far one step moves the weights, relative to their size.");
+    weft_chart_layers(s, "update_ratio", qkv, qkv_titles, 3, label, WEFT_SCALE_LOG);
+    weft_chart_layers(s, "update_ratio", dense, dense_titles, 3, label, WEFT_SCALE_LOG);
+    weft_chart_layers(s, "update_ratio", other, other, others, label, WEFT_SCALE_LOG);
+    weft_sheet_section_end(s);
+}
+
+static void write_sections(struct weft_sheet *s) {
+    bool accuracy = false;
+    for (size_t r = 0; r < s->runs; r++)
+        accuracy |= weft_run_metric(s->run[r], "val_accuracy") != NULL;
+    weft_sheet_section(s, "Training", NULL);
+    weft_chart_loss(s);
+    weft_chart_metric(s, "lr", "Learning rate", "learning rate", true);
+    weft_chart_grad_norm(s, accuracy ? 1 : 2);
+    weft_chart_metric(s, "tokens_per_s", "Speed", "tokens per second", true);
+    weft_chart_metric(s, "val_accuracy", "Validation accuracy", "share of right answers", false);
+    weft_sheet_section_end(s);
+    weight_section(s);
+    flow_section(s);
+    update_section(s);
+    bool any = false;
+    for (size_t r = 0; r < s->runs; r++) any |= s->run[r]->snapshots > 0;
+    if (any) {
+        weft_sheet_section(s, "Histograms of weights",
+                           "Density of the values over time; each column covers mean ± 4 std.");
+        weft_chart_histograms(s);
+        weft_sheet_section_end(s);
+    }
+}
+
+static void write_style(FILE *out) {
+    fputs("<style>\n", out);
+    weft_plot_style(out);
+    fputs("*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);"
+          "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
+          "main{max-width:1480px;margin:0 auto;padding:28px 28px 60px}\n"
+          "h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:38px 0 4px}\n"
+          ".lead,footer{color:var(--soft);margin:0 0 10px;font-size:14px}footer{margin-top:34px}\n"
+          ".grid{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:16px;"
+          "margin-top:10px}\n"
+          "@media(max-width:1050px){.grid{grid-template-columns:repeat(2,minmax(0,1fr))}}\n"
+          "@media(max-width:680px){.grid{grid-template-columns:minmax(0,1fr)}"
+          "figure.w2{grid-column:auto}main{padding:16px}}\n"
+          ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px;"
+          "margin-top:20px}.cards div{background:var(--card);border:1px solid var(--line);"
+          "border-radius:8px;padding:10px 14px;display:flex;flex-direction:column}\n"
+          ".cards span,small{color:var(--soft);font-size:12.5px}.cards b{font-size:25px;"
+          "font-weight:600;line-height:1.3}\n"
+          ".wide{overflow-x:auto}.columns{columns:3 380px;column-gap:32px}"
+          ".columns table,.columns tbody{display:block}.columns tr{display:grid;"
+          "grid-template-columns:2fr 3fr;break-inside:avoid}\n"
+          "table{border-collapse:collapse;font-size:14px}th{text-align:left;font-weight:400;"
+          "color:var(--soft)}td,th{padding:3px 18px 3px 0;border-bottom:1px solid var(--grid);"
+          "vertical-align:top;overflow-wrap:anywhere}\n"
+          ".results{margin-top:18px}.results b{font-size:17px;font-weight:600}.results .chip"
+          "{display:inline-block;vertical-align:middle}.differs td,.differs th{background:"
+          "color-mix(in srgb,var(--c3) 16%,transparent)}\n"
+          "</style>\n",
+          out);
+}
+
+/* "12 layers, 6 heads, width 192, context 128", as far as run.json says so. */
+static void write_shape(FILE *out, const struct weft_run_data *run) {
+    static const struct {
+        const char *key, *before, *after;
+    } part[] = {{"layers", "", " layers"},   {"heads", "", " heads"}, {"width", "width ", ""},
+                {"context", "context ", ""}, {"batch", "batch ", ""}, {"params", "", " parameters"},
+                {"seed", "seed ", ""}};
+    char number[32];
+    const char *comma = "";
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        const double value = weft_run_number(run, part[i].key);
+        if (!isfinite(value)) continue;
+        fprintf(out, "%s%s%s%s", comma, part[i].before, weft_number_text(number, value),
+                part[i].after);
+        comma = ", ";
+    }
+}
+
+static void write_page(struct weft_sheet *s) {
+    fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>weft: ",
+          s->out);
+    for (size_t r = 0; r < s->runs; r++) {
+        if (r) fputs(", ", s->out);
+        weft_html_text(s->out, s->run[r]->name);
+    }
+    fputs("</title>\n", s->out);
+    write_style(s->out);
+    fputs("</head><body><main>\n<h1>", s->out);
+    for (size_t r = 0; r < s->runs; r++) {
+        if (r) fputs(" · ", s->out);
+        weft_html_text(s->out, s->run[r]->name);
+    }
+    fputs("</h1>\n<p class=\"lead\">", s->out);
+    if (s->runs == 1) write_shape(s->out, s->run[0]);
+    fputs("</p>\n", s->out);
+    write_results(s);
+    write_sections(s);
+    write_settings(s);
+    fputs("<footer>Written by weft report", s->out);
+    size_t bad = 0;
+    for (size_t r = 0; r < s->runs; r++) bad += s->run[r]->bad_lines;
+    if (bad) fprintf(s->out, "; %zu unreadable line%s skipped", bad, bad > 1 ? "s" : "");
+    fputs(".</footer>\n</main><script>\n", s->out);
+    weft_plot_script(s->out);
+    fputs("</script></body></html>\n", s->out);
+}
+
+/* ---- the file ---- */
+static enum weft_status write_file(weft_ctx *ctx, struct weft_sheet *s, const char *path) {
+    const size_t bytes = strlen(path) + 8;
+    char *temp = malloc(bytes);
+    if (!temp) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory writing %s", path);
+    snprintf(temp, bytes, "%s.tmp", path);
+    enum weft_status st = WEFT_OK;
+    s->out = fopen(temp, "w");
+    if (s->out) {
+        write_page(s);
+        const bool bad = ferror(s->out);
+        if (fclose(s->out) || bad)
+            st =
+                weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+        else if (s->failed)
+            st = weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory writing %s", path);
+    } else {
+        st = weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be opened for writing: %s", path,
+                           strerror(errno));
+    }
+    if (st == WEFT_OK && rename(temp, path))
+        st = weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
+    if (st != WEFT_OK) unlink(temp);
+    free(temp);
+    return st;
+}
+
+enum weft_status weft_report_write(weft_ctx *ctx, const char *const *dirs, size_t n,
+                                   const char *path) {
+    struct weft_run_data *run[WEFT_REPORT_MAX_RUNS] = {NULL};
+    if (n < 1 || n > WEFT_REPORT_MAX_RUNS)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "a report shows 1 to %d runs, not %zu",
+                             WEFT_REPORT_MAX_RUNS, n);
+    enum weft_status st = WEFT_OK;
+    for (size_t r = 0; r < n && st == WEFT_OK; r++) st = weft_run_data_load(ctx, dirs[r], &run[r]);
+    struct weft_sheet s = {.run = run, .runs = n};
+    if (st == WEFT_OK) st = write_file(ctx, &s, path);
+    weft_sheet_free(&s);
+    for (size_t r = 0; r < n; r++) weft_run_data_free(run[r]);
+    return st;
+}
