@@ -1,48 +1,58 @@
 /* Activations: y = f(z) and dx = dy f'(z), elementwise over n values. Errors are those of
- * vec_math.h; -0 and denormals as there; a NaN propagates. */
+ * vec_math.h; a NaN propagates. */
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_act.h"
 
-static WEFT_INLINE void fwd(const enum weft_act act, float slope, const float *z, float *y,
-                            size_t n) {
+static WEFT_INLINE void fwd(const struct weft_act_args *a, const enum weft_act act) {
+    const size_t n = a->n;
     size_t i = 0;
-    for (; i + VL <= n; i += VL) v_store(y + i, v_act(act, v_load(z + i), slope));
-    if (i < n) v_store_n(y + i, v_act(act, v_load_n(z + i, n - i), slope), n - i - WEFT_BUG(4));
+    for (; i + VL <= n; i += VL) v_store(a->y + i, v_act(act, v_load(a->z + i), a->slope));
+    if (i < n)
+        v_store_n(a->y + i, v_act(act, v_load_n(a->z + i, n - i), a->slope), n - i - WEFT_BUG(4));
 }
 
-static WEFT_INLINE void bwd(const enum weft_act act, float slope, const float *z, const float *dy,
-                            float *dx, size_t n) {
+static WEFT_INLINE void bwd_add(const struct weft_act_args *a, const enum weft_act act,
+                                const bool add) {
+    const size_t n = a->n;
     size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        v_store(dx + i, v_mul(v_load(dy + i), v_dact(act, v_load(z + i), slope)));
-    if (i < n)
-        v_store_n(dx + i,
-                  v_mul(v_load_n(dy + i, n - i), v_dact(act, v_load_n(z + i, n - i), slope)),
-                  n - i);
+    for (; i + VL <= n; i += VL) {
+        const vf d = v_mul(v_load(a->dy + i), v_dact(act, v_load(a->z + i), a->slope));
+        v_store(a->dx + i, add ? v_add(v_load(a->dx + i), d) : d);
+    }
+    if (i < n) {
+        const size_t m = n - i;
+        const vf d = v_mul(v_load_n(a->dy + i, m), v_dact(act, v_load_n(a->z + i, m), a->slope));
+        v_store_n(a->dx + i, add ? v_add(v_load_n(a->dx + i, m), d) : d, m);
+    }
+}
+static WEFT_INLINE void bwd(const struct weft_act_args *a, const enum weft_act act) {
+    if (a->accumulate)
+        bwd_add(a, act, true);
+    else
+        bwd_add(a, act, false);
 }
 
 /* One loop a function: the switch stands outside. */
-void WEFT_FN(act_fwd_f32)(enum weft_act act, float slope, const float *z, float *y, size_t n) {
-    switch (act) {
-    case WEFT_ACT_NONE: fwd(WEFT_ACT_NONE, slope, z, y, n); break;
-    case WEFT_ACT_RELU: fwd(WEFT_ACT_RELU, slope, z, y, n); break;
-    case WEFT_ACT_LEAKY_RELU: fwd(WEFT_ACT_LEAKY_RELU, slope, z, y, n); break;
-    case WEFT_ACT_GELU_TANH: fwd(WEFT_ACT_GELU_TANH, slope, z, y, n); break;
-    case WEFT_ACT_GELU_ERF: fwd(WEFT_ACT_GELU_ERF, slope, z, y, n); break;
-    case WEFT_ACT_TANH: fwd(WEFT_ACT_TANH, slope, z, y, n); break;
-    case WEFT_ACT_SIGMOID: fwd(WEFT_ACT_SIGMOID, slope, z, y, n); break;
+void WEFT_FN(act_fwd_f32)(const struct weft_act_args *a) {
+    switch (a->act) {
+    case WEFT_ACT_NONE: fwd(a, WEFT_ACT_NONE); break;
+    case WEFT_ACT_RELU: fwd(a, WEFT_ACT_RELU); break;
+    case WEFT_ACT_LEAKY_RELU: fwd(a, WEFT_ACT_LEAKY_RELU); break;
+    case WEFT_ACT_GELU_TANH: fwd(a, WEFT_ACT_GELU_TANH); break;
+    case WEFT_ACT_GELU_ERF: fwd(a, WEFT_ACT_GELU_ERF); break;
+    case WEFT_ACT_TANH: fwd(a, WEFT_ACT_TANH); break;
+    case WEFT_ACT_SIGMOID: fwd(a, WEFT_ACT_SIGMOID); break;
     }
 }
 
-void WEFT_FN(act_bwd_f32)(enum weft_act act, float slope, const float *z, const float *dy,
-                          float *dx, size_t n) {
-    switch (act) {
-    case WEFT_ACT_NONE: bwd(WEFT_ACT_NONE, slope, z, dy, dx, n); break;
-    case WEFT_ACT_RELU: bwd(WEFT_ACT_RELU, slope, z, dy, dx, n); break;
-    case WEFT_ACT_LEAKY_RELU: bwd(WEFT_ACT_LEAKY_RELU, slope, z, dy, dx, n); break;
-    case WEFT_ACT_GELU_TANH: bwd(WEFT_ACT_GELU_TANH, slope, z, dy, dx, n); break;
-    case WEFT_ACT_GELU_ERF: bwd(WEFT_ACT_GELU_ERF, slope, z, dy, dx, n); break;
-    case WEFT_ACT_TANH: bwd(WEFT_ACT_TANH, slope, z, dy, dx, n); break;
-    case WEFT_ACT_SIGMOID: bwd(WEFT_ACT_SIGMOID, slope, z, dy, dx, n); break;
+void WEFT_FN(act_bwd_f32)(const struct weft_act_args *a) {
+    switch (a->act) {
+    case WEFT_ACT_NONE: bwd(a, WEFT_ACT_NONE); break;
+    case WEFT_ACT_RELU: bwd(a, WEFT_ACT_RELU); break;
+    case WEFT_ACT_LEAKY_RELU: bwd(a, WEFT_ACT_LEAKY_RELU); break;
+    case WEFT_ACT_GELU_TANH: bwd(a, WEFT_ACT_GELU_TANH); break;
+    case WEFT_ACT_GELU_ERF: bwd(a, WEFT_ACT_GELU_ERF); break;
+    case WEFT_ACT_TANH: bwd(a, WEFT_ACT_TANH); break;
+    case WEFT_ACT_SIGMOID: bwd(a, WEFT_ACT_SIGMOID); break;
     }
 }

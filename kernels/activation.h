@@ -1,4 +1,5 @@
-/* Elementwise kernels with an activation function. The enum is part of gemm's epilogues too. */
+/* Activations: y = f(z) and dx = dy f'(z), z the pre-activation. The enum is also that of the
+ * epilogues of gemm.h. */
 #ifndef WEFT_KERNELS_ACTIVATION_H
 #define WEFT_KERNELS_ACTIVATION_H
 #include <stddef.h>
@@ -16,8 +17,15 @@ enum weft_act {
 };
 #define WEFT_LEAKY_SLOPE 0.01f /* the customary slope of leaky_relu */
 
-/* act_fwd_f32(act, slope, z, y, n)       y = f(z)
- * act_bwd_f32(act, slope, z, dy, dx, n)  dx = dy f'(z), z the pre-activation
- * y may be z; dx may be dy or z. slope is used by leaky_relu only. */
+struct weft_act_args {
+    enum weft_act act;
+    float slope;     /* leaky_relu */
+    size_t n;
+    const float *z;  /* (n), read */
+    const float *dy; /* act_bwd: (n), read */
+    float *y;        /* act_fwd: (n), = f(z); may be z */
+    float *dx;       /* act_bwd: (n), = dy f'(z), or += ; may be dy or z when = */
+    bool accumulate; /* act_bwd: dx += */
+};
 
 #endif

@@ -1,7 +1,76 @@
+/* Matrix products, C = A·B (+ C) with an epilogue, and what belongs to them.
+ *
+ * Shapes: A (m, k), B (k, n), C (m, n). One index of an operand runs along k, the other along its
+ * "rows" r: m for A, n for B. Where element (r, k) lives:
+ *   WEFT_K_INNER  p[r*ld + k]   A as it is written, B transposed: (n, k)
+ *   WEFT_K_OUTER  p[k*ld + r]   A transposed: (k, m), B as it is written
+ *   WEFT_PANELS   packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr (B)
+ *                 rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
+ *                 one are 0. ld = W*k of the matrix that was packed.
+ * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):
+ *   Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K)
+ *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)
+ *   dW = dYᵀ·X    a = dY K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
+ *
+ * Order (the bits of C depend on nothing else): an element is one FMA chain over a k chunk of 256,
+ * from 0; chunks are added in ascending order to the old C (accumulate) or to the first of them;
+ * then comes the epilogue. A product may be split along k into calls at multiples of 256, all but
+ * the first accumulating and only the last with the epilogue, and along m and n anywhere. */
 #ifndef WEFT_KERNELS_GEMM_H
 #define WEFT_KERNELS_GEMM_H
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdbool.h>
+#include "kernels/activation.h"
+
+#define WEFT_GEMM_CHUNK  256 /* k terms of one FMA chain */
+#define WEFT_COLSUM_ROWS 64  /* rows of one partial column sum */
+
+enum weft_layout { WEFT_K_INNER, WEFT_K_OUTER, WEFT_PANELS };
+
+enum weft_epilogue {
+    WEFT_EPI_NONE,
+    WEFT_EPI_BIAS,          /* C + bias */
+    WEFT_EPI_BIAS_ACT,      /* z = C + bias (bias NULL: 0), stored unless z is NULL; C = act(z) */
+    WEFT_EPI_BIAS_RESIDUAL, /* (C + bias) + residual (bias NULL: 0) */
+    WEFT_EPI_DACT,          /* C * act'(z) */
+};
+
+struct weft_gemm_args {
+    size_t m, n, k;
+    const float *a; /* (m, k) in a_layout, read */
+    size_t lda;
+    enum weft_layout a_layout;
+    const float *b; /* (k, n) in b_layout, read */
+    size_t ldb;
+    enum weft_layout b_layout;
+    float *c; /* (m, n), =, or += with accumulate; must not overlap any other operand */
+    size_t ldc;
+    bool accumulate;
+    enum weft_epilogue epilogue;
+    enum weft_act act;     /* leaky_relu has slope WEFT_LEAKY_SLOPE */
+    const float *bias;     /* (n), read */
+    const float *residual; /* (m, n), read */
+    size_t ldr;
+    float *z; /* (m, n): = in BIAS_ACT, read in DACT */
+    size_t ldz;
+};
+
+struct weft_pack_args {
+    size_t r, k;
+    const float *src; /* (r, k) in layout K_INNER or K_OUTER, read */
+    size_t ld;
+    enum weft_layout layout;
+    float *dst; /* (ceil(r/W), k, W), = */
+};
+
+struct weft_colsum_args {
+    size_t m, n;
+    const float *x; /* (m, n), read */
+    size_t ldx;
+    float *sum; /* (n), =, or += with accumulate: blocks of 64 rows, folded in ascending order */
+    bool accumulate;
+};
 
 #endif

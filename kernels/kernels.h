@@ -13,6 +13,8 @@
 /* Argument structs, one header a family. */
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/dropout.h"
+#include "kernels/elementwise.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/layernorm.h"

@@ -1,19 +1,19 @@
 /* LayerNorm forward and backward (layernorm.h has the equations).
  *
  * Forward: the row is summed, then read again from L1 for the moments of d = x - mean0. The rest of
- * the mean, sum(d)/c, corrects both mean and variance (Chan, Golub, LeVeque 1983), so a constant row
- * has x - mean = 0 exactly although sum(x)/c is rounded.
- * Error: (c/32 + 8) u (1 + |mean| rstd) (|xhat gamma| + |beta|), u = 2^-24. */
+ * the mean, sum(d)/c, corrects both mean and variance (Chan, Golub, LeVeque 1983), so a constant
+ * row has x - mean = 0 exactly although sum(x)/c is rounded. Error: (c/32 + 8) u (1 + |mean| rstd)
+ * (|xhat gamma| + |beta|), u = 2^-24. */
 #include <math.h>
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_reduce.h"
 
-static WEFT_INLINE vf get(const float *p, size_t n) {
-    return n == VL ? v_load(p) : v_load_n(p, n);
-}
+static WEFT_INLINE vf get(const float *p, size_t n) { return n == VL ? v_load(p) : v_load_n(p, n); }
 static WEFT_INLINE void put(float *p, vf a, size_t n) {
-    if (n == VL) v_store(p, a);
-    else v_store_n(p, a, n);
+    if (n == VL)
+        v_store(p, a);
+    else
+        v_store_n(p, a, n);
 }
 /* p may be absent: a parameter that is not there. */
 static WEFT_INLINE vf get_or(const float *p, size_t i, size_t n, float absent) {
@@ -24,8 +24,7 @@ static WEFT_INLINE vf get_or(const float *p, size_t i, size_t n, float absent) {
 static WEFT_INLINE float add_sum(const float *x, const float *f, float *r, size_t c) {
     v32 acc = v32_zero();
     size_t i = 0;
-    for (; i + 32 <= c; i += 32)
-        V32_EACH(j) {
+    for (; i + 32 <= c; i += 32) V32_EACH(j) {
             const vf s = v_add(v_load(x + i + j * VL), v_load(f + i + j * VL));
             v_store(r + i + j * VL, s);
             acc.v[j] = v_add(acc.v[j], s);
@@ -43,8 +42,7 @@ static WEFT_INLINE void moments(const float *x, vf mean, size_t c, float *sum, f
     v32 s1 = v32_zero();
     v32 s2 = v32_zero();
     size_t i = 0;
-    for (; i + 32 <= c; i += 32)
-        V32_EACH(j) {
+    for (; i + 32 <= c; i += 32) V32_EACH(j) {
             const vf d = v_sub(v_load(x + i + j * VL), mean);
             s1.v[j] = v_add(s1.v[j], d);
             s2.v[j] = v_fma(d, d, s2.v[j]);
@@ -90,8 +88,7 @@ static WEFT_INLINE void fwd_row(const struct weft_layernorm_args *a, size_t row,
     a->rstd[row] = rstd;
 
     size_t i = 0;
-    for (; i + VL <= a->c; i += VL)
-        fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, VL);
+    for (; i + VL <= a->c; i += VL) fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, VL);
     if (i < a->c) fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, a->c - i);
 }
 
@@ -103,7 +100,9 @@ void WEFT_FN(layernorm_res_fwd_f32)(const struct weft_layernorm_args *a) {
     for (size_t r = 0; r < a->rows; r++) fwd_row(a, r, true);
 }
 
-struct row { vf mean, rstd, mg, mgx; };
+struct row {
+    vf mean, rstd, mg, mgx;
+};
 
 /* mg = mean_j(g), mgx = mean_j(g*xhat) of a row. */
 static WEFT_INLINE void bwd_means(const struct weft_layernorm_bwd_args *a, const float *dy,
@@ -113,8 +112,7 @@ static WEFT_INLINE void bwd_means(const struct weft_layernorm_bwd_args *a, const
     v32 s1 = v32_zero();
     v32 s2 = v32_zero();
     size_t i = 0;
-    for (; i + 32 <= a->c; i += 32)
-        V32_EACH(j) {
+    for (; i + 32 <= a->c; i += 32) V32_EACH(j) {
             const size_t at = i + j * VL;
             const vf g = v_mul(v_load(dy + at), get_or(a->gamma, at, VL, 1));
             s1.v[j] = v_add(s1.v[j], g);

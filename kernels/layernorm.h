@@ -29,15 +29,15 @@ struct weft_layernorm_args {
 };
 
 struct weft_layernorm_bwd_args {
-    size_t rows, c;          /* rows counted from the first row of a block */
-    size_t ld;               /* of every (rows, c) operand; 0: c */
-    const float *dy, *x;     /* (rows, c), read */
-    const float *mean, *rstd;/* (rows), read */
-    const float *gamma;      /* (c), read; NULL: ones */
-    const float *dres;       /* (rows, c), read, added to dx; may be dx; NULL: none */
-    float *dx;               /* (rows, c), = ; may be dy; NULL: not wanted */
-    float *part;             /* (ceil(rows/64), 2, c), = : dgamma and dbeta of each block; NULL: not
-                              * wanted */
+    size_t rows, c;           /* rows counted from the first row of a block */
+    size_t ld;                /* of every (rows, c) operand; 0: c */
+    const float *dy, *x;      /* (rows, c), read */
+    const float *mean, *rstd; /* (rows), read */
+    const float *gamma;       /* (c), read; NULL: ones */
+    const float *dres;        /* (rows, c), read, added to dx; may be dx; NULL: none */
+    float *dx;                /* (rows, c), = ; may be dy; NULL: not wanted */
+    float *part; /* (ceil(rows/64), 2, c), = : dgamma and dbeta of each block; NULL: not
+                  * wanted */
 };
 
 #endif

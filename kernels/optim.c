@@ -13,11 +13,20 @@ struct step { /* the scalars, broadcast */
 
 static WEFT_INLINE struct step step_make(const struct weft_optim_args *a) {
     return (struct step){
-        .lr = v_set1(a->lr),         .clip = v_set1(a->clip),     .l2 = v_set1(a->l2),
-        .keep = v_set1(a->keep),     .beta1 = v_set1(a->beta1),   .beta1c = v_set1(a->beta1c),
-        .beta2 = v_set1(a->beta2),   .beta2c = v_set1(a->beta2c), .eps = v_set1(a->eps),
-        .vadd = v_set1(a->vadd),     .vmul = v_set1(a->vmul),     .cm = v_set1(a->cm),
-        .cg = v_set1(a->cg),         .tiny = v_set1(0x1p-126f),
+        .lr = v_set1(a->lr),
+        .clip = v_set1(a->clip),
+        .l2 = v_set1(a->l2),
+        .keep = v_set1(a->keep),
+        .beta1 = v_set1(a->beta1),
+        .beta1c = v_set1(a->beta1c),
+        .beta2 = v_set1(a->beta2),
+        .beta2c = v_set1(a->beta2c),
+        .eps = v_set1(a->eps),
+        .vadd = v_set1(a->vadd),
+        .vmul = v_set1(a->vmul),
+        .cm = v_set1(a->cm),
+        .cg = v_set1(a->cg),
+        .tiny = v_set1(0x1p-126f),
     };
 }
 
@@ -49,7 +58,9 @@ static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule ru
     return v_div(rule == WEFT_OPTIM_NADAM ? v_fma(s->cg, g, num) : num, den);
 }
 
-struct sums { v32 w, w2, dw2, wg, rate, max; };
+struct sums {
+    v32 w, w2, dw2, wg, rate, max;
+};
 
 /* Vector i.. of a block, n valid lanes (all when n == VL), sums into virtual lanes j*VL... */
 static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct step *s,
@@ -67,15 +78,21 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     const vf grad = v_fma(s->l2, w, v_mul(s->clip, g));
     const vf next = v_sub(v_mul(s->keep, w), update(s, rule, sums != NULL, grad, &m, &v, &rate));
 
-    if (tail) v_store_n(a->w + i, next, n);
-    else v_store(a->w + i, next);
+    if (tail)
+        v_store_n(a->w + i, next, n);
+    else
+        v_store(a->w + i, next);
     if (states > 0) {
-        if (tail) v_store_n(a->m + i, m, n);
-        else v_store(a->m + i, m);
+        if (tail)
+            v_store_n(a->m + i, m, n);
+        else
+            v_store(a->m + i, m);
     }
     if (states > 1) {
-        if (tail) v_store_n(a->v + i, v, n);
-        else v_store(a->v + i, v);
+        if (tail)
+            v_store_n(a->v + i, v, n);
+        else
+            v_store(a->v + i, v);
     }
     if (!sums) return;
     const vf dw = v_sub(next, w);
@@ -131,8 +148,10 @@ static WEFT_INLINE void sweep_rule(const struct weft_optim_args *a, const bool s
 }
 
 void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
-    if (a->stats) sweep_rule(a, true);
-    else sweep_rule(a, false);
+    if (a->stats)
+        sweep_rule(a, true);
+    else
+        sweep_rule(a, false);
 }
 
 void WEFT_FN(grad_stats_f32)(const float *g, size_t n, struct weft_grad_stats *out) {
@@ -140,8 +159,7 @@ void WEFT_FN(grad_stats_f32)(const float *g, size_t n, struct weft_grad_stats *o
     v32 max = v32_zero();
     size_t bad = 0;
     size_t i = 0;
-    for (; i + 32 <= n; i += 32)
-        V32_EACH(j) {
+    for (; i + 32 <= n; i += 32) V32_EACH(j) {
             const vf x = v_load(g + i + j * VL);
             const vd x64 = d_from_v(x);
             sq.v[j] = d_fma(x64, x64, sq.v[j]);

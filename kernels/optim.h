@@ -11,8 +11,8 @@
  *   RMSPROP_PLAYBOOK  v <- beta2*v + (1-beta2)*G^2
  *                     m <- beta1*m + lr*G/sqrt(v + vadd + eps)   w <- keep*w - m
  *   ADAM              m <- beta1*m + (1-beta1)*G
- *                     v <- beta2*v + (1-beta2)*G^2            w <- keep*w - cm*m/(vmul*sqrt(v) + eps)
- *   NADAM             m, v as ADAM           w <- keep*w - (cm*m + cg*G)/(vmul*sqrt(v) + eps)
+ *                     v <- beta2*v + (1-beta2)*G^2            w <- keep*w - cm*m/(vmul*sqrt(v) +
+ * eps) NADAM             m, v as ADAM           w <- keep*w - (cm*m + cg*G)/(vmul*sqrt(v) + eps)
  *
  *   torch     Adam    vmul = 1/sqrt(1-beta2^t)  cm = lr/(1-beta1^t)    l2 = decay
  *             AdamW   the same with keep = 1 - lr*decay and l2 = 0
@@ -55,12 +55,12 @@ static inline size_t weft_optim_states(enum weft_optim_rule rule) {
  * these folded ascending in f64; w is the new weight, dw what was added to the old one (after
  * rounding). */
 struct weft_optim_stats {
-    double w, w2;   /* sum w, sum w^2 */
-    double dw2;     /* sum (new w - old w)^2 */
-    double wg;      /* sum (old w)*g, g before clipping */
-    double rate;    /* sum of the step per unit of m: 1/(sqrt v + eps) as the rule writes it (0 for
-                     * rules without v) */
-    double w_max;   /* max |w|; a NaN wins */
+    double w, w2; /* sum w, sum w^2 */
+    double dw2;   /* sum (new w - old w)^2 */
+    double wg;    /* sum (old w)*g, g before clipping */
+    double rate;  /* sum of the step per unit of m: 1/(sqrt v + eps) as the rule writes it (0 for
+                   * rules without v) */
+    double w_max; /* max |w|; a NaN wins */
 };
 
 struct weft_optim_args {
@@ -70,8 +70,8 @@ struct weft_optim_args {
     const float *g; /* (n), read */
     float *m, *v;   /* (n), updated; NULL where the rule has none */
     float lr;
-    float clip;     /* factor of g, 1: not clipped */
-    float l2, keep; /* decay in the gradient, decay of the weight (1: none) */
+    float clip;                         /* factor of g, 1: not clipped */
+    float l2, keep;                     /* decay in the gradient, decay of the weight (1: none) */
     float beta1, beta1c, beta2, beta2c; /* beta1c = 1 - beta1, rounded once */
     float eps, vadd, vmul, cm, cg;
     struct weft_optim_stats *stats; /* (1), =, or NULL */

@@ -15,8 +15,8 @@
 #define ATTN_MR 6
 #define ATTN_NRV 2
 #elif defined(WEFT_ISA_IS_NEON)
-#define GEMM_MR 6
-#define GEMM_NRV 4
+#define GEMM_MR 8
+#define GEMM_NRV 3
 #define ATTN_MR 6
 #define ATTN_NRV 4
 #else

@@ -14,7 +14,11 @@ static double *alloc(size_t n) {
     return p;
 }
 
-struct shape { size_t rows, c, ld; float eps; bool affine, beta; };
+struct shape {
+    size_t rows, c, ld;
+    float eps;
+    bool affine, beta;
+};
 
 static struct shape *draw_shape(struct check *c) {
     struct shape *s = c->user;
@@ -63,8 +67,7 @@ static void expect(struct check *c, const double *x) {
         for (size_t j = 0; j < s->c; j++) {
             const double xhat = (x[r * s->c + j] - mean->want[r]) * i;
             const double scale = (1 + m * i) * (1 + fabs(xhat)) * (gamma ? fabs(gamma[j]) : 1);
-            y->tol[r * s->c + j] =
-                flat ? 0 : k * CHECK_U * (scale + (beta ? fabs(beta[j]) : 0));
+            y->tol[r * s->c + j] = flat ? 0 : k * CHECK_U * (scale + (beta ? fabs(beta[j]) : 0));
         }
     }
 }
@@ -74,11 +77,16 @@ static void oracle_fwd(struct check *c) { expect(c, val(c, "x")); }
 static struct weft_layernorm_args fwd_args(struct check *c) {
     const struct shape *s = c->user;
     return (struct weft_layernorm_args){
-        .rows = s->rows, .c = s->c, .ld = s->ld, .eps = s->eps,
+        .rows = s->rows,
+        .c = s->c,
+        .ld = s->ld,
+        .eps = s->eps,
         .x = check_f32(c, "x"),
         .gamma = s->affine ? check_f32(c, "gamma") : NULL,
         .beta = s->beta ? check_f32(c, "beta") : NULL,
-        .y = check_f32(c, "y"), .mean = check_f32(c, "mean"), .rstd = check_f32(c, "rstd"),
+        .y = check_f32(c, "y"),
+        .mean = check_f32(c, "mean"),
+        .rstd = check_f32(c, "rstd"),
     };
 }
 
@@ -86,8 +94,8 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
     const struct weft_layernorm_args a = fwd_args(c);
     k->layernorm_fwd_f32(&a);
 }
-static const struct check_family layernorm_fwd = {"layernorm_fwd", draw_fwd, oracle_fwd, call_fwd,
-                                                  70, 0};
+static const struct check_family layernorm_fwd = {"layernorm_fwd", draw_fwd, oracle_fwd,
+                                                  call_fwd,        70,       0};
 
 /* ---- forward of x + f: r is a third array, or f itself ---- */
 static bool in_place(const struct check *c) { return c->index % 2; }
@@ -117,8 +125,8 @@ static void call_res(struct check *c, const struct weft_kernels *k) {
     a.f = in_place(c) ? a.r : check_f32(c, "f");
     k->layernorm_res_fwd_f32(&a);
 }
-static const struct check_family layernorm_res_fwd = {"layernorm_res_fwd", draw_res, oracle_res,
-                                                      call_res, 50, 0};
+static const struct check_family layernorm_res_fwd = {
+    "layernorm_res_fwd", draw_res, oracle_res, call_res, 50, 0};
 
 /* ---- backward ---- */
 enum { DX_ONLY, DX_PLUS_DRES, DX_IS_DRES, DX_IS_DY, PART_ONLY, MODES };
@@ -139,8 +147,10 @@ static void draw_bwd(struct check *c) {
         rstd->val[r] = (double)(float)rstd->val[r];
     }
     check_in(c, "gamma", 1, s->c, s->c, CHECK_FILL_NORMAL);
-    if (mode(c) == DX_IS_DY) check_inout(c, "dx", s->rows, s->c, s->ld, CHECK_FILL_NORMAL);
-    else check_in(c, "dy", s->rows, s->c, s->ld, CHECK_FILL_NORMAL);
+    if (mode(c) == DX_IS_DY)
+        check_inout(c, "dx", s->rows, s->c, s->ld, CHECK_FILL_NORMAL);
+    else
+        check_in(c, "dy", s->rows, s->c, s->ld, CHECK_FILL_NORMAL);
     if (mode(c) == DX_PLUS_DRES) check_in(c, "dres", s->rows, s->c, s->ld, CHECK_FILL_CASE);
     if (mode(c) <= DX_PLUS_DRES) check_out(c, "dx", s->rows, s->c, s->ld);
     if (mode(c) == DX_IS_DRES) check_inout(c, "dx", s->rows, s->c, s->ld, CHECK_FILL_CASE);
@@ -208,8 +218,12 @@ static void oracle_bwd(struct check *c) {
 static void call_bwd(struct check *c, const struct weft_kernels *k) {
     const struct shape *s = c->user;
     struct weft_layernorm_bwd_args a = {
-        .rows = s->rows, .c = s->c, .ld = s->ld,
-        .x = check_f32(c, "x"), .mean = check_f32(c, "mean"), .rstd = check_f32(c, "rstd"),
+        .rows = s->rows,
+        .c = s->c,
+        .ld = s->ld,
+        .x = check_f32(c, "x"),
+        .mean = check_f32(c, "mean"),
+        .rstd = check_f32(c, "rstd"),
         .gamma = s->affine ? check_f32(c, "gamma") : NULL,
         .dx = mode(c) == PART_ONLY ? NULL : check_f32(c, "dx"),
         .part = mode(c) == DX_ONLY ? NULL : check_f32(c, "part"),
@@ -219,15 +233,17 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
     if (mode(c) == DX_IS_DRES) a.dres = a.dx;
     k->layernorm_bwd_f32(&a);
 }
-static const struct check_family layernorm_bwd = {"layernorm_bwd", draw_bwd, oracle_bwd, call_bwd,
-                                                  100, 0};
+static const struct check_family layernorm_bwd = {"layernorm_bwd", draw_bwd, oracle_bwd,
+                                                  call_bwd,        100,      0};
 
 /* ---- fold of the blocks ---- */
 static void draw_fold(struct check *c) {
     const size_t n = check_size(c, 0);
     check_in(c, "part", check_size(c, 1) % 20, n, check_ld(c, n), CHECK_FILL_CASE);
-    if (in_place(c)) check_inout(c, "out", 1, n, n, CHECK_FILL_NORMAL);
-    else check_out(c, "out", 1, n, n);
+    if (in_place(c))
+        check_inout(c, "out", 1, n, n, CHECK_FILL_NORMAL);
+    else
+        check_out(c, "out", 1, n, n);
 }
 
 static void oracle_fold(struct check *c) {
@@ -251,6 +267,6 @@ static void call_fold(struct check *c, const struct weft_kernels *k) {
                           part->cols, in_place(c));
 }
 static const struct check_family layernorm_fold = {"layernorm_fold", draw_fold, oracle_fold,
-                                                   call_fold, 50, 0};
+                                                   call_fold,        50,        0};
 
 CHECK_MAIN(&layernorm_fwd, &layernorm_res_fwd, &layernorm_bwd, &layernorm_fold)

@@ -10,12 +10,15 @@
 #define WEFT_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WEFT_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WEFT_PREFETCH(p) __builtin_prefetch((p), 0, 3)   /* for reading, into L1 */
+#define WEFT_PREFETCH_L2(p) __builtin_prefetch((p), 0, 2)
 #define WEFT_PREFETCH_W(p) __builtin_prefetch((p), 1, 3) /* for writing */
 #define WEFT_PRAGMA(x) _Pragma(#x)
 #ifdef __clang__
 #define WEFT_UNROLL(n) WEFT_PRAGMA(clang loop unroll_count(n))
+#define WEFT_UNROLL_ALL WEFT_PRAGMA(clang loop unroll(full))
 #else
 #define WEFT_UNROLL(n) WEFT_PRAGMA(GCC unroll n)
+#define WEFT_UNROLL_ALL WEFT_PRAGMA(GCC unroll 32) /* constant trip count: arrays to registers */
 #endif
 
 #define WEFT_PASTE_(a, b) a##b

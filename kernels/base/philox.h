@@ -34,9 +34,13 @@ static WEFT_INLINE void philox_block(const uint32_t counter[4], const uint32_t k
     out[3] = c3;
 }
 
+/* What the numbers are for: the same stream number in two uses gives unrelated numbers. */
+enum philox_use { PHILOX_FILL = 1, PHILOX_DROPOUT = 2 };
+
 /* The key of a stream: one block of the seed, so that seeds and streams never collide by sums. */
-static WEFT_INLINE void philox_key(uint64_t seed, uint32_t stream, uint32_t use, uint32_t key[2]) {
-    const uint32_t counter[4] = {stream, use, 0, 0};
+static WEFT_INLINE void philox_key(uint64_t seed, uint32_t stream, enum philox_use use,
+                                   uint32_t key[2]) {
+    const uint32_t counter[4] = {stream, (uint32_t)use, 0, 0};
     const uint32_t seed_key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     uint32_t out[4];
     philox_block(counter, seed_key, out);

@@ -6,7 +6,8 @@
 /* gamma, beta (c) or NULL. y (rows, c) =, mean, rstd (rows) =. */
 void ref_layernorm_fwd(size_t rows, size_t c, const double *x, const double *gamma,
                        const double *beta, double eps, double *y, double *mean, double *rstd);
-/* dx (rows, c) =, dgamma, dbeta (c) += ; each may be NULL. Any mean and rstd are taken as they are. */
+/* dx (rows, c) =, dgamma, dbeta (c) += ; each may be NULL. Any mean and rstd are taken as they are.
+ */
 void ref_layernorm_bwd(size_t rows, size_t c, const double *dy, const double *x, const double *mean,
                        const double *rstd, const double *gamma, double *dx, double *dgamma,
                        double *dbeta);

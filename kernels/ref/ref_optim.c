@@ -73,12 +73,20 @@ static void nadam_playbook(const struct ref_optim *o, struct ref_optim_state *s,
     s->w -= o->lr * ahead / (sqrt(s->v) + o->eps) * playbook_b(o, s);
 }
 
-static const struct { const char *name; step_fn *step; } rules[] = {
-    {"sgd", sgd},           {"momentum", momentum},
-    {"nesterov", nesterov}, {"rmsprop", rmsprop},
-    {"adam", adam},         {"adamw", adamw},
-    {"nadam", nadam},       {"rmsprop_playbook", rmsprop_playbook},
-    {"adam_playbook", adam_playbook}, {"nadam_playbook", nadam_playbook},
+static const struct {
+    const char *name;
+    step_fn *step;
+} rules[] = {
+    {"sgd", sgd},
+    {"momentum", momentum},
+    {"nesterov", nesterov},
+    {"rmsprop", rmsprop},
+    {"adam", adam},
+    {"adamw", adamw},
+    {"nadam", nadam},
+    {"rmsprop_playbook", rmsprop_playbook},
+    {"adam_playbook", adam_playbook},
+    {"nadam_playbook", nadam_playbook},
 };
 
 struct ref_optim_state ref_optim_start(const char *name, double w) {

@@ -14,7 +14,8 @@ static double uniform(void) { /* xorshift64*, (0, 1) */
 }
 
 void fd_fill(double *x, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] = sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform());
+    for (size_t i = 0; i < n; i++)
+        x[i] = sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform());
 }
 
 double fd_dot(const double *w, const double *f, size_t n) {

@@ -1,0 +1,111 @@
+/* C = A·B (+ C), epilogue: the block a caller hands out as one task. Order and layouts: gemm.h.
+ *
+ * For each k chunk, for each panel of columns: the panel of B (256 x GEMM_NR, 32 KB or less) is in
+ * L1, made there on the stack if B is not packed, and the rows of A pass over it. Blocks are cut so
+ * that their A (m x 256) and C stay in L2. Columns beyond n are computed from zeros into a spare
+ * tile and never stored; rows beyond m do not exist.
+ * Error of an element: (k + 2)·u·Σ|a||b|, and far less (256 + k/256 instead of k). */
+#include "kernels/gemm_inner.h"
+#include "kernels/gemm_pack.h"
+#include "kernels/gemm_tile.h"
+
+/* Rows at a time: whole panels of packed A, an even share of an unpacked one. */
+static size_t rows_step(const struct weft_gemm_args *g) {
+    const size_t tiles = (g->m + GEMM_MR - 1) / GEMM_MR;
+    return g->a_layout == WEFT_PANELS ? GEMM_MR : (g->m + tiles - 1) / tiles;
+}
+
+/* Where the panel of B at column j and term k0 lies, packed or not. */
+static const float *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
+    switch (g->b_layout) {
+    case WEFT_K_INNER: return g->b + j * g->ldb + k0;
+    case WEFT_K_OUTER: return g->b + k0 * g->ldb + j;
+    default: return g->b + j / GEMM_NR * g->ldb + k0 * GEMM_NR;
+    }
+}
+
+/* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
+ * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of k): two rows a
+ * tile. K_OUTER: the first tile takes all k, two lines each. */
+static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const float *next,
+                       size_t i) {
+    const bool outer = g->b_layout == WEFT_K_OUTER;
+    const size_t ld = g->b_layout == WEFT_PANELS ? t->k : g->ldb;
+    if (next && (outer ? i == 0 : 2 * i < GEMM_NR)) {
+        t->ahead[0] = outer ? next : next + 2 * i * ld;
+        t->ahead[1] = t->ahead[0] + (outer ? GEMM_NR - 1 : ld);
+        t->ahead_step = outer ? ld : 1;
+    } else {
+        t->ahead[0] = t->ahead[1] = t->b;
+        t->ahead_step = 0;
+    }
+}
+
+/* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+t.k): all rows. */
+static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t j, size_t cols) {
+    float spare[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
+    const bool last = g->epilogue != WEFT_EPI_NONE && k0 + t.k == g->k;
+    const bool inner = g->a_layout == WEFT_K_INNER;
+    const bool add = g->accumulate || k0 > 0;
+    const size_t step = rows_step(g);
+    const size_t a_step = inner ? step * g->lda : g->a_layout == WEFT_PANELS ? g->lda : step;
+    const float *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
+    t.a = inner ? g->a + k0 : g->a + k0 * t.lda;
+    t.ldc = cols == GEMM_NR ? g->ldc : GEMM_NR;
+    t.add = add && cols == GEMM_NR;
+    for (size_t i = 0; i < g->m; i += step, t.a += a_step) {
+        const size_t rows = min_size(step, g->m - i);
+        float *const c = g->c + i * g->ldc + j;
+        t.c = cols == GEMM_NR ? c : spare;
+        look_ahead(g, &t, next, i / step);
+        if (inner)
+            tile_inner(&t, rows);
+        else
+            tile_outer(&t, rows);
+        for (size_t r = 0; r < rows && cols < GEMM_NR; r++)
+            for (size_t q = 0; q < cols; q += VL) {
+                const size_t n = min_size(VL, cols - q);
+                const vf x = v_load(spare + r * GEMM_NR + q);
+                float *const p = c + r * g->ldc + q;
+                v_store_n(p, add ? v_add(v_load_n(p, n), x) : x, n);
+            }
+        if (last) WEFT_FN(gemm_epilogue_f32)(g, i, j, rows, cols);
+    }
+}
+
+/* All columns over the chunk [k0, k0+kc). */
+static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
+    float packed[WEFT_GEMM_CHUNK * GEMM_NR] WEFT_ALIGN(64);
+    for (size_t j = 0; j < g->n; j += GEMM_NR) {
+        const size_t cols = min_size(GEMM_NR, g->n - j);
+        struct tile t = {.k = kc,
+                         .lda = g->a_layout == WEFT_PANELS ? GEMM_MR : g->lda,
+                         .b = b_at(g, k0, j),
+                         .ldb = GEMM_NR};
+        if (g->b_layout == WEFT_K_OUTER && cols == GEMM_NR && g->m <= 2 * GEMM_MR) {
+            t.ldb = g->ldb; /* too few rows to pay for a copy */
+        } else if (g->b_layout != WEFT_PANELS) {
+            pack_panel(GEMM_NR, g->b_layout, t.b, g->ldb, cols, kc, packed);
+            t.b = packed;
+        }
+        panel(g, t, k0, j, cols);
+    }
+}
+
+void WEFT_FN(gemm_f32)(const struct weft_gemm_args *g) {
+    if (g->m == 0 || g->n == 0) return;
+    if (g->k == 0 && g->accumulate) {
+        if (g->epilogue != WEFT_EPI_NONE) WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+        return;
+    }
+    if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER && g->b_layout == WEFT_K_INNER) {
+        WEFT_FN(gemv_f32)(g);
+        return;
+    }
+    size_t k0 = 0;
+    do { /* once for k = 0: C = 0 and its epilogue */
+        const size_t kc = min_size(WEFT_GEMM_CHUNK, g->k - k0);
+        chunk(g, k0, kc);
+        k0 += kc;
+    } while (k0 < g->k);
+}

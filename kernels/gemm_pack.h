@@ -1,0 +1,99 @@
+/* Packing into panels: dst (panels, k, w) from rows r of src, w = GEMM_MR or GEMM_NR.
+ *
+ * K_INNER reads VL rows by VL columns and transposes them in registers; K_OUTER copies. A panel
+ * narrower than a vector is stored with whole vectors in ascending k: the lanes that stick out fall
+ * on the next k's place and are overwritten; only the last k is masked. Edges (rows beyond r, k
+ * beyond the last block) take the masked form of the same code, so nothing outside is touched. */
+#ifndef WEFT_GEMM_PACK_H
+#define WEFT_GEMM_PACK_H
+#include "kernels/gemm.h"
+#include "kernels/simd/vec.h"
+#include "kernels/tile.h"
+
+_Static_assert((GEMM_MR < VL || GEMM_MR % VL == 0) && GEMM_NR % VL == 0,
+               "panels are narrower than a vector or whole vectors");
+
+static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+/* VL k's of VL rows (edge: kn k's, the first `rows` of at most w rows) -> dst[k*w + row]. */
+static WEFT_INLINE void pack_block(const size_t w, const bool edge, const float *src, size_t ld,
+                                   size_t rows, size_t kn, float *dst) {
+    const size_t width = w < VL ? w : VL;
+    vf t[VL];
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < VL; i++) {
+        if (!edge)
+            t[i] = i < width ? v_load(src + i * ld) : v_zero();
+        else
+            t[i] = i < rows ? v_load_n(src + i * ld, kn) : v_zero();
+    }
+    v_transpose(t);
+    if (!edge) {
+        WEFT_UNROLL_ALL
+        for (size_t i = 0; i < VL; i++) v_store(dst + i * w, t[i]);
+    } else {
+        WEFT_UNROLL_ALL
+        for (size_t i = 0; i < VL; i++)
+            if (i < kn) v_store_n(dst + i * w, t[i], width);
+    }
+}
+
+/* One panel from K_INNER: rows <= w live rows. */
+static WEFT_INLINE void pack_inner(const size_t w, const float *src, size_t ld, size_t rows,
+                                   size_t k, float *dst) {
+    /* Unmasked stores need another k after the block when vectors stick out. */
+    const size_t main_k = (w % VL == 0 ? k : (k ? k - 1 : 0)) / VL * VL;
+    const size_t full = rows < w ? rows / VL * VL : w; /* rows in unmasked groups */
+    for (size_t k0 = 0; k0 < main_k; k0 += VL)
+        for (size_t r = 0; r < full; r += VL)
+            pack_block(w, false, src + r * ld + k0, ld, VL, VL, dst + k0 * w + r);
+    for (size_t r = 0; r < w; r += VL) {
+        const size_t live = r < rows ? min_size(VL, rows - r) : 0;
+        for (size_t k0 = r < full ? main_k : 0; k0 < k; k0 += VL)
+            pack_block(w, true, live ? src + r * ld + k0 : src, ld, live, min_size(VL, k - k0),
+                       dst + k0 * w + r);
+    }
+}
+
+/* `panels` whole panels from K_OUTER; `slack`: the source rows hold vectors that stick out. */
+static WEFT_INLINE void pack_outer(const size_t w, const bool slack, const size_t panels,
+                                   const float *src, size_t ld, size_t k, float *dst) {
+    for (size_t i = 0; i < k; i++) {
+        const bool whole = w % VL == 0 || (slack && i + 1 < k);
+        for (size_t p = 0; p < panels; p++) {
+            const float *s = src + i * ld + p * w;
+            float *d = dst + p * k * w + i * w;
+            WEFT_UNROLL_ALL
+            for (size_t r = 0; r < w; r += VL) {
+                if (whole)
+                    v_store(d + r, v_load(s + r));
+                else
+                    v_store_n(d + r, v_load_n(s + r, w), w);
+            }
+        }
+    }
+}
+
+/* The last panel from K_OUTER: rows < w live rows. */
+static WEFT_INLINE void pack_outer_edge(const size_t w, const float *src, size_t ld, size_t rows,
+                                        size_t k, float *dst) {
+    for (size_t i = 0; i < k; i++)
+        for (size_t r = 0; r < w; r += VL) {
+            const size_t live = r < rows ? min_size(VL, rows - r) : 0;
+            const vf x = live ? v_load_n(src + i * ld + r, live) : v_zero();
+            v_store_n(dst + i * w + r, x, min_size(VL, w - r));
+        }
+}
+
+/* One panel, either layout. */
+static WEFT_INLINE void pack_panel(const size_t w, enum weft_layout layout, const float *src,
+                                   size_t ld, size_t rows, size_t k, float *dst) {
+    if (layout == WEFT_K_INNER)
+        pack_inner(w, src, ld, rows, k, dst);
+    else if (rows == w)
+        pack_outer(w, false, 1, src, ld, k, dst);
+    else
+        pack_outer_edge(w, src, ld, rows, k, dst);
+}
+
+#endif

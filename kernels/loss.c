@@ -1,0 +1,146 @@
+/* Softmax, cross-entropy and squared error (loss.h has the equations). A row is read for its
+ * maximum, then once for exp, stored in place while summed, then scaled: exp is computed once. */
+#include "kernels/kernels.h"
+#include "kernels/simd/vec_math.h"
+#include "kernels/simd/vec_reduce.h"
+
+#define CHUNK 1024 /* elements summed in f32 before the fold in f64 */
+
+static const float minus_inf = -__builtin_inff();
+
+/* exp((x - max)*t) of elements lo..hi, kept in y when it is wanted; its sum. */
+static WEFT_INLINE float exp_chunk(const float *x, float *y, size_t lo, size_t hi, vf max, vf t) {
+    v32 acc = v32_zero();
+    size_t i = lo;
+    for (; i + 32 <= hi; i += 32) V32_EACH(j) {
+            const vf e = v_exp(v_mul(v_sub(v_load(x + i + j * VL), max), t));
+            if (y) v_store(y + i + j * VL, e);
+            acc.v[j] = v_add(acc.v[j], e);
+        }
+    V32_TAIL(i, j, m, hi) {
+        const vf e = v_exp(v_mul(v_sub(v_load_n(x + i, m), max), t));
+        if (y) v_store_n(y + i, e, m);
+        acc.v[j] = v_add(acc.v[j], v_sel(m_first(m), e, v_zero()));
+    }
+    return v32_sum(&acc);
+}
+
+static WEFT_INLINE double exp_row(const float *x, float *y, size_t n, float max, float inv_temp) {
+    double sum = 0;
+    for (size_t lo = 0; lo < n; lo += CHUNK) {
+        const size_t hi = n - lo < CHUNK ? n : lo + CHUNK;
+        sum += (double)exp_chunk(x, y, lo, hi, v_set1(max), v_set1(inv_temp));
+    }
+    return sum;
+}
+
+static WEFT_INLINE void scale_row(float *x, size_t n, float s) {
+    const vf vs = v_set1(s);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) v_store(x + i, v_mul(v_load(x + i), vs));
+    if (i < n) v_store_n(x + i, v_mul(v_load_n(x + i, n - i), vs), n - i);
+}
+
+static WEFT_INLINE void zero_row(float *x, size_t n) {
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) v_store(x + i, v_zero());
+    if (i < n) v_store_n(x + i, v_zero(), n - i);
+}
+
+/* What is subtracted before exp: the maximum, 0 for a row of all -inf (whose exps are 0). */
+static WEFT_INLINE float shift_of(const float *x, size_t n) {
+    const float max = r_max(x, n);
+    return max == minus_inf ? 0.0f : max;
+}
+
+static WEFT_INLINE float log1(float x) { return v_fold_max(v_log(v_set1(x))); }
+
+/* Is target the first element equal to max? */
+static WEFT_INLINE bool is_first_max(const float *x, size_t target, float max) {
+    if (!(x[target] == max)) return false;
+    const vf top = v_set1(max);
+    size_t i = 0;
+    for (; i + VL <= target; i += VL)
+        if (m_any(v_eq(v_load(x + i), top))) return false;
+    return !m_any(m_and(v_eq(v_load_n(x + i, target - i), top), m_first(target - i)));
+}
+
+static WEFT_INLINE void xent_ignore(const struct weft_xent_args *a, size_t r, float *dx) {
+    if (dx) zero_row(dx, a->v);
+    a->loss[r] = 0;
+    if (a->lse) a->lse[r] = 0;
+    if (a->correct) a->correct[r] = 0;
+}
+
+static WEFT_INLINE void xent_row(const struct weft_xent_args *a, size_t r, const bool grad) {
+    float *x = a->x + r * (a->ld ? a->ld : a->v);
+    if (a->target[r] < 0) {
+        xent_ignore(a, r, grad ? x : NULL);
+        return;
+    }
+    const size_t t = (size_t)a->target[r];
+    const float shift = shift_of(x, a->v);
+    const float hit = x[t];
+    if (a->correct) a->correct[r] = is_first_max(x, t, shift);
+    const double sum = exp_row(x, grad ? x : NULL, a->v, shift, 1.0f);
+    const float log_sum = log1((float)sum);
+    a->loss[r] = log_sum + (shift - hit);
+    if (a->lse) a->lse[r] = shift + log_sum;
+    if (!grad) return;
+    scale_row(x, a->v, sum == 0 ? 0.0f : (float)((double)a->scale / sum));
+    x[t] -= a->scale;
+}
+
+void WEFT_FN(xent_f32)(const struct weft_xent_args *a) {
+    for (size_t r = 0; r < a->rows; r++) xent_row(a, r, true);
+}
+
+void WEFT_FN(xent_fwd_f32)(const struct weft_xent_args *a) {
+    for (size_t r = 0; r < a->rows; r++) xent_row(a, r, false);
+}
+
+void WEFT_FN(softmax_fwd_f32)(float *x, size_t rows, size_t v, size_t ld, float inv_temp) {
+    for (size_t r = 0; r < rows; r++, x += ld) {
+        const double sum = exp_row(x, x, v, shift_of(x, v), inv_temp);
+        scale_row(x, v, sum == 0 ? 0.0f : (float)(1 / sum));
+    }
+}
+
+/* One vector of the row: dx when it is wanted, and x - y. */
+static WEFT_INLINE vf mse_vector(const struct weft_mse_args *a, size_t at, size_t m, vf s,
+                                 const bool tail) {
+    const vf x = tail ? v_load_n(a->x + at, m) : v_load(a->x + at);
+    const vf d = v_sub(x, tail ? v_load_n(a->y + at, m) : v_load(a->y + at));
+    if (a->dx && tail) v_store_n(a->dx + at, v_mul(d, s), m);
+    if (a->dx && !tail) v_store(a->dx + at, v_mul(d, s));
+    return d;
+}
+
+void WEFT_FN(mse_f32)(const struct weft_mse_args *a) {
+    const vf s = v_set1(2 * a->scale / (float)a->n);
+    for (size_t r = 0; r < a->rows; r++) {
+        const size_t row = r * (a->ld ? a->ld : a->n);
+        double sum = 0;
+        for (size_t lo = 0; lo < a->n; lo += CHUNK) {
+            const size_t hi = a->n - lo < CHUNK ? a->n : lo + CHUNK;
+            v32 acc = v32_zero();
+            size_t i = lo;
+            for (; i + 32 <= hi; i += 32) V32_EACH(j) {
+                    const vf d = mse_vector(a, row + i + j * VL, VL, s, false);
+                    acc.v[j] = v_fma(d, d, acc.v[j]);
+                }
+            V32_TAIL(i, j, m, hi) {
+                const vf d = mse_vector(a, row + i, m, s, true);
+                acc.v[j] = v_fma(d, d, acc.v[j]);
+            }
+            sum += (double)v32_sum(&acc);
+        }
+        if (a->loss) a->loss[r] = (float)(sum / (double)a->n);
+    }
+}
+
+void WEFT_FN(loss_sum_f32)(const float *loss, size_t rows, double *part) {
+    for (size_t r = 0; r < rows; r += WEFT_LOSS_BLOCK)
+        part[r / WEFT_LOSS_BLOCK] =
+            r_sum_f64(loss + r, rows - r < WEFT_LOSS_BLOCK ? rows - r : WEFT_LOSS_BLOCK);
+}

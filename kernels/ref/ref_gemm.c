@@ -1,0 +1,19 @@
+#include "kernels/ref/ref_gemm.h"
+#include <math.h>
+
+void ref_gemm(size_t m, size_t n, size_t k, const struct ref_matrix ab[2], double *c, double *mag) {
+    const struct ref_matrix *a = &ab[0];
+    const struct ref_matrix *b = &ab[1];
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++)
+            for (size_t q = 0; q < k; q++) {
+                const double t = a->p[i * a->rs + q * a->cs] * b->p[q * b->rs + j * b->cs];
+                c[i * n + j] += t;
+                if (mag) mag[i * n + j] += fabs(t);
+            }
+}
+
+void ref_colsum(size_t m, size_t n, const double *x, double *sum) {
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) sum[j] += x[i * n + j];
+}

@@ -1,0 +1,277 @@
+/* gemm_f32, gemv_f32 and their epilogues: all layouts of both operands, every tile edge.
+ * Bound: (k + 4)·u·(|A|·|B| + |C| + |bias| + |residual|), 0 for integers; through an activation
+ * times its slope. gemm_order compares with the chain of gemm.h in float, bit for bit: a row has
+ * the same bits in any batch, and every block, panel and tail the same order. */
+#include <stdlib.h>
+#include <string.h>
+#include "kernels/ref/ref_activation.h"
+#include "kernels/ref/ref_gemm.h"
+#include "tests/support/check.h"
+
+struct shape {
+    size_t m, n, k, lda, ldb, ldc;
+    enum weft_layout a, b;
+    enum weft_epilogue epilogue;
+    enum weft_act act;
+    bool accumulate, bias, z, exact;
+};
+
+static double *val(const struct check *c, const char *name) { return check_arg(c, name)->val; }
+static double *zeros(size_t n) {
+    double *p = calloc(n + 1, sizeof *p);
+    if (!p) abort();
+    return p;
+}
+
+/* ---- draw ---- */
+static const size_t depths[] = {256, 257, 1, 13, 64, 255, 0, 511, 2, 515, 31, 773};
+
+static void draw_operands(struct check *c, enum check_fill fill) {
+    struct shape *s = c->user;
+    const bool ta = s->a == WEFT_K_OUTER;
+    const bool tb = s->b == WEFT_K_OUTER;
+    s->lda = check_ld(c, ta ? s->m : s->k);
+    s->ldb = check_ld(c, tb ? s->n : s->k);
+    s->ldc = check_ld(c, s->n);
+    s->exact = fill == CHECK_FILL_INT;
+    check_in(c, "a", ta ? s->k : s->m, ta ? s->m : s->k, s->lda, fill);
+    check_in(c, "b", tb ? s->k : s->n, tb ? s->n : s->k, s->ldb, fill);
+    check_scratch(c, "pa", (s->m + 32) * s->k * sizeof(float));
+    check_scratch(c, "pb", (s->n + 64) * s->k * sizeof(float));
+    check_in(c, "bias", 1, s->n, s->n, s->exact ? CHECK_FILL_INT : CHECK_FILL_NORMAL);
+    check_in(c, "residual", s->m, s->n, s->ldc, s->exact ? CHECK_FILL_INT : CHECK_FILL_NORMAL);
+    if (s->accumulate)
+        check_inout(c, "c", s->m, s->n, s->ldc, s->exact ? CHECK_FILL_INT : CHECK_FILL_NORMAL);
+    else
+        check_out(c, "c", s->m, s->n, s->ldc);
+    if (s->epilogue == WEFT_EPI_DACT)
+        check_in(c, "z", s->m, s->n, s->ldc + 3, CHECK_FILL_NORMAL);
+    else if (s->z)
+        check_out(c, "z", s->m, s->n, s->ldc + 3);
+}
+
+static void draw_size(struct check *c) {
+    struct shape *s = c->user;
+    s->k = depths[c->index % 12];
+    s->m = check_range(c, 1, 29);
+    s->n = check_range(c, 1, 65);
+    if (s->k < 100 && c->index % 3 == 0) s->m = check_range(c, 29, 90);
+    if (c->index % 11 == 3) s->n = 32;
+    if (c->index % 17 == 0) s->m = 0;
+    if (c->index % 19 == 0) s->n = 0;
+    s->accumulate = check_range(c, 0, 1);
+    s->bias = true;
+}
+
+static void draw_gemm(struct check *c) {
+    static const enum check_fill fills[] = {
+        CHECK_FILL_NORMAL, CHECK_FILL_INT,  CHECK_FILL_WIDE,
+        CHECK_FILL_SPIKE,  CHECK_FILL_MEAN, CHECK_FILL_ALTERNATE,
+    };
+    struct shape *s = c->user;
+    const enum check_fill fill = fills[c->index % 6];
+    draw_size(c);
+    s->a = (enum weft_layout)check_range(c, 0, 2);
+    s->b = (enum weft_layout)check_range(c, 0, 2);
+    s->epilogue = (enum weft_epilogue)(c->index % 5);
+    s->act = (enum weft_act)check_range(c, WEFT_ACT_NONE, WEFT_ACT_SIGMOID);
+    s->z = s->epilogue == WEFT_EPI_BIAS_ACT && c->index % 3;
+    s->bias = s->epilogue == WEFT_EPI_BIAS || c->index % 4;
+    draw_operands(c, fill);
+    if (c->index % 7 == 4 && s->epilogue < WEFT_EPI_BIAS_ACT && s->m && s->n && s->k) {
+        struct check_arg *const bad[] = {check_arg(c, "a"), check_arg(c, "b")};
+        const size_t which = check_range(c, 0, 1); /* a row of C, or a column, and no more */
+        bad[which]->val[check_range(c, 0, bad[which]->rows * bad[which]->cols - 1)] =
+            c->index % 2 ? (double)NAN : (double)INFINITY;
+    }
+}
+
+/* ---- oracle ---- */
+static void matrices(const struct check *c, struct ref_matrix ab[2]) {
+    const struct shape *s = c->user;
+    const bool ta = s->a == WEFT_K_OUTER;
+    const bool tb = s->b == WEFT_K_OUTER;
+    ab[0] = (struct ref_matrix){val(c, "a"), ta ? 1 : s->k, ta ? s->m : 1};
+    ab[1] = (struct ref_matrix){val(c, "b"), tb ? s->n : 1, tb ? 1 : s->k};
+}
+
+static void want_element(const struct check *c, size_t at, double sum, double mag) {
+    const struct shape *s = c->user;
+    struct check_arg *y = check_arg(c, "c");
+    const double bias = s->bias ? val(c, "bias")[at % s->n] : 0;
+    const double tiny = 0x1p-126;
+    double scale = mag;
+    if (s->epilogue != WEFT_EPI_NONE && s->epilogue != WEFT_EPI_DACT) {
+        sum += bias;
+        scale += fabs(bias);
+    }
+    if (s->epilogue == WEFT_EPI_BIAS_RESIDUAL) {
+        sum += val(c, "residual")[at];
+        scale += fabs(val(c, "residual")[at]);
+    }
+    double tol = s->exact || !isfinite(sum) ? 0 : ((double)s->k + 4) * CHECK_U * scale + tiny;
+    if (s->epilogue == WEFT_EPI_BIAS_ACT) {
+        if (s->z) {
+            check_arg(c, "z")->want[at] = sum;
+            check_arg(c, "z")->tol[at] = tol;
+        }
+        sum = ref_act(s->act, WEFT_LEAKY_SLOPE, sum);
+        tol = 1.2 * tol + 8 * CHECK_U * fabs(sum) + tiny; /* |f'| < 1.13 */
+    } else if (s->epilogue == WEFT_EPI_DACT) {
+        const double z = val(c, "z")[at];
+        tol = tol * 1.2 + 8 * CHECK_U * fabs(sum) * ref_dact_scale(s->act, WEFT_LEAKY_SLOPE, z);
+        sum *= ref_dact(s->act, WEFT_LEAKY_SLOPE, z);
+        tol += CHECK_U * fabs(sum) + tiny;
+    }
+    y->want[at] = sum;
+    y->tol[at] = tol;
+}
+
+static void oracle(struct check *c) {
+    const struct shape *s = c->user;
+    double *sum = zeros(s->m * s->n);
+    double *mag = zeros(s->m * s->n);
+    struct ref_matrix ab[2];
+    matrices(c, ab);
+    for (size_t i = 0; s->accumulate && i < s->m * s->n; i++) {
+        sum[i] = val(c, "c")[i];
+        mag[i] = fabs(sum[i]);
+    }
+    ref_gemm(s->m, s->n, s->k, ab, sum, mag);
+    for (size_t i = 0; i < s->m * s->n; i++) want_element(c, i, sum[i], mag[i]);
+    free(sum);
+    free(mag);
+}
+
+/* The contract in float: a chain of fmaf a chunk, chunks in ascending order onto C, epilogue. */
+static void oracle_order(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *y = check_arg(c, "c");
+    struct ref_matrix ab[2];
+    matrices(c, ab);
+    for (size_t at = 0; at < s->m * s->n; at++) {
+        const double *a = ab[0].p + at / s->n * ab[0].rs;
+        const double *b = ab[1].p + at % s->n * ab[1].cs;
+        float sum = s->accumulate ? (float)val(c, "c")[at] : 0;
+        for (size_t k0 = 0; k0 < s->k; k0 += 256) {
+            float part = 0;
+            for (size_t q = k0; q < s->k && q < k0 + 256; q++)
+                part = fmaf((float)a[q * ab[0].cs], (float)b[q * ab[1].rs], part);
+            sum += part;
+        }
+        if (s->epilogue != WEFT_EPI_NONE && s->bias) sum += (float)val(c, "bias")[at % s->n];
+        if (s->epilogue == WEFT_EPI_BIAS_RESIDUAL) sum += (float)val(c, "residual")[at];
+        y->want[at] = (double)sum;
+        y->tol[at] = CHECK_EXACT;
+    }
+}
+
+/* ---- call ---- */
+static struct weft_gemm_args args(struct check *c) {
+    const struct shape *s = c->user;
+    return (struct weft_gemm_args){.m = s->m,
+                                   .n = s->n,
+                                   .k = s->k,
+                                   .a = check_f32(c, "a"),
+                                   .lda = s->lda,
+                                   .a_layout = s->a,
+                                   .b = check_f32(c, "b"),
+                                   .ldb = s->ldb,
+                                   .b_layout = s->b,
+                                   .c = check_f32(c, "c"),
+                                   .ldc = s->ldc,
+                                   .accumulate = s->accumulate,
+                                   .epilogue = s->epilogue,
+                                   .act = s->act,
+                                   .bias = s->bias ? check_f32(c, "bias") : NULL,
+                                   .residual = check_f32(c, "residual"),
+                                   .ldr = s->ldc,
+                                   .ldz = s->ldc + 3,
+                                   .z = s->z || s->epilogue == WEFT_EPI_DACT ? check_f32(c, "z")
+                                                                             : NULL};
+}
+
+static void call_gemm(struct check *c, const struct weft_kernels *k) {
+    struct weft_gemm_args g = args(c);
+    if (g.a_layout == WEFT_PANELS) {
+        k->gemm_pack_a_f32(&(struct weft_pack_args){
+            .r = g.m, .k = g.k, .src = g.a, .ld = g.lda, .dst = check_ptr(c, "pa")});
+        g.a = check_ptr(c, "pa");
+        g.lda = g.k * k->gemm_mr;
+    }
+    if (g.b_layout == WEFT_PANELS) {
+        k->gemm_pack_b_f32(&(struct weft_pack_args){
+            .r = g.n, .k = g.k, .src = g.b, .ld = g.ldb, .dst = check_ptr(c, "pb")});
+        g.b = check_ptr(c, "pb");
+        g.ldb = g.k * k->gemm_nr;
+    }
+    k->gemm_f32(&g);
+}
+
+static void call_gemv(struct check *c, const struct weft_kernels *k) {
+    const struct weft_gemm_args g = args(c);
+    k->gemv_f32(&g);
+}
+
+/* The same product in two calls along k, split at a chunk, and in two along n. */
+static void call_split(struct check *c, const struct weft_kernels *k) {
+    const struct weft_gemm_args whole = args(c);
+    const size_t nh = whole.n / 3;
+    for (int half = 0; half < 2; half++) {
+        struct weft_gemm_args g = whole;
+        g.n = half ? whole.n - nh : nh;
+        if (half) {
+            g.b += g.b_layout == WEFT_K_INNER ? nh * g.ldb : nh;
+            g.c += nh;
+            g.residual += nh;
+            if (g.bias) g.bias += nh;
+        }
+        const size_t kh = g.k > 256 ? 256 : 0;
+        if (kh) {
+            struct weft_gemm_args first = g;
+            first.k = kh;
+            first.epilogue = WEFT_EPI_NONE;
+            k->gemm_f32(&first);
+            g.a += g.a_layout == WEFT_K_INNER ? kh : kh * g.lda;
+            g.b += g.b_layout == WEFT_K_INNER ? kh : kh * g.ldb;
+            g.k -= kh;
+            g.accumulate = true;
+        }
+        k->gemm_f32(&g);
+    }
+}
+
+/* ---- families ---- */
+static void draw_order(struct check *c) {
+    struct shape *s = c->user;
+    draw_size(c);
+    s->a = (enum weft_layout)check_range(c, 0, 2);
+    s->b = (enum weft_layout)check_range(c, 0, 2);
+    s->epilogue = c->index % 2 ? WEFT_EPI_BIAS_RESIDUAL : WEFT_EPI_NONE;
+    draw_operands(c, CHECK_FILL_NORMAL);
+}
+static void draw_split(struct check *c) {
+    struct shape *s = c->user;
+    draw_order(c);
+    s->a = s->a == WEFT_PANELS ? WEFT_K_INNER : s->a;
+    s->b = s->b == WEFT_PANELS ? WEFT_K_INNER : s->b;
+}
+static void draw_gemv(struct check *c) {
+    struct shape *s = c->user;
+    draw_size(c);
+    s->m = check_range(c, 1, 6);
+    s->n = check_range(c, 1, 70);
+    s->a = s->b = WEFT_K_INNER;
+    s->epilogue = c->index % 2 ? WEFT_EPI_BIAS : WEFT_EPI_NONE;
+    draw_operands(c, CHECK_FILL_NORMAL);
+}
+
+static const struct check_family gemm = {"gemm", draw_gemm, oracle, call_gemm, 210, 0};
+static const struct check_family gemm_order = {"gemm_order", draw_order, oracle_order,
+                                               call_gemm,    96,         0};
+static const struct check_family gemm_split = {"gemm_split", draw_split, oracle_order,
+                                               call_split,   48,         0};
+static const struct check_family gemv = {"gemv", draw_gemv, oracle, call_gemv, 36, 0};
+static const struct check_family gemv_order = {"gemv_order", draw_gemv, oracle_order,
+                                               call_gemv,    36,        0};
+CHECK_MAIN(&gemm, &gemm_order, &gemm_split, &gemv, &gemv_order)

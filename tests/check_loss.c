@@ -1,0 +1,258 @@
+/* Losses. Bounds: p u (K + |x - max|), loss K u (1 + |loss|), K = 8 + log2 v. exp gives 0 where it
+ * would be denormal, so a probability below FLT_MIN may be off by FLT_MIN. */
+#include <float.h>
+#include <stdlib.h>
+#include "kernels/ref/ref_loss.h"
+#include "tests/support/check.h"
+
+static const double *val(const struct check *c, const char *name) {
+    return check_arg(c, name)->val;
+}
+static size_t at_least_1(size_t n) { return n ? n : 1; }
+
+struct shape {
+    size_t rows, v, ld;
+    float scale;
+};
+
+static double max_of(const double *x, size_t n) {
+    double max = -INFINITY;
+    for (size_t j = 0; j < n; j++) max = fmax(max, x[j]);
+    return max;
+}
+
+/* Logits of moderate size, whatever the fill: exp needs no 2^20. */
+static void tame(struct check_arg *x) {
+    double top = 0;
+    for (size_t i = 0; i < x->rows * x->cols; i++) top = fmax(top, fabs(x->val[i]));
+    for (size_t i = 0; top > 200 && i < x->rows * x->cols; i++)
+        x->val[i] = (double)(float)(x->val[i] * 200 / top);
+}
+
+static void plant_minus_inf(struct check *c, struct check_arg *x) {
+    for (size_t i = 0; i < x->rows * x->cols; i++)
+        if (check_range(c, 0, 3) == 0) x->val[i] = -INFINITY;
+    for (size_t j = 0; x->rows > 1 && j < x->cols; j++) x->val[x->cols + j] = -INFINITY;
+}
+
+static struct shape *draw_logits(struct check *c, bool inout) {
+    struct shape *s = c->user;
+    s->rows = check_size(c, 1) % 9;
+    s->v = at_least_1(c->index % 16 == 15 ? 5000 + check_size(c, 0) : check_size(c, 0));
+    s->ld = check_ld(c, s->v);
+    s->scale = c->index % 3 ? 0.25f : 1.0f / 3;
+    struct check_arg *x = inout ? check_inout(c, "x", s->rows, s->v, s->ld, CHECK_FILL_CASE)
+                                : check_in(c, "x", s->rows, s->v, s->ld, CHECK_FILL_CASE);
+    tame(x);
+    if (c->index % 5 == 4) plant_minus_inf(c, x);
+    return s;
+}
+
+/* ---- softmax ---- */
+static void draw_softmax(struct check *c) {
+    struct shape *s = draw_logits(c, true);
+    s->scale = c->index % 2 ? 1.0f : 0.7f;
+}
+
+static void oracle_softmax(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *x = check_arg(c, "x");
+    const double t = (double)s->scale;
+    ref_softmax_fwd(s->rows, s->v, x->val, t, x->want);
+    for (size_t i = 0; i < s->rows * s->v; i++) {
+        const double max = max_of(x->val + i / s->v * s->v, s->v);
+        const double k = 8 + log2((double)s->v);
+        const double away = isinf(x->val[i]) ? 0 : fabs(x->val[i] - max) * t;
+        x->tol[i] = CHECK_U * x->want[i] * (k + 2 * away) + (double)FLT_MIN;
+    }
+}
+
+static void call_softmax(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    k->softmax_fwd_f32(check_f32(c, "x"), s->rows, s->v, s->ld, s->scale);
+}
+static const struct check_family softmax_fwd = {"softmax_fwd", draw_softmax, oracle_softmax,
+                                                call_softmax,  80,           0};
+
+/* ---- cross-entropy ---- */
+static void draw_targets(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *x = check_arg(c, "x");
+    struct check_arg *t = check_typed(c, "target", CHECK_IN, CHECK_I32, 1, s->rows, s->rows);
+    for (size_t r = 0; r < s->rows; r++) {
+        t->val[r] = (double)check_range(c, 0, s->v - 1);
+        if (check_range(c, 0, 2) == 0) /* a hit, or a tie with an earlier one */
+            x->val[r * s->v + (size_t)t->val[r]] = max_of(x->val + r * s->v, s->v);
+        if (check_range(c, 0, 5) == 0) t->val[r] = -1;
+    }
+    check_out(c, "loss", 1, s->rows, s->rows);
+    if (c->index % 4 == 3) return; /* the optional outputs absent */
+    check_out(c, "lse", 1, s->rows, s->rows);
+    check_typed(c, "correct", CHECK_OUT, CHECK_I32, 1, s->rows, s->rows);
+}
+
+static long *targets(const struct check *c) {
+    const struct check_arg *t = check_arg(c, "target");
+    long *out = malloc((t->cols + 1) * sizeof *out);
+    if (!out) abort();
+    for (size_t r = 0; r < t->cols; r++) out[r] = (long)t->val[r];
+    return out;
+}
+
+static void expect_rows(struct check *c, const double *x, const long *target) {
+    const struct shape *s = c->user;
+    struct check_arg *loss = check_arg(c, "loss");
+    const double k = 8 + log2((double)s->v);
+    double *lse = calloc(s->rows + 1, sizeof *lse);
+    if (!lse) abort();
+    ref_xent_fwd(s->rows, s->v, x, target, loss->want, lse);
+    for (size_t r = 0; r < s->rows; r++)
+        loss->tol[r] = target[r] < 0 ? 0 : k * CHECK_U * (1 + fabs(loss->want[r]));
+    if (c->index % 4 != 3) {
+        struct check_arg *out = check_arg(c, "lse");
+        struct check_arg *correct = check_arg(c, "correct");
+        for (size_t r = 0; r < s->rows; r++) {
+            const double *row = x + r * s->v;
+            size_t first = 0;
+            for (size_t j = 1; j < s->v; j++) first = row[j] > row[first] ? j : first;
+            correct->want[r] =
+                target[r] >= 0 && row[first] > -INFINITY && first == (size_t)target[r];
+            out->want[r] = lse[r];
+            out->tol[r] = target[r] < 0 ? 0 : k * CHECK_U * (1 + fabs(lse[r]));
+        }
+    }
+    free(lse);
+}
+
+static struct weft_xent_args xent_args(struct check *c) {
+    const struct shape *s = c->user;
+    const bool all = c->index % 4 != 3;
+    return (struct weft_xent_args){
+        .rows = s->rows,
+        .v = s->v,
+        .ld = s->ld,
+        .scale = s->scale,
+        .x = check_f32(c, "x"),
+        .target = check_i32(c, "target"),
+        .loss = check_f32(c, "loss"),
+        .lse = all ? check_f32(c, "lse") : NULL,
+        .correct = all ? check_i32(c, "correct") : NULL,
+    };
+}
+
+static void draw_xent_fwd(struct check *c) {
+    draw_logits(c, false);
+    draw_targets(c);
+}
+static void oracle_xent_fwd(struct check *c) {
+    long *target = targets(c);
+    expect_rows(c, val(c, "x"), target);
+    free(target);
+}
+static void call_xent_fwd(struct check *c, const struct weft_kernels *k) {
+    const struct weft_xent_args a = xent_args(c);
+    k->xent_fwd_f32(&a);
+}
+static const struct check_family xent_fwd = {
+    "xent_fwd", draw_xent_fwd, oracle_xent_fwd, call_xent_fwd, 80, 0};
+
+static void draw_xent(struct check *c) {
+    draw_logits(c, true);
+    draw_targets(c);
+}
+static void oracle_xent(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *x = check_arg(c, "x");
+    long *target = targets(c);
+    const double scale = (double)s->scale;
+    expect_rows(c, x->val, target);
+    ref_xent_bwd(s->rows, s->v, x->val, target, scale, x->want);
+    const double k = 8 + log2((double)s->v);
+    for (size_t i = 0; i < s->rows * s->v; i++) {
+        const long t = target[i / s->v];
+        const double hot = t == (long)(i % s->v) ? scale : 0;
+        const double max = max_of(x->val + i / s->v * s->v, s->v);
+        const double away = isinf(x->val[i]) ? 0 : fabs(x->val[i] - max);
+        const double p = x->want[i] + hot;
+        x->tol[i] = t < 0 ? 0 : CHECK_U * (p * (k + away) + hot) + (double)FLT_MIN;
+    }
+    free(target);
+}
+static void call_xent(struct check *c, const struct weft_kernels *k) {
+    const struct weft_xent_args a = xent_args(c);
+    k->xent_f32(&a);
+}
+static const struct check_family xent = {"xent", draw_xent, oracle_xent, call_xent, 100, 0};
+
+/* ---- squared error: loss only, gradient only, both, in place ---- */
+enum { LOSS_ONLY, GRAD_ONLY, BOTH, IN_PLACE };
+static int mode(const struct check *c) { return (int)(c->index % 4); }
+
+static void draw_mse(struct check *c) {
+    struct shape *s = c->user;
+    s->rows = check_size(c, 1) % 9;
+    s->v = at_least_1(check_size(c, 0));
+    s->ld = check_ld(c, s->v);
+    s->scale = 0.3f;
+    if (mode(c) == IN_PLACE)
+        check_inout(c, "dx", s->rows, s->v, s->ld, CHECK_FILL_CASE);
+    else
+        check_in(c, "x", s->rows, s->v, s->ld, CHECK_FILL_CASE);
+    check_in(c, "y", s->rows, s->v, s->ld, CHECK_FILL_NORMAL);
+    if (mode(c) == GRAD_ONLY || mode(c) == BOTH) check_out(c, "dx", s->rows, s->v, s->ld);
+    if (mode(c) != GRAD_ONLY) check_out(c, "loss", 1, s->rows, s->rows);
+}
+
+static void oracle_mse(struct check *c) {
+    const struct shape *s = c->user;
+    const double *x = val(c, mode(c) == IN_PLACE ? "dx" : "x");
+    if (mode(c) != GRAD_ONLY) {
+        struct check_arg *loss = check_arg(c, "loss");
+        ref_mse_fwd(s->rows, s->v, x, val(c, "y"), loss->want);
+        for (size_t r = 0; r < s->rows; r++) loss->tol[r] = 44 * CHECK_U * loss->want[r];
+    }
+    if (mode(c) != LOSS_ONLY) {
+        struct check_arg *dx = check_arg(c, "dx");
+        ref_mse_bwd(s->rows, s->v, x, val(c, "y"), (double)s->scale, dx->want);
+        for (size_t i = 0; i < s->rows * s->v; i++) dx->tol[i] = 4 * CHECK_U * fabs(dx->want[i]);
+    }
+}
+
+static void call_mse(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    struct weft_mse_args a = {
+        .rows = s->rows,
+        .n = s->v,
+        .ld = s->ld,
+        .scale = s->scale,
+        .y = check_f32(c, "y"),
+        .loss = mode(c) == GRAD_ONLY ? NULL : check_f32(c, "loss"),
+        .dx = mode(c) == LOSS_ONLY ? NULL : check_f32(c, "dx"),
+    };
+    a.x = mode(c) == IN_PLACE ? a.dx : check_f32(c, "x");
+    k->mse_f32(&a);
+}
+static const struct check_family mse = {"mse", draw_mse, oracle_mse, call_mse, 60, 0};
+
+/* ---- sums of losses ---- */
+static void draw_sum(struct check *c) {
+    const size_t n = check_size(c, 0);
+    const size_t blocks = (n + 63) / 64;
+    check_in(c, "loss", 1, n, n, CHECK_FILL_CASE);
+    check_typed(c, "part", CHECK_OUT, CHECK_F64, 1, blocks, blocks);
+}
+static void oracle_sum(struct check *c) {
+    const struct check_arg *loss = check_arg(c, "loss");
+    struct check_arg *part = check_arg(c, "part");
+    for (size_t b = 0; b < part->cols; b++) part->want[b] = part->tol[b] = 0;
+    for (size_t i = 0; i < loss->cols; i++) {
+        part->want[i / 64] += loss->val[i];
+        part->tol[i / 64] += 72 * 0x1p-53 * fabs(loss->val[i]);
+    }
+}
+static void call_sum(struct check *c, const struct weft_kernels *k) {
+    k->loss_sum_f32(check_f32(c, "loss"), check_arg(c, "loss")->cols, check_f64(c, "part"));
+}
+static const struct check_family loss_sum = {"loss_sum", draw_sum, oracle_sum, call_sum, 30, 0};
+
+CHECK_MAIN(&softmax_fwd, &xent_fwd, &xent, &mse, &loss_sum)

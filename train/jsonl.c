@@ -1,0 +1,92 @@
+#include "train/jsonl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "train/file_map.h"
+
+enum weft_status weft_jsonl_open(weft_ctx *ctx, const char *path, struct weft_jsonl *out) {
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be opened for writing: %s", path,
+                             strerror(errno));
+    char *copy = strdup(path);
+    if (!copy) {
+        close(fd);
+        return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
+    }
+    *out = (struct weft_jsonl){.ctx = ctx, .path = copy, .fd = fd};
+    return WEFT_OK;
+}
+
+struct weft_json *weft_jsonl_begin(struct weft_jsonl *file) {
+    weft_json_reset(&file->line);
+    weft_json_open(&file->line, NULL, '{');
+    return &file->line;
+}
+
+enum weft_status weft_jsonl_end(struct weft_jsonl *file) {
+    struct weft_json *j = &file->line;
+    weft_json_end(j);
+    if (j->failed) {
+        *j = (struct weft_json){0};
+        return weft_ctx_fail(file->ctx, WEFT_ERR_NOMEM, "%s: out of memory", file->path);
+    }
+    j->data[j->size] = '\n'; // in place of the final zero
+    for (size_t done = 0; done < j->size + 1;) {
+        const ssize_t n = write(file->fd, j->data + done, j->size + 1 - done);
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (errno != EINTR) {
+            return weft_ctx_fail(file->ctx, WEFT_ERR_IO, "%s: cannot be written: %s", file->path,
+                                 strerror(errno));
+        }
+    }
+    return WEFT_OK;
+}
+
+enum weft_status weft_jsonl_sync(struct weft_jsonl *file) {
+    if (fdatasync(file->fd) == 0 || errno == EINVAL) return WEFT_OK;
+    return weft_ctx_fail(file->ctx, WEFT_ERR_IO, "%s: cannot be synced: %s", file->path,
+                         strerror(errno));
+}
+
+void weft_jsonl_close(struct weft_jsonl *file) {
+    if (file->path) close(file->fd);
+    free(file->path);
+    weft_json_free(&file->line);
+    *file = (struct weft_jsonl){0};
+}
+
+/* The step of a line, or -1 when the line is not a JSON object with one. */
+static int64_t step_of(const char *line, size_t size) {
+    json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *step = json_object_get(object, "step");
+    const int64_t value = json_is_integer(step) ? json_integer_value(step) : -1;
+    json_decref(object);
+    return value;
+}
+
+enum weft_status weft_jsonl_cut(weft_ctx *ctx, const char *path, int64_t last_step) {
+    if (access(path, F_OK) != 0 && errno == ENOENT) return WEFT_OK;
+    struct weft_file file;
+    const enum weft_status st = weft_file_open(ctx, path, &file);
+    if (st != WEFT_OK) return st;
+    const char *text = (const char *)file.data;
+    size_t keep = 0;
+    while (keep < file.size) {
+        const char *end = memchr(text + keep, '\n', file.size - keep);
+        if (!end) break; // the line that was being written when the run stopped
+        const int64_t step = step_of(text + keep, (size_t)(end - text) - keep);
+        if (step < 0 || step > last_step) break;
+        keep = (size_t)(end - text) + 1;
+    }
+    const bool cut = keep < file.size;
+    weft_file_close(&file);
+    if (cut && truncate(path, (off_t)keep) != 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be cut back: %s", path, strerror(errno));
+    return WEFT_OK;
+}
