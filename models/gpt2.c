@@ -212,8 +212,8 @@ static void generation(struct net *n) {
     const size_t head_size = c->width / c->heads;
     for (size_t l = 0; l < c->layers; l++) {
         struct block *const b = &n->block[l];
-        b->kcache = weft_state(n->m->graph, "kcache", c->heads, c->context * head_size);
-        b->vcache = weft_state(n->m->graph, "vcache", c->heads, c->context * head_size);
+        b->kcache = weft_kv_cache(n->m->graph, c->heads, head_size, c->context);
+        b->vcache = weft_kv_cache(n->m->graph, c->heads, head_size, c->context);
     }
     const size_t chunk = c->context < PREFILL_TOKENS ? c->context : PREFILL_TOKENS;
     generate_program(n, "prefill", &n->m->prefill, chunk);

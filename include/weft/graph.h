@@ -88,8 +88,10 @@ WEFT_API weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, 
                                  const char *act, weft_tensor residual);
 /* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). */
 WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads);
-/* The same for generation: qkv (n, 3C) are tokens run->pos.. of one sequence; kcache and vcache are
- * states of (heads, max_context * head size). run->rows tokens are live. */
+/* The same for generation: qkv (n, 3C) are tokens run->pos.. of one sequence, run->rows of them live;
+ * kcache and vcache come from weft_kv_cache with the same heads and context. */
+WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t heads, size_t head_size,
+                                   size_t max_context);
 WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                                        weft_tensor vcache, size_t heads, size_t max_context);
 /* keep ? x / (1-prob) : 0, plus residual when given. prob = 0 gives x (or the sum). */

@@ -1,0 +1,277 @@
+/* Multi-head attention over qkv (B, T, 3C), q | k | v side by side, heads side by side in each.
+ *
+ *   attention      in qkv                 out y (B, T, C), lse and row maxima (B, H, T)
+ *   attention_bwd  in qkv, y, dy, lse     out dqkv
+ *   attention_kv   in qkv, kcache, vcache out y: appends, then attends (generation)
+ *
+ * Forward tasks are ranges of 256 queries of a head; backward tasks whole heads, or, where there
+ * are few heads, segments of 256 keys, whose shares of dq a second phase folds in order. */
+#include "runtime/graph.h"
+#include "weft/math.h"
+
+static const float *head(const float *qkv, size_t c, size_t hs, size_t part, size_t h) {
+    return qkv + part * c + h * hs;
+}
+
+static float scale_of(size_t hs) { return (float)(1.0 / weft_sqrt((double)hs)); }
+
+static void plan_flops(struct weft_node *n, double model, double executed) {
+    const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
+    const double tokens = (double)weft_desc_rows(qkv), t = (double)qkv->shape[1];
+    const double c = (double)(qkv->shape[2] / 3);
+    n->model_flops = model * tokens * t * c;
+    n->flops = executed * tokens * t * c;
+}
+
+/* ---- forward ---- */
+static size_t ranges(size_t t) { return (t + WEFT_ATTN_ROWS - 1) / WEFT_ATTN_ROWS; }
+
+static void forward_plan(struct weft_node *n) {
+    const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
+    const size_t hs = qkv->shape[2] / 3 / n->attr.heads;
+    plan_flops(n, 2, 2);
+    n->bytes = 4.0 * 4 / 3 * (double)weft_desc_count(qkv);
+    n->local_bytes = weft_attn_fwd_scratch(hs);
+    weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
+                   2 * weft_ns_flops(n->flops) + weft_ns_bytes(n->bytes));
+}
+
+static void forward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                        size_t task, size_t thread) {
+    (void)phase;
+    const struct weft_tensor_desc *const d = weft_desc(x->g, n->in[0]);
+    const size_t heads = n->attr.heads, t = d->shape[1], c = d->shape[2] / 3, hs = c / heads;
+    const size_t bh = task / ranges(t), b = bh / heads, h = bh % heads;
+    const size_t q0 = (ranges(t) - 1 - task % ranges(t)) * WEFT_ATTN_ROWS; /* the longest first */
+    if (b >= x->rows) return;
+    const float *const qkv = x_f32(x, n->in[0]) + b * t * 3 * c;
+    x->k->attn_fwd_f32(&(struct weft_attn_fwd_args){
+        .q = head(qkv, c, hs, 0, h),
+        .k = head(qkv, c, hs, 1, h),
+        .v = head(qkv, c, hs, 2, h),
+        .y = x_f32(x, n->out[0]) + b * t * c + h * hs,
+        .lse = x_f32(x, n->out[1]) + bh * t,
+        .smax = x_f32(x, n->out[2]) + bh * t,
+        .scratch = x_local(x, thread),
+        .t = t,
+        .hs = hs,
+        .ld = 3 * c,
+        .ldy = c,
+        .q0 = q0,
+        .q1 = t - q0 < WEFT_ATTN_ROWS ? t : q0 + WEFT_ATTN_ROWS,
+        .scale = scale_of(hs),
+        .causal = true,
+    });
+}
+
+/* ---- backward ---- */
+struct backward_plan {
+    size_t segments;
+    bool split; /* a task is one segment */
+};
+
+static void backward_plan(struct weft_node *n) {
+    struct backward_plan *const plan = weft_plan_alloc(n, sizeof *plan);
+    if (plan == NULL) return;
+    const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
+    const size_t t = qkv->shape[1], c = qkv->shape[2] / 3, hs = c / n->attr.heads;
+    const size_t all = qkv->shape[0] * n->attr.heads;
+    n->plan = plan;
+    plan->segments = weft_attn_segments(t);
+    plan->split = plan->segments > 1 && all < 3 * n->program->graph->ctx->threads;
+    plan_flops(n, 4, 5);
+    n->bytes = 4.0 * 8 / 3 * (double)weft_desc_count(qkv);
+    n->local_bytes = weft_attn_bwd_scratch(hs);
+    const double ns = 2 * weft_ns_flops(n->flops) + weft_ns_bytes(n->bytes);
+    weft_phase_add(n, all * (plan->split ? plan->segments : 1), ns);
+    if (!plan->split) return;
+    n->shared_bytes = all * (plan->segments - 1) * t * hs * sizeof(float);
+    weft_phase_add(n, all * plan->segments, weft_ns_bytes((double)n->shared_bytes));
+}
+
+struct view { /* where a head's operands are */
+    size_t t, c, hs, b, h, bh;
+    const float *qkv;
+    float *dqkv;
+};
+
+static struct view view_of(const struct weft_exec *x, const struct weft_node *n, size_t bh) {
+    const struct weft_tensor_desc *const d = weft_desc(x->g, n->in[0]);
+    const size_t t = d->shape[1], c = d->shape[2] / 3, b = bh / n->attr.heads;
+    return (struct view){.t = t,
+                         .c = c,
+                         .hs = c / n->attr.heads,
+                         .b = b,
+                         .h = bh % n->attr.heads,
+                         .bh = bh,
+                         .qkv = x_f32(x, n->in[0]) + b * t * 3 * c,
+                         .dqkv = x_f32(x, n->out[0]) + b * t * 3 * c};
+}
+
+static void backward_segment(const struct weft_exec *x, const struct weft_node *n, struct view v,
+                             size_t seg, float *dq, size_t lddq, bool dq_add, size_t thread) {
+    const size_t at = v.b * v.t * v.c + v.h * v.hs;
+    x->k->attn_bwd_f32(&(struct weft_attn_bwd_args){
+        .q = head(v.qkv, v.c, v.hs, 0, v.h),
+        .k = head(v.qkv, v.c, v.hs, 1, v.h),
+        .v = head(v.qkv, v.c, v.hs, 2, v.h),
+        .y = x_f32(x, n->in[1]) + at,
+        .dy = x_f32(x, n->in[2]) + at,
+        .lse = x_f32(x, n->in[3]) + v.bh * v.t,
+        .dq = dq,
+        .dk = v.dqkv + v.c + v.h * v.hs,
+        .dv = v.dqkv + 2 * v.c + v.h * v.hs,
+        .scratch = x_local(x, thread),
+        .t = v.t,
+        .hs = v.hs,
+        .ld = 3 * v.c,
+        .ldy = v.c,
+        .lddq = lddq,
+        .ldd = 3 * v.c,
+        .seg = seg,
+        .scale = scale_of(v.hs),
+        .causal = true,
+        .dq_add = dq_add,
+    });
+}
+
+static void backward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                         size_t task, size_t thread) {
+    const struct backward_plan *const plan = n->plan;
+    const size_t per_head = plan->split ? plan->segments : 1;
+    const struct view v = view_of(x, n, task / per_head);
+    if (v.b >= x->rows) return;
+    float *const dq = v.dqkv + v.h * v.hs;
+    float *const part = (float *)x_shared(x, n) + v.bh * (plan->segments - 1) * v.t * v.hs;
+    if (phase == 1) {
+        size_t r0, r1;
+        weft_split(v.t, 1, plan->segments, task % per_head, &r0, &r1);
+        x->k->attn_dq_fold_f32(&(struct weft_attn_fold_args){.part = part,
+                                                             .dq = dq,
+                                                             .t = v.t,
+                                                             .hs = v.hs,
+                                                             .lddq = 3 * v.c,
+                                                             .r0 = r0,
+                                                             .r1 = r1,
+                                                             .causal = true});
+    } else if (!plan->split) {
+        for (size_t seg = 0; seg < plan->segments; seg++)
+            backward_segment(x, n, v, seg, dq, 3 * v.c, seg > 0, thread);
+    } else {
+        const size_t seg = task % per_head;
+        if (seg == 0)
+            backward_segment(x, n, v, seg, dq, 3 * v.c, false, thread);
+        else
+            backward_segment(x, n, v, seg, part + (seg - 1) * v.t * v.hs, v.hs, false, thread);
+    }
+}
+
+static void append_backward(struct weft_backward *b, size_t node) {
+    const struct weft_node n = b->p->node[node];
+    const weft_tensor dy = weft_grad_get(b, n.out[0]);
+    bool accumulate;
+    const weft_tensor dqkv = weft_grad_dst(b, n.in[0], &accumulate);
+    const weft_tensor out = accumulate ? weft_act_like(b->p, n.in[0]) : dqkv;
+    weft_node_add(b->p, &weft_op_attention_bwd, WEFT_TENSORS(n.in[0], n.out[0], dy, n.out[1]),
+                  WEFT_TENSORS(out), &n.attr);
+    if (accumulate)
+        weft_node_add(b->p, &weft_op_add, WEFT_TENSORS(dqkv, out), WEFT_TENSORS(dqkv), NULL);
+}
+
+/* ---- generation ---- */
+static void kv_plan(struct weft_node *n) {
+    const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
+    const size_t c = qkv->shape[2] / 3, hs = c / n->attr.heads;
+    n->model_flops = n->flops = 4.0 * (double)(weft_desc_rows(qkv) * c * n->attr.max_context) / 2;
+    n->bytes = 8.0 * (double)(c * n->attr.max_context) / 2;
+    n->local_bytes = weft_attn_fwd_scratch(hs);
+    weft_phase_add(n, n->attr.heads, weft_ns_flops(n->flops) + weft_ns_bytes(n->bytes));
+}
+
+static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t h,
+                   size_t thread) {
+    (void)phase;
+    const size_t rows = x_rows(x, n->in[0]), c = x_cols(x, n->in[0]) / 3, hs = c / n->attr.heads;
+    const float *const qkv = x_f32(x, n->in[0]);
+    float *const kcache = x_f32(x, n->in[1]) + h * x_cols(x, n->in[1]);
+    float *const vcache = x_f32(x, n->in[2]) + h * x_cols(x, n->in[2]);
+    x->k->attn_kv_append_f32(&(struct weft_attn_append_args){.k = head(qkv, c, hs, 1, h),
+                                                          .v = head(qkv, c, hs, 2, h),
+                                                          .kcache = kcache,
+                                                          .vcache = vcache,
+                                                          .n = rows,
+                                                          .hs = hs,
+                                                          .ld = 3 * c,
+                                                          .pos = x->run->pos});
+    x->k->attn_kv_f32(&(struct weft_attn_kv_args){.q = head(qkv, c, hs, 0, h),
+                                                  .kcache = kcache,
+                                                  .vcache = vcache,
+                                                  .y = x_f32(x, n->out[0]) + h * hs,
+                                                  .scratch = x_local(x, thread),
+                                                  .n = rows,
+                                                  .hs = hs,
+                                                  .ld = 3 * c,
+                                                  .ldy = c,
+                                                  .pos = x->run->pos,
+                                                  .scale = scale_of(hs)});
+}
+
+const struct weft_op weft_op_attention = {"attention", forward_plan, forward_run, append_backward};
+const struct weft_op weft_op_attention_bwd = {"attention_bwd", backward_plan, backward_run, NULL};
+const struct weft_op weft_op_attention_kv = {"attention_kv", kv_plan, kv_run, NULL};
+
+/* ---- builders ---- */
+static bool check_heads(weft_graph *g, weft_tensor qkv, size_t heads) {
+    const size_t cols = weft_desc_cols(weft_desc(g, qkv));
+    if (g->status != WEFT_OK) return false;
+    if (qkv >= 0 && heads > 0 && cols % (3 * heads) == 0 && cols / 3 / heads <= WEFT_ATTN_MAX_HS)
+        return true;
+    weft_graph_fail(g, WEFT_ERR_SHAPE,
+                    "attention: %zu heads do not fit qkv %s: its width must be 3 x heads x head "
+                    "size, head size at most %d",
+                    heads, weft_shape_text(g, qkv), WEFT_ATTN_MAX_HS);
+    return false;
+}
+
+weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads) {
+    weft_graph *const g = p->graph;
+    if (!check_heads(g, qkv, heads)) return WEFT_NONE;
+    const struct weft_tensor_desc d = *weft_desc(g, qkv);
+    const weft_tensor y = weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2] / 3);
+    const weft_tensor lse = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
+    const weft_tensor smax = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
+    const struct weft_attr attr = {.heads = heads};
+    weft_node_add(p, &weft_op_attention, WEFT_TENSORS(qkv), WEFT_TENSORS(y, lse, smax), &attr);
+    return y;
+}
+
+static size_t cache_positions(size_t max_context) {
+    return (max_context + WEFT_ATTN_BLOCK - 1) / WEFT_ATTN_BLOCK * WEFT_ATTN_BLOCK;
+}
+
+weft_tensor weft_kv_cache(weft_graph *g, size_t heads, size_t head_size, size_t max_context) {
+    return weft_state(g, "kv_cache", heads,
+                      weft_attn_kv_floats(head_size, cache_positions(max_context)));
+}
+
+weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
+                              weft_tensor vcache, size_t heads, size_t max_context) {
+    weft_graph *const g = p->graph;
+    if (!check_heads(g, qkv, heads)) return WEFT_NONE;
+    const struct weft_tensor_desc d = *weft_desc(g, qkv);
+    const size_t hs = d.shape[2] / 3 / heads;
+    const size_t need = weft_attn_kv_floats(hs, cache_positions(max_context));
+    const weft_tensor cache[2] = {kcache, vcache};
+    for (size_t i = 0; i < 2; i++) {
+        const struct weft_tensor_desc *const c = weft_desc(g, cache[i]);
+        if (c->shape[0] != heads || c->shape[2] != need)
+            return weft_graph_fail(g, WEFT_ERR_SHAPE,
+                                   "attention_kv: cache %s does not fit %zu heads and context %zu",
+                                   weft_shape_text(g, cache[i]), heads, max_context);
+    }
+    const weft_tensor y = weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2] / 3);
+    const struct weft_attr attr = {.heads = heads, .max_context = max_context};
+    weft_node_add(p, &weft_op_attention_kv, WEFT_TENSORS(qkv, kcache, vcache), WEFT_TENSORS(y),
+                  &attr);
+    return y;
+}
