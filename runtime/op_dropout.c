@@ -3,8 +3,8 @@
  *   dropout      in x, residual   out y = mask x / (1 - p) + residual
  *   dropout_bwd  in dy            out dx = mask dy / (1 - p)
  *
- * The mask is a function of seed, step, sample, position and channel (kernels/dropout.h): it is made
- * again in the backward pass, never stored. */
+ * The mask is a function of seed, step, sample, position and channel (kernels/dropout.h): it is
+ * made again in the backward pass, never stored. */
 #include "runtime/graph.h"
 
 #define TASK_ROWS 16

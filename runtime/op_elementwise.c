@@ -3,8 +3,8 @@
  *   activation      in z               out y = act(z)
  *   activation_bwd  in z, dy           out dx = dy act'(z)
  *   add             in a, b            out a + b (may be a or b)
- *   gain            in f, gain, r      out r + gain f, gain a learned scalar (Bachlechner et al. 2020)
- *   gain_bwd        in f, gain, dy     out df = gain dy, dgain = sum f dy
+ *   gain            in f, gain, r      out r + gain f, gain a learned scalar (Bachlechner et al.
+ * 2020) gain_bwd        in f, gain, dy     out df = gain dy, dgain = sum f dy
  *
  * A task takes 64 rows; the gradient of the gain is folded over those blocks in order, each sum
  * rounded to f32, so that it continues where an earlier micro-batch stopped. */
@@ -168,8 +168,7 @@ static bool same_shape(weft_graph *g, const char *op, weft_tensor a, weft_tensor
 
 weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act) {
     const int kind = weft_act_parse(act);
-    if (kind < 0)
-        return weft_graph_fail(p->graph, WEFT_ERR_ARG, "unknown activation \"%s\"", act);
+    if (kind < 0) return weft_graph_fail(p->graph, WEFT_ERR_ARG, "unknown activation \"%s\"", act);
     const weft_tensor y = weft_act_like(p, x);
     const struct weft_attr attr = {.act = kind};
     weft_node_add(p, &weft_op_activation, WEFT_TENSORS(x), WEFT_TENSORS(y), &attr);

@@ -4,11 +4,12 @@
  *
  *   in x (tokens, C), w (V, C), targets (tokens)   out losses, correct, dx, dw
  *
- * For each chunk: the product; softmax, loss and dlogits in place; dx = dlogits w and dw += dlogitsᵀ x
- * side by side. 256 tokens are one k chunk of dw, so its bits do not depend on the chunks' number. */
+ * For each chunk: the product; softmax, loss and dlogits in place; dx = dlogits w and dw +=
+ * dlogitsᵀ x side by side. 256 tokens are one k chunk of dw, so its bits do not depend on the
+ * chunks' number. */
 #include "runtime/gemm.h"
 
-#define CHUNK WEFT_GEMM_CHUNK
+#define CHUNK     WEFT_GEMM_CHUNK
 #define LOSS_ROWS 8 /* of a task */
 
 struct head_plan {
@@ -23,7 +24,8 @@ static void plan(struct weft_node *n) {
     struct head_plan *const plan = weft_plan_alloc(n, sizeof *plan);
     if (plan == NULL) return;
     const weft_ctx *const ctx = n->program->graph->ctx;
-    const size_t tokens = weft_desc_rows(weft_node_in(n, 0)), c = weft_desc_cols(weft_node_in(n, 0));
+    const size_t tokens = weft_desc_rows(weft_node_in(n, 0)),
+                 c = weft_desc_cols(weft_node_in(n, 0));
     const size_t v = weft_node_in(n, 1)->shape[0], rows = tokens < CHUNK ? tokens : CHUNK;
     plan->chunks = (tokens + CHUNK - 1) / CHUNK;
     plan->ld = (v + 15) / 16 * 16;
