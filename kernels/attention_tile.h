@@ -28,11 +28,11 @@ struct product {
  * rows r > i when it ends. */
 static WEFT_INLINE void edge(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
                              const size_t NV, size_t i, const bool begins) {
-    WEFT_UNROLL(16)
+    WEFT_UNROLL_ALL
     for (size_t r = 0; r < R; r++) {
         const vm on = m_first((r <= i) == begins ? VL : 0);
         const vf ar = v_bcast(a + r * rs);
-        WEFT_UNROLL(4)
+        WEFT_UNROLL_ALL
         for (size_t j = 0; j < NV; j++)
             acc[r * NV + j] =
                 v_sel(on, v_fma(ar, v_load(b + j * VL), acc[r * NV + j]), acc[r * NV + j]);
@@ -45,8 +45,8 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
     vf acc[ATTN_MR * ATTN_NRV];
     const size_t ldb = p->ldb, ldc = p->ldc;
     float *c = p->c + r0 * ldc + c0;
-    WEFT_UNROLL(16)
-    for (size_t r = 0; r < R; r++) WEFT_UNROLL(4)
+    WEFT_UNROLL_ALL
+    for (size_t r = 0; r < R; r++) WEFT_UNROLL_ALL
     for (size_t j = 0; j < NV; j++)
         acc[r * NV + j] = zero ? v_zero() : v_load(c + r * ldc + j * VL);
 
@@ -59,20 +59,20 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
         edge(acc, a, rs, b, R, NV, k - lo, true);
     for (; k < hi; k++, a += ks, b += ldb) {
         vf bv[4];
-        WEFT_UNROLL(4)
+        WEFT_UNROLL_ALL
         for (size_t j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
-        WEFT_UNROLL(16)
+        WEFT_UNROLL_ALL
         for (size_t r = 0; r < R; r++) {
             const vf ar = v_bcast(a + r * rs);
-            WEFT_UNROLL(4)
+            WEFT_UNROLL_ALL
             for (size_t j = 0; j < NV; j++) acc[r * NV + j] = v_fma(ar, bv[j], acc[r * NV + j]);
         }
     }
     for (; k < hi + (R - 1) * p->hi_step; k++, a += ks, b += ldb)
         edge(acc, a, rs, b, R, NV, k - hi, false);
 
-    WEFT_UNROLL(16)
-    for (size_t r = 0; r < R; r++) WEFT_UNROLL(4)
+    WEFT_UNROLL_ALL
+    for (size_t r = 0; r < R; r++) WEFT_UNROLL_ALL
     for (size_t j = 0; j < NV; j++) v_store(c + r * ldc + j * VL, acc[r * NV + j]);
 }
 

@@ -9,7 +9,8 @@
  *   backward  f = e + u (|s - lse| + 2);  g = |dp - D|
  *             ds: p scale (u hs |dy||v| + u (hs/32 + 6) |dy||y| + g (f + 4 u))
  *             each gradient: its terms' errors + (steps of the chain) u times their magnitudes
- * with e^f - 1 for f. Where e reaches 1/2 nothing is known but the bits. */
+ * with e^f - 1 for f. Where e reaches 1/2 nothing is known but the bits. N(0,1) inputs: rms error
+ * at most 8 u of the rms value (measured: 3.6 u y, 5 u gradients). */
 #include <stdlib.h>
 #include "kernels/ref/ref_attention.h"
 #include "tests/support/check.h"
@@ -146,7 +147,11 @@ static void draw_fwd(struct check *c) {
     check_out(c, "smax", 1, s->t, s->t);
     check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs));
 }
-static void oracle_fwd(struct check *c) { expect_fwd(c, 0); }
+static void oracle_fwd(struct check *c) {
+    const struct shape *s = c->user;
+    expect_fwd(c, 0);
+    if (s->fill == PLAIN) check_arg(c, "y")->rms = 8 * CHECK_U;
+}
 
 static void call_fwd(struct check *c, const struct weft_kernels *k) {
     struct shape *s = c->user;
@@ -347,6 +352,8 @@ static void oracle_bwd(struct check *c) {
                       val(c, "lse"), val(c, "dy"), s->scale, s->causal, check_arg(c, "dq")->want,
                       check_arg(c, "dk")->want, check_arg(c, "dv")->want);
     for (size_t i = 0; i < s->t; i++) bound_bwd(c, i);
+    if (s->fill != PLAIN || s->t < 63) return; /* few keys: ds = p (dp - D) cancels */
+    check_arg(c, "dq")->rms = check_arg(c, "dk")->rms = check_arg(c, "dv")->rms = 16 * CHECK_U;
 }
 
 static void call_bwd(struct check *c, const struct weft_kernels *k) {
