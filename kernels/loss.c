@@ -73,22 +73,24 @@ static WEFT_INLINE void xent_ignore(const struct weft_xent_args *a, size_t r, fl
 }
 
 static WEFT_INLINE void xent_row(const struct weft_xent_args *a, size_t r, const bool grad) {
-    float *x = a->x + r * (a->ld ? a->ld : a->v);
+    const size_t at = r * (a->ld ? a->ld : a->v);
+    const float *x = a->x + at;
+    float *dx = !grad ? NULL : a->dx ? a->dx + at : a->x + at;
     if (a->target[r] < 0) {
-        xent_ignore(a, r, grad ? x : NULL);
+        xent_ignore(a, r, dx);
         return;
     }
     const size_t t = (size_t)a->target[r];
     const float shift = shift_of(x, a->v);
     const float hit = x[t];
     if (a->correct) a->correct[r] = is_first_max(x, t, shift);
-    const double sum = exp_row(x, grad ? x : NULL, a->v, shift, 1.0f);
+    const double sum = exp_row(x, dx, a->v, shift, 1.0f);
     const float log_sum = log1((float)sum);
     a->loss[r] = log_sum + (shift - hit);
     if (a->lse) a->lse[r] = shift + log_sum;
     if (!grad) return;
-    scale_row(x, a->v, sum == 0 ? 0.0f : (float)((double)a->scale / sum));
-    x[t] -= a->scale;
+    scale_row(dx, a->v, sum == 0 ? 0.0f : (float)((double)a->scale / sum));
+    dx[t] -= a->scale;
 }
 
 void WEFT_FN(xent_f32)(const struct weft_xent_args *a) {
@@ -137,10 +139,4 @@ void WEFT_FN(mse_f32)(const struct weft_mse_args *a) {
         }
         if (a->loss) a->loss[r] = (float)(sum / (double)a->n);
     }
-}
-
-void WEFT_FN(loss_sum_f32)(const float *loss, size_t rows, double *part) {
-    for (size_t r = 0; r < rows; r += WEFT_LOSS_BLOCK)
-        part[r / WEFT_LOSS_BLOCK] =
-            r_sum_f64(loss + r, rows - r < WEFT_LOSS_BLOCK ? rows - r : WEFT_LOSS_BLOCK);
 }

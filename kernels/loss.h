@@ -17,12 +17,11 @@
 #include <stdint.h>
 #include <stdbool.h>
 
-#define WEFT_LOSS_BLOCK 64 /* rows of one partial sum of losses */
-
 struct weft_xent_args {
     size_t rows, v;
-    size_t ld;             /* 0: v */
-    float *x;              /* (rows, v), logits; xent_f32: becomes dx; xent_fwd: only read */
+    size_t ld;             /* of x and dx; 0: v */
+    float *x;              /* (rows, v), logits, read; dx goes here when dx is NULL */
+    float *dx;             /* xent_f32: (rows, v), = ; NULL: x */
     const int32_t *target; /* (rows), < v, read */
     float *loss;           /* (rows), = */
     float *lse;            /* (rows), = log Z; NULL: not wanted */

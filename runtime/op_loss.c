@@ -1,0 +1,126 @@
+/* Losses of a whole batch at once (op_head.c has the language model's, in chunks).
+ *
+ *   softmax_xent  in logits, targets  out losses, correct, dlogits
+ *   mse           in x, targets       out losses, (none), dx
+ *
+ * No node of their own for the backward pass: with attr.with_grad they make the gradient too. */
+#include <string.h>
+
+#include "runtime/graph.h"
+
+#define TASK_ELEMENTS 8192
+
+static size_t rows_per_task(size_t cols) {
+    return cols >= TASK_ELEMENTS ? 1 : TASK_ELEMENTS / (cols + 1);
+}
+
+static void plan(struct weft_node *n) {
+    const struct weft_tensor_desc *const x = weft_node_in(n, 0);
+    const double count = (double)weft_desc_count(x);
+    const size_t unit = rows_per_task(weft_desc_cols(x));
+    const bool exps = n->op == &weft_op_softmax_xent;
+    n->model_flops = n->flops = 4 * count;
+    n->bytes = (n->attr.with_grad ? 8 : 4) * count;
+    weft_phase_add(n, (weft_desc_rows(x) + unit - 1) / unit, (exps ? 2.0 : 0.5) * count);
+}
+
+/* Rows [*lo, *lo + the result) of this task. */
+static size_t task_rows(const struct weft_exec *x, const struct weft_node *n, size_t task,
+                        size_t *lo) {
+    const size_t rows = x_rows(x, n->in[0]), unit = rows_per_task(x_cols(x, n->in[0]));
+    *lo = task * unit;
+    return *lo >= rows ? 0 : rows - *lo < unit ? rows - *lo : unit;
+}
+
+static float *gradient(const struct weft_exec *x, const struct weft_node *n, size_t at) {
+    return n->attr.with_grad && n->out[2] >= 0 ? x_f32(x, n->out[2]) + at : NULL;
+}
+
+static void xent_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                     size_t task, size_t thread) {
+    (void)phase, (void)thread;
+    size_t r;
+    const size_t rows = task_rows(x, n, task, &r), v = x_cols(x, n->in[0]);
+    const struct weft_xent_args a = {
+        .rows = rows,
+        .v = v,
+        .x = x_f32(x, n->in[0]) + r * v,
+        .dx = gradient(x, n, r * v),
+        .target = x_i32(x, n->in[1]) + r,
+        .loss = x_f32(x, n->out[0]) + r,
+        .correct = x_i32(x, n->out[1]) + r,
+        .scale = x->run->inv_targets,
+    };
+    if (a.dx != NULL)
+        x->k->xent_f32(&a);
+    else
+        x->k->xent_fwd_f32(&a);
+}
+
+static void mse_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
+                    size_t thread) {
+    (void)phase, (void)thread;
+    size_t r;
+    const size_t rows = task_rows(x, n, task, &r), cols = x_cols(x, n->in[0]);
+    x->k->mse_f32(&(struct weft_mse_args){
+        .rows = rows,
+        .n = cols,
+        .x = x_f32(x, n->in[0]) + r * cols,
+        .y = x_f32(x, n->in[1]) + r * cols,
+        .loss = x_f32(x, n->out[0]) + r,
+        .dx = gradient(x, n, r * cols),
+        .scale = x->run->inv_targets,
+    });
+}
+
+/* The loss is the last node that reads x, so nobody has written dx before. */
+static void with_gradient(struct weft_backward *b, size_t node) {
+    bool accumulate;
+    const weft_tensor dx = weft_grad_dst(b, b->p->node[node].in[0], &accumulate);
+    struct weft_node *const n = &b->p->node[node];
+    n->attr.with_grad = true;
+    n->out[2] = dx;
+    if (accumulate)
+        weft_graph_fail(b->p->graph, WEFT_ERR_STATE, "%s: its input has another gradient", n->name);
+}
+
+const struct weft_op weft_op_softmax_xent = {"softmax_xent", plan, xent_run, with_gradient};
+const struct weft_op weft_op_mse = {"mse", plan, mse_run, with_gradient};
+
+weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets) {
+    weft_graph *const g = p->graph;
+    if (g->status != WEFT_OK) return WEFT_NONE;
+    const struct weft_tensor_desc x = *weft_desc(g, logits), t = *weft_desc(g, targets);
+    if (logits < 0 || t.dtype != WEFT_I32 || weft_desc_count(&t) != weft_desc_rows(&x))
+        return weft_graph_fail(g, WEFT_ERR_SHAPE, "softmax_xent: targets %s do not fit logits %s",
+                               weft_shape_text(g, targets), weft_shape_text(g, logits));
+    const weft_tensor loss = weft_act_tensor(p, WEFT_F32, x.shape[0], x.shape[1], 1);
+    const weft_tensor correct = weft_act_tensor(p, WEFT_I32, x.shape[0], x.shape[1], 1);
+    weft_node_add(p, &weft_op_softmax_xent, WEFT_TENSORS(logits, targets),
+                  WEFT_TENSORS(loss, correct), NULL);
+    return loss;
+}
+
+weft_tensor weft_mse(weft_program *p, weft_tensor x, weft_tensor targets) {
+    weft_graph *const g = p->graph;
+    if (g->status != WEFT_OK) return WEFT_NONE;
+    const struct weft_tensor_desc dx = *weft_desc(g, x), dt = *weft_desc(g, targets);
+    if (x < 0 || dt.dtype != WEFT_F32 || memcmp(dx.shape, dt.shape, sizeof dx.shape) != 0)
+        return weft_graph_fail(g, WEFT_ERR_SHAPE, "mse: targets %s do not fit x %s",
+                               weft_shape_text(g, targets), weft_shape_text(g, x));
+    const weft_tensor loss = weft_act_tensor(p, WEFT_F32, dx.shape[0], dx.shape[1], 1);
+    weft_node_add(p, &weft_op_mse, WEFT_TENSORS(x, targets), WEFT_TENSORS(loss), NULL);
+    return loss;
+}
+
+weft_tensor weft_correct(weft_program *p, weft_tensor loss) {
+    weft_graph *const g = p->graph;
+    for (size_t i = 0; i < p->nodes; i++) {
+        const struct weft_node *const n = &p->node[i];
+        const bool counts = n->op == &weft_op_head_xent || n->op == &weft_op_softmax_xent;
+        if (!counts || n->out[0] != loss) continue;
+        weft_tensor_keep(g, n->out[1]);
+        return n->out[1];
+    }
+    return weft_graph_fail(g, WEFT_ERR_ARG, "correct: the tensor is not the loss of a classifier");
+}
