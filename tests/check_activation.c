@@ -1,0 +1,95 @@
+/* Activations, forward and backward, on every ISA. Bounds in ulp of the result: the measured ones of
+ * vec_math.h plus one; for the derivatives, of the larger of the terms they are summed from. Below
+ * 2^-121 (2^-117 for the derivatives) the bound is absolute: the tails end where the exponential
+ * falls under FLT_MIN. */
+#include "kernels/ref/ref_activation.h"
+#include "tests/support/check.h"
+
+static const double fwd_ulps[] = {0, 0, 0, 3.7, 6.1, 2.5, 3.3};
+static const double bwd_ulps[] = {0, 0, 0, 6, 5, 4, 4};
+static const double tiny = 0x1p-121, bwd_tiny = 0x1p-117;
+
+struct setting { enum weft_act act; float slope; bool accumulate; };
+
+static double ulp(double x) {
+    int e;
+    frexp(fmax(fabs(x), 0x1p-126), &e);
+    return ldexp(1, e - 24);
+}
+
+static struct setting *setting(struct check *c) {
+    struct setting *s = c->user;
+    s->act = (enum weft_act)(c->index % 7);
+    s->slope = c->index % 2 ? WEFT_LEAKY_SLOPE : 0.25f;
+    s->accumulate = c->index / 7 % 2;
+    return s;
+}
+
+/* z over the whole curve: what the case draws, or -16..16, or special values */
+static void draw_z(struct check *c, size_t n) {
+    const size_t kind = c->index / 7 % 3;
+    struct check_arg *z =
+        check_in(c, "z", 1, n, n, kind == 2 ? CHECK_FILL_SPECIAL : CHECK_FILL_CASE);
+    if (kind == 1)
+        for (size_t i = 0; i < n; i++) z->val[i] = (float)(32 * check_uniform(c) - 16);
+}
+
+static void draw_fwd(struct check *c) {
+    const size_t n = check_size(c, 0);
+    setting(c);
+    draw_z(c, n);
+    check_out(c, "y", 1, n, n);
+}
+static void oracle_fwd(struct check *c) {
+    const struct setting *s = c->user;
+    const struct check_arg *z = check_arg(c, "z");
+    struct check_arg *y = check_arg(c, "y");
+    for (size_t i = 0; i < z->cols; i++) {
+        y->want[i] = ref_act(s->act, (double)s->slope, z->val[i]);
+        const double k = fwd_ulps[s->act];
+        y->tol[i] = k > 0 ? fmax(k * ulp(y->want[i]), tiny) : 0;
+    }
+}
+static void call_fwd(struct check *c, const struct weft_kernels *k) {
+    const struct setting *s = c->user;
+    const struct weft_act_args a = {.act = s->act, .slope = s->slope, .z = check_f32(c, "z"),
+                                    .y = check_f32(c, "y"), .n = check_arg(c, "z")->cols};
+    k->act_fwd_f32(&a);
+}
+
+static void draw_bwd(struct check *c) {
+    const size_t n = check_size(c, 0);
+    const struct setting *s = setting(c);
+    draw_z(c, n);
+    check_in(c, "dy", 1, n, n, CHECK_FILL_NORMAL);
+    if (s->accumulate)
+        check_inout(c, "dx", 1, n, n, CHECK_FILL_NORMAL);
+    else
+        check_out(c, "dx", 1, n, n);
+}
+static void oracle_bwd(struct check *c) {
+    const struct setting *s = c->user;
+    const double *z = check_arg(c, "z")->val;
+    const double *dy = check_arg(c, "dy")->val;
+    struct check_arg *dx = check_arg(c, "dx");
+    for (size_t i = 0; i < dx->cols; i++) {
+        const double d = ref_dact(s->act, (double)s->slope, z[i]);
+        const double scale = ref_dact_scale(s->act, (double)s->slope, z[i]);
+        const double old = s->accumulate ? dx->val[i] : 0;
+        dx->want[i] = dy[i] * d + old;
+        dx->tol[i] = fabs(dy[i]) * fmax(bwd_ulps[s->act] * ulp(scale), bwd_tiny) +
+                     CHECK_U * (fabs(dy[i] * d) + fabs(dx->want[i])) + 0x1p-149;
+    }
+}
+static void call_bwd(struct check *c, const struct weft_kernels *k) {
+    const struct setting *s = c->user;
+    const struct weft_act_args a = {.act = s->act, .slope = s->slope,
+                                    .accumulate = s->accumulate, .z = check_f32(c, "z"),
+                                    .dy = check_f32(c, "dy"), .dx = check_f32(c, "dx"),
+                                    .n = check_arg(c, "z")->cols};
+    k->act_bwd_f32(&a);
+}
+
+static const struct check_family act_fwd = {"act_fwd", draw_fwd, oracle_fwd, call_fwd, 420, 0};
+static const struct check_family act_bwd = {"act_bwd", draw_bwd, oracle_bwd, call_bwd, 420, 0};
+CHECK_MAIN(&act_fwd, &act_bwd)
