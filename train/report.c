@@ -1,11 +1,10 @@
 /* The HTML page: head, results, sections of charts, settings. */
 #include "train/report.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "train/atomic.h"
 #include "train/report_charts.h"
 
 /* ---- results ---- */
@@ -428,28 +427,20 @@ static void write_page(struct weft_sheet *s) {
 
 /* ---- the file ---- */
 static enum weft_status write_file(weft_ctx *ctx, struct weft_sheet *s, const char *path) {
-    const size_t bytes = strlen(path) + 8;
-    char *temp = malloc(bytes);
-    if (!temp) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory writing %s", path);
-    snprintf(temp, bytes, "%s.tmp", path);
-    enum weft_status st = WEFT_OK;
-    s->out = fopen(temp, "w");
+    char *page = NULL;
+    size_t size = 0;
+    s->out = open_memstream(&page, &size);
     if (s->out) {
         write_page(s);
-        const bool bad = ferror(s->out);
-        if (fclose(s->out) || bad)
-            st =
-                weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-        else if (s->failed)
-            st = weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory writing %s", path);
-    } else {
-        st = weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be opened for writing: %s", path,
-                           strerror(errno));
+        s->failed |= ferror(s->out) != 0;
+        s->failed |= fclose(s->out) != 0;
     }
-    if (st == WEFT_OK && rename(temp, path))
-        st = weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
-    if (st != WEFT_OK) unlink(temp);
-    free(temp);
+    enum weft_status st;
+    if (!page || s->failed)
+        st = weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory writing %s", path);
+    else
+        st = weft_write_file(ctx, path, page, size);
+    free(page);
     return st;
 }
 
