@@ -1,50 +1,17 @@
 /* Reading runs back, charts, the HTML page and the table. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/support/unit.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "train/plot.h"
 #include "train/plot_axis.h"
 #include "train/report.h"
 
-static weft_ctx *ctx;
-static char root[] = "/tmp/weft_report_XXXXXX";
-
-static char *in_root(const char *name) {
-    static char path[4][256];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, 256, "%s/%s", root, name);
-    return p;
-}
-
 static void write_text(const char *dir, const char *name, const char *text) {
     char path[300];
-    mkdir(in_root(dir), 0777);
-    snprintf(path, sizeof path, "%s/%s", in_root(dir), name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
-static char *read_text(const char *path) {
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    char *text = calloc(1, 1 << 22);
-    assert_non_null(text);
-    assert_true(fread(text, 1, (1 << 22) - 1, file) > 0);
-    fclose(file);
-    return text;
+    mkdir(dir, 0777);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    unit_put(path, text, strlen(text));
 }
 
 static size_t occurrences(const char *text, const char *what) {
@@ -82,7 +49,7 @@ static void reads_runs(void **state) {
                "{\"step\":0,\"layer\":0,\"tensor\":\"q\",\"kind\":\"histogram\",\"lo\":-1,\"hi\":1,"
                "\"counts\":[1,2,1]}\n");
     struct weft_run_data *run = NULL;
-    assert_int_equal(weft_run_data_load(ctx, in_root("a"), &run), WEFT_OK);
+    assert_int_equal(weft_run_data_load(unit_ctx, "a", &run), WEFT_OK);
     assert_string_equal(run->name, "a");
     assert_int_equal(run->bad_lines, 1);
     const struct weft_track *loss = weft_run_metric(run, "loss");
@@ -104,15 +71,15 @@ static void reads_runs(void **state) {
 static void refuses_other_directories(void **state) {
     (void)state;
     struct weft_run_data *run = NULL;
-    mkdir(in_root("nothing"), 0777);
-    assert_int_equal(weft_run_data_load(ctx, in_root("nothing"), &run), WEFT_ERR_IO);
-    assert_non_null(strstr(weft_ctx_message(ctx), "not a run directory"));
-    assert_int_equal(weft_run_data_load(ctx, in_root("missing"), &run), WEFT_ERR_IO);
-    const char *dirs[] = {in_root("nothing")};
-    assert_int_equal(weft_report_write(ctx, dirs, 1, in_root("x.html")), WEFT_ERR_IO);
-    assert_int_equal(access(in_root("x.html"), F_OK), -1);
-    assert_int_equal(weft_report_write(ctx, dirs, 0, in_root("x.html")), WEFT_ERR_ARG);
-    assert_int_equal(weft_report_write(ctx, dirs, 17, in_root("x.html")), WEFT_ERR_ARG);
+    mkdir("nothing", 0777);
+    assert_int_equal(weft_run_data_load(unit_ctx, "nothing", &run), WEFT_ERR_IO);
+    unit_says("not a run directory");
+    assert_int_equal(weft_run_data_load(unit_ctx, "missing", &run), WEFT_ERR_IO);
+    const char *dirs[] = {"nothing"};
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 1, "x.html"), WEFT_ERR_IO);
+    assert_int_equal(access("x.html", F_OK), -1);
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 0, "x.html"), WEFT_ERR_ARG);
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 17, "x.html"), WEFT_ERR_ARG);
 }
 
 /* ---- charts ---- */
@@ -236,10 +203,9 @@ static void write_run(const char *name, double lr, int steps) {
 static void page_of_one_run(void **state) {
     (void)state;
     write_run("one & only", 0.01, 100);
-    const char *dirs[] = {in_root("one & only")};
-    char *path = in_root("one.html");
-    assert_int_equal(weft_report_write(ctx, dirs, 1, path), WEFT_OK);
-    char *text = read_text(path);
+    const char *dirs[] = {"one & only"};
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 1, "one.html"), WEFT_OK);
+    char *text = unit_get("one.html", NULL);
     assert_int_equal(occurrences(text, "<figure"), occurrences(text, "</figure>"));
     assert_int_equal(occurrences(text, "<svg"), occurrences(text, "</svg>"));
     assert_true(occurrences(text, "class=\"plot\"") >=
@@ -267,10 +233,9 @@ static void page_of_two_runs(void **state) {
     (void)state;
     write_run("slow", 0.001, 40);
     write_run("fast", 0.01, 60);
-    const char *dirs[] = {in_root("slow"), in_root("fast")};
-    char *path = in_root("two.html");
-    assert_int_equal(weft_report_write(ctx, dirs, 2, path), WEFT_OK);
-    char *text = read_text(path);
+    const char *dirs[] = {"slow", "fast"};
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 2, "two.html"), WEFT_OK);
+    char *text = unit_get("two.html", NULL);
     assert_int_equal(occurrences(text, "<b>Loss</b>"), 1);          /* overlaid */
     assert_int_equal(occurrences(text, "<b>Query weights</b>"), 2); /* side by side */
     assert_int_equal(occurrences(text, "bigram model 2.75</text>"), 1);
@@ -282,11 +247,11 @@ static void page_of_two_runs(void **state) {
 static void page_of_empty_run(void **state) {
     (void)state;
     write_text("empty", "metrics.jsonl", "");
-    const char *dirs[] = {in_root("empty")};
-    assert_int_equal(weft_report_write(ctx, dirs, 1, in_root("empty.html")), WEFT_OK);
-    assert_int_equal(weft_report_write(ctx, dirs, 1, in_root("no/such/dir.html")), WEFT_ERR_IO);
-    assert_non_null(strstr(weft_ctx_message(ctx), "no/such/dir.html"));
-    assert_int_equal(weft_report_table(ctx, in_root("empty"), stdout), WEFT_ERR_STATE);
+    const char *dirs[] = {"empty"};
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 1, "empty.html"), WEFT_OK);
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 1, "no/such/dir.html"), WEFT_ERR_IO);
+    unit_says("no/such/dir.html");
+    assert_int_equal(weft_report_table(unit_ctx, "empty", stdout), WEFT_ERR_STATE);
 }
 
 static void table(void **state) {
@@ -296,24 +261,12 @@ static void table(void **state) {
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    assert_int_equal(weft_report_table(ctx, in_root("table"), out), WEFT_OK);
+    assert_int_equal(weft_report_table(unit_ctx, "table", out), WEFT_OK);
     fclose(out);
     assert_non_null(strstr(text, "step 0, at step 10"));
     assert_non_null(strstr(text, "    2  0.02000 0.02600  +30.0%  0.02000 0.02600  +30.0%  "
                                  "0.03000 0.03600  +20.0%\n"));
     free(text);
-}
-
-static int setup(void **state) {
-    (void)state;
-    return mkdtemp(root) && weft_ctx_create(NULL, &ctx) == WEFT_OK ? 0 : -1;
-}
-static int teardown(void **state) {
-    (void)state;
-    char command[64];
-    weft_ctx_free(ctx);
-    snprintf(command, sizeof command, "rm -r '%s'", root);
-    return system(command);
 }
 
 int main(void) {
@@ -330,5 +283,5 @@ int main(void) {
         cmocka_unit_test(page_of_empty_run),
         cmocka_unit_test(table),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, unit_start, unit_stop);
 }

@@ -269,6 +269,10 @@ enum weft_status weft_run_compare(weft_ctx *ctx, const char *a, const char *b,
     }
     weft_run_data_free(run[0]);
     weft_run_data_free(run[1]);
+    if (st == WEFT_OK && !result.steps && !result.checkpoints)
+        st = weft_ctx_fail(ctx, WEFT_ERR_STATE,
+                           "%s and %s have no step and no checkpoint in common: nothing to compare",
+                           a, b);
     if (st != WEFT_OK) return st;
     for (size_t i = 0; i < 3; i++)
         if (d[i].where) result.first[result.differences++] = d[i];

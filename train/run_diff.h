@@ -35,7 +35,8 @@ struct weft_run_comparison {
     size_t differences;
     size_t steps, checkpoints; /* compared */
 };
-/* Compare what two runs measured (times and speeds left out) and the checkpoints both have. */
+/* Compare what two runs measured (times and speeds left out) and the checkpoints both have.
+ * WEFT_ERR_STATE when they have nothing in common. */
 WEFT_NODISCARD enum weft_status weft_run_compare(weft_ctx *ctx, const char *a, const char *b,
                                                  struct weft_run_comparison *out);
 
