@@ -9,7 +9,10 @@
  * A vocabulary row's gradient is one sum over its positions, ascending, added once to what the head
  * may have left there. Over several micro-batches that sum is a chain in a buffer of its own, which
  * embedding_fold adds before the update: the same bits as one large batch. */
+#include <string.h>
+
 #include "runtime/graph.h"
+#include "runtime/optim.h"
 
 #define FORWARD_ROWS  16    /* of a task */
 #define GRAD_COLS     128   /* columns of the table of a task */
@@ -140,8 +143,12 @@ static void fold_run(const struct weft_exec *x, const struct weft_node *n, size_
                      size_t task, size_t thread) {
     (void)phase, (void)thread;
     const size_t count = weft_desc_count(weft_desc(x->g, n->in[0])), i = task * FOLD_COUNT;
-    x->k->layernorm_fold_f32(x_f32(x, n->in[0]) + i, 1, 0, x_f32(x, n->out[0]) + i,
-                             min(count - i, FOLD_COUNT), n->attr.accumulate & 1);
+    const float *const sum = x_f32(x, n->in[0]) + i;
+    float *const dw = x_f32(x, n->out[0]) + i;
+    if (n->attr.accumulate & 1)
+        x->k->add_f32(dw, sum, dw, min(count - i, FOLD_COUNT));
+    else
+        memcpy(dw, sum, min(count - i, FOLD_COUNT) * sizeof *dw);
 }
 
 /* Where the gradient of wte goes: the buffer, remembered for weft_embedding_fold. */

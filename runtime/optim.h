@@ -1,9 +1,28 @@
-/* What the optimizer sweep leaves behind for the model layer (op_optim.c). */
+/* The optimizer behind weft_optimizer(): its rules by name (optim_rule.c), and what a run of the
+ * update program leaves behind for the model layer (op_optim.c). */
 #ifndef WEFT_RUNTIME_OPTIM_H
 #define WEFT_RUNTIME_OPTIM_H
 
 #include "runtime/graph.h"
 
+/* ---- rules ---- */
+struct weft_optim_kind {
+    const char *name;
+    enum weft_optim_rule rule;
+    bool decoupled; /* decay shrinks the weight itself instead of entering the gradient */
+    bool playbook;  /* the tuning playbook's constants instead of PyTorch's */
+};
+/* NULL: no such optimizer. weft_optim_kind_at lists them, NULL past the last. */
+const struct weft_optim_kind *weft_optim_find(const char *name);
+const struct weft_optim_kind *weft_optim_kind_at(size_t i);
+
+/* Every scalar of kernels/optim.h for one step (from 0): step size lr, gradients times scale.
+ * decay: the parameter decays by o->weight_decay. Pointers, n and stats are left zero. */
+struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
+                                          const struct weft_optim *o, double lr, uint64_t step,
+                                          double scale, bool decay);
+
+/* ---- results ---- */
 struct weft_optim_result {
     double norm;        /* of all gradients, before clipping */
     double scale;       /* the factor they were multiplied by; 0 and nothing done when not finite */
@@ -21,8 +40,13 @@ struct weft_segment_stats {
     double w_sum, w_sumsq, w_absmax; /* weights after the step */
     double g_sumsq, g_absmax;        /* gradients before clipping */
     double d_sumsq;                  /* change of the weights */
+    double wg_sum;                   /* weights before the step times gradients */
+    double rate_sum;                 /* 1/(sqrt v + eps): step per unit of m; 0 without v */
 };
 /* Segment i in parameter order; false past the last one. */
 bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_stats *out);
+
+/* Add what embedding gradients gathered over several micro-batches (op_embedding.c). */
+void weft_embedding_fold(weft_program *p);
 
 #endif

@@ -1,0 +1,316 @@
+/* The update program: fold gradients, measure them, step.
+ *
+ *   grad_fold  grad_sum, grads = (accumulate ? grad_sum : 0) + grads     out of a group's last run
+ *   gradnorm   norm of all gradients, factor of clipping, the step's scalars
+ *   optimizer  one sweep over parameters, gradients and state, with statistics
+ *
+ * Every parameter with a gradient is cut into segments (its named slices, else itself), each
+ * segment into blocks of WEFT_OPTIM_BLOCK elements. Blocks are swept in any order and by anybody;
+ * what they report is folded in block order. A gradient that is not finite: nothing is changed. */
+#include <math.h>
+#include <string.h>
+
+#include "runtime/optim.h"
+#include "weft/math.h"
+
+#define TASK_ELEMENTS WEFT_OPTIM_BLOCK
+
+struct segment {
+    weft_tensor param;
+    const char *name;
+    size_t first, count; /* elements of the parameter */
+    size_t block0, blocks;
+};
+struct block {
+    weft_tensor param;
+    size_t first, n;
+};
+struct sweep { /* shared by the nodes of one program */
+    struct segment *segment;
+    struct block *block;
+    size_t *task; /* (tasks + 1): first block of each */
+    size_t segments, blocks, tasks, elements;
+    const struct weft_optim_kind *kind;
+    struct weft_optim_args args[2]; /* of this step: without and with decay; set by gradnorm */
+};
+
+/* ---- the grid ---- */
+static size_t blocks_of(size_t n) { return (n + WEFT_OPTIM_BLOCK - 1) / WEFT_OPTIM_BLOCK; }
+
+static void add_segment(struct sweep *s, weft_tensor param, const char *name, size_t first,
+                        size_t count) {
+    if (count == 0) return;
+    if (s->segment != NULL)
+        s->segment[s->segments] =
+            (struct segment){param, name, first, count, s->blocks, blocks_of(count)};
+    for (size_t i = 0; s->block != NULL && i < count; i += WEFT_OPTIM_BLOCK)
+        s->block[s->blocks + i / WEFT_OPTIM_BLOCK] = (struct block){
+            param, first + i, count - i < WEFT_OPTIM_BLOCK ? count - i : WEFT_OPTIM_BLOCK};
+    s->segments++;
+    s->blocks += blocks_of(count);
+    s->elements += count;
+}
+
+/* The slices of a parameter in order, and what lies between them under the parameter's role. */
+static void add_param(struct sweep *s, const struct weft_tensor_desc *d, weft_tensor t) {
+    const size_t cols = d->param.shape[1] > 0 ? d->shape[2] : 1; /* a vector's rows are elements */
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof d->param.slices / sizeof *d->param.slices; i++) {
+        const struct weft_slice *const q = &d->param.slices[i];
+        if (q->rows == 0 || q->row * cols < at) continue;
+        add_segment(s, t, d->param.role, at, q->row * cols - at);
+        add_segment(s, t, q->name, q->row * cols, q->rows * cols);
+        at = (q->row + q->rows) * cols;
+    }
+    add_segment(s, t, d->param.role, at, weft_desc_count(d) - at);
+}
+
+/* Counts when the arrays are absent, fills them when they are there. */
+static void walk(const weft_graph *g, struct sweep *s) {
+    s->segments = s->blocks = s->elements = 0;
+    for (size_t t = 0; t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        if (d->kind == WEFT_PARAM && d->grad >= 0) add_param(s, d, (weft_tensor)t);
+    }
+}
+
+/* Runs of blocks with at least TASK_ELEMENTS elements, so that many small parameters make one task.
+ */
+static void cut_tasks(struct sweep *s) {
+    size_t n = 0;
+    for (size_t b = 0; b < s->blocks; b++) {
+        if (n == 0) s->task[s->tasks++] = b;
+        n += s->block[b].n;
+        if (n >= TASK_ELEMENTS) n = 0;
+    }
+    s->task[s->tasks] = s->blocks;
+}
+
+static struct sweep *sweep_create(weft_graph *g) {
+    struct sweep *const s = weft_graph_alloc(g, sizeof *s);
+    if (s == NULL) return NULL;
+    walk(g, s);
+    struct segment *const segment = weft_graph_alloc(g, (s->segments + 1) * sizeof *segment);
+    struct block *const block = weft_graph_alloc(g, (s->blocks + 1) * sizeof *block);
+    s->task = weft_graph_alloc(g, (s->blocks + 1) * sizeof *s->task);
+    s->segment = segment;
+    s->block = block;
+    if (segment == NULL || block == NULL || s->task == NULL) return NULL;
+    walk(g, s);
+    cut_tasks(s);
+    if (s->blocks == 0)
+        weft_graph_fail(g, WEFT_ERR_ARG, "no parameter has a gradient: nothing to train");
+    return s;
+}
+
+/* Memory of the results: a state, because activations of another program would overwrite it. */
+static weft_tensor doubles(weft_graph *g, const char *name, size_t n) {
+    return weft_state(g, name, 1, 2 * n);
+}
+
+static float *grad_of(const struct weft_exec *x, const struct block *b) {
+    return x_f32(x, x->g->tensor[b->param].grad) + b->first;
+}
+
+/* ---- grad_fold ---- */
+static void fold_plan(struct weft_node *n) {
+    const struct sweep *const s = n->plan;
+    n->flops = (double)s->elements;
+    n->bytes = 16.0 * (double)s->elements;
+    weft_phase_add(n, s->tasks, weft_ns_bytes(n->bytes));
+}
+
+static void fold_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                     size_t task, size_t thread) {
+    (void)phase, (void)thread;
+    const struct sweep *const s = n->plan;
+    for (size_t i = s->task[task]; i < s->task[task + 1]; i++) {
+        const struct block *const b = &s->block[i];
+        float *const grad = grad_of(x, b);
+        float *const sum =
+            (float *)(void *)(x->g->grad_sum + x->g->tensor[b->param].offset) + b->first;
+        if (x->run->accumulate) x->k->add_f32(sum, grad, grad, b->n);
+        memcpy(sum, grad, b->n * sizeof *sum);
+    }
+}
+
+/* ---- gradnorm: out (1): norm, scale, nonfinite; (blocks): what each block reported ---- */
+enum { MEASURE, RESULT };
+
+static void norm_plan(struct weft_node *n) {
+    const struct sweep *const s = n->plan;
+    n->flops = 2.0 * (double)s->elements;
+    n->bytes = 4.0 * (double)s->elements;
+    weft_phase_add(n, s->tasks, weft_ns_bytes(n->bytes));
+    weft_phase_add(n, 1, 2.0 * (double)s->blocks);
+}
+
+static void norm_result(const struct weft_exec *x, const struct weft_node *n) {
+    struct sweep *const s = n->plan;
+    const struct weft_optim *const o = &n->attr.optim;
+    const struct weft_grad_stats *const part = x_ptr(x, n->out[1]);
+    double sq = 0, bad = 0;
+    for (size_t b = 0; b < s->blocks; b++) {
+        sq += part[b].sq;
+        bad += part[b].nonfinite;
+    }
+    const double norm = weft_sqrt(sq);
+    double scale = 1;
+    if (o->clip > 0 && norm > o->clip) scale = o->clip / (norm + 1e-6); /* PyTorch's 1e-6 */
+    if (!isfinite(norm)) scale = 0;
+    double *const out = x_f64(x, n->out[0]);
+    out[0] = norm;
+    out[1] = scale;
+    out[2] = bad;
+    for (int decay = 0; decay < 2; decay++)
+        s->args[decay] =
+            weft_optim_scalars(s->kind, o, x->run->lr, x->run->step, scale, decay != 0);
+}
+
+static void norm_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                     size_t task, size_t thread) {
+    (void)thread;
+    const struct sweep *const s = n->plan;
+    struct weft_grad_stats *const part = x_ptr(x, n->out[1]);
+    if (phase == RESULT) {
+        norm_result(x, n);
+        return;
+    }
+    for (size_t b = s->task[task]; b < s->task[task + 1]; b++)
+        x->k->grad_stats_f32(grad_of(x, &s->block[b]), s->block[b].n, &part[b]);
+}
+
+/* ---- optimizer: in the result of gradnorm; out (blocks): statistics ---- */
+static void step_plan(struct weft_node *n) {
+    const struct sweep *const s = n->plan;
+    const double states = (double)weft_optim_states(s->kind->rule);
+    n->flops = (4 + 6 * states) * (double)s->elements;
+    n->bytes = (12 + 8 * states) * (double)s->elements;
+    weft_phase_add(n, s->tasks, weft_ns_bytes(n->bytes));
+}
+
+static void step_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                     size_t task, size_t thread) {
+    (void)phase, (void)thread;
+    const struct sweep *const s = n->plan;
+    const weft_graph *const g = x->g;
+    struct weft_optim_stats *const stats = x_ptr(x, n->out[0]);
+    const bool finite = x_f64(x, n->in[0])[1] != 0;
+    for (size_t i = s->task[task]; finite && i < s->task[task + 1]; i++) {
+        const struct block *const b = &s->block[i];
+        const struct weft_tensor_desc *const d = &g->tensor[b->param];
+        struct weft_optim_args a = s->args[d->param.decay];
+        a.n = b->n;
+        a.w = x_f32(x, b->param) + b->first;
+        a.g = grad_of(x, b);
+        if (g->optim_states > 0) a.m = (float *)(void *)(g->optim[0] + d->offset) + b->first;
+        if (g->optim_states > 1) a.v = (float *)(void *)(g->optim[1] + d->offset) + b->first;
+        a.stats = x->run->statistics ? &stats[i] : NULL;
+        x->k->optim_f32(&a);
+    }
+}
+
+const struct weft_op weft_op_grad_fold = {"grad_fold", fold_plan, fold_run, NULL};
+const struct weft_op weft_op_gradnorm = {"gradnorm", norm_plan, norm_run, NULL};
+const struct weft_op weft_op_optimizer = {"optimizer", step_plan, step_run, NULL};
+
+/* ---- builders ---- */
+static void add_node(weft_program *p, const struct weft_op *op, weft_tensor in,
+                     const weft_tensor out[WEFT_NODE_OUT], const struct weft_attr *attr,
+                     struct sweep *s) {
+    struct weft_node *const n = weft_node_add(p, op, WEFT_TENSORS(in), out, attr);
+    if (n != NULL) n->plan = s;
+}
+
+static bool sane(weft_graph *g, const struct weft_optim *o) {
+    const bool ok = o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->eps >= 0 &&
+                    o->weight_decay >= 0 && o->clip >= 0;
+    if (!ok)
+        weft_graph_fail(g, WEFT_ERR_ARG,
+                        "optimizer: beta1 %g, beta2 %g must be in [0, 1), eps %g, weight decay %g "
+                        "and clip %g at least 0",
+                        o->beta1, o->beta2, o->eps, o->weight_decay, o->clip);
+    return ok;
+}
+
+void weft_optimizer(weft_program *p, const struct weft_optim *optim) {
+    weft_graph *const g = p->graph;
+    if (g->status != WEFT_OK) return;
+    const struct weft_optim_kind *const kind = weft_optim_find(optim->name);
+    if (kind == NULL) {
+        weft_graph_fail(g, WEFT_ERR_ARG, "unknown optimizer \"%s\"",
+                        optim->name == NULL ? "" : optim->name);
+        return;
+    }
+    struct sweep *const s = sane(g, optim) ? sweep_create(g) : NULL;
+    if (s == NULL) return;
+    s->kind = kind;
+    g->optim_states = weft_optim_states(kind->rule);
+    if (g->grad_groups == 1) weft_embedding_fold(p);
+    const struct weft_attr attr = {.optim = *optim};
+    const weft_tensor result = doubles(g, "gradient norm", 3);
+    const weft_tensor norms =
+        doubles(g, "gradient statistics", s->blocks * sizeof(struct weft_grad_stats) / 8);
+    const weft_tensor stats =
+        doubles(g, "weight statistics", s->blocks * sizeof(struct weft_optim_stats) / 8);
+    add_node(p, &weft_op_gradnorm, WEFT_NONE, WEFT_TENSORS(result, norms), &attr, s);
+    add_node(p, &weft_op_optimizer, result, WEFT_TENSORS(stats), &attr, s);
+}
+
+void weft_grad_fold(weft_program *p) {
+    weft_graph *const g = p->graph;
+    if (g->status != WEFT_OK) return;
+    if (g->grad_groups < 2) {
+        weft_graph_fail(g, WEFT_ERR_STATE, "grad_fold: the graph has no groups of micro-batches");
+        return;
+    }
+    struct sweep *const s = sweep_create(g);
+    if (s == NULL) return;
+    weft_embedding_fold(p);
+    add_node(p, &weft_op_grad_fold, WEFT_NONE, WEFT_TENSORS(WEFT_NONE), NULL, s);
+}
+
+/* ---- results ---- */
+static const struct weft_node *find(const weft_program *p, const struct weft_op *op) {
+    for (size_t i = 0; i < p->nodes; i++)
+        if (p->node[i].op == op) return &p->node[i];
+    return NULL;
+}
+
+void weft_optim_result(const weft_program *p, struct weft_optim_result *out) {
+    const struct weft_node *const n = find(p, &weft_op_gradnorm);
+    *out = (struct weft_optim_result){0};
+    if (n == NULL) return;
+    const double *const r = weft_desc(p->graph, n->out[0])->data;
+    *out = (struct weft_optim_result){r[0], r[1], (uint64_t)r[2]};
+}
+
+/* NaN wins. */
+static double larger(double a, double b) { return a > b || isnan(a) ? a : b; }
+
+bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_stats *out) {
+    const struct weft_node *const norm = find(p, &weft_op_gradnorm);
+    const struct weft_node *const step = find(p, &weft_op_optimizer);
+    if (norm == NULL || step == NULL) return false;
+    const struct sweep *const s = step->plan;
+    if (i >= s->segments) return false;
+    const struct segment *const seg = &s->segment[i];
+    const struct weft_tensor_desc *const d = weft_desc(p->graph, seg->param);
+    const struct weft_grad_stats *const g = weft_desc(p->graph, norm->out[1])->data;
+    const struct weft_optim_stats *const w = weft_desc(p->graph, step->out[0])->data;
+    *out = (struct weft_segment_stats){.layer = d->layer,
+                                       .tensor = seg->name,
+                                       .matrix = d->param.shape[1] > 0,
+                                       .count = seg->count};
+    for (size_t b = seg->block0; b < seg->block0 + seg->blocks; b++) {
+        out->w_sum += w[b].w;
+        out->w_sumsq += w[b].w2;
+        out->w_absmax = larger(w[b].w_max, out->w_absmax);
+        out->g_sumsq += g[b].sq;
+        out->g_absmax = larger(g[b].max, out->g_absmax);
+        out->d_sumsq += w[b].dw2;
+        out->wg_sum += w[b].wg;
+        out->rate_sum += w[b].rate;
+    }
+    return true;
+}
