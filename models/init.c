@@ -45,34 +45,24 @@ static double act_gain(const char *act) {
     return weft_sqrt(2.0);
 }
 
-/* Two uniforms in [0,1) with 53 bits for index pair i of stream s. */
-static void uniforms(uint64_t seed, uint32_t stream, uint64_t i, double out[2]) {
-    const uint32_t counter[4] = {(uint32_t)i, (uint32_t)(i >> 32), stream, 0x696e6974U};
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    uint32_t r[4];
-    weft_philox(counter, key, r);
-    for (int j = 0; j < 2; j++) {
-        const uint64_t bits = (uint64_t)r[2 * j] << 32 | r[2 * j + 1];
-        out[j] = (double)(bits >> 11) * 0x1p-53;
-    }
-}
+/* Streams of the initial weights, apart from those of dropout. */
+#define INIT_STREAM UINT32_C(0x80000000)
 
-static void draw(float *w, size_t n, double std, bool uniform, uint64_t seed, uint32_t stream) {
-    const double root3 = weft_sqrt(3.0), two_pi = 6.283185307179586;
-    for (size_t i = 0; i < n; i += 2) {
-        double u[2], v[2];
-        uniforms(seed, stream, i / 2, u);
-        if (uniform) {
-            v[0] = root3 * (2 * u[0] - 1);
-            v[1] = root3 * (2 * u[1] - 1);
-        } else { /* Box-Muller; 1-u is never 0 */
-            const double r = weft_sqrt(-2 * weft_log(1 - u[0]));
-            v[0] = r * weft_cos(two_pi * u[1]);
-            v[1] = r * weft_sin(two_pi * u[1]);
-        }
-        w[i] = (float)(std * v[0]);
-        if (i + 1 < n) w[i + 1] = (float)(std * v[1]);
-    }
+static void draw(const weft_model *m, float *w, size_t n, double std, bool uniform, uint64_t seed,
+                 uint32_t param) {
+    const struct weft_kernels *const k = m->ctx->k;
+    const float edge = (float)(weft_sqrt(3.0) * std);
+    const struct weft_random_args a = {.seed = seed,
+                                       .stream = INIT_STREAM + param,
+                                       .n = n,
+                                       .lo = -edge,
+                                       .hi = edge,
+                                       .std = (float)std,
+                                       .y = w};
+    if (uniform)
+        k->random_uniform_f32(&a);
+    else
+        k->random_normal_f32(&a);
 }
 
 /* Rows (of the smaller side) orthonormal times gain. */
@@ -132,7 +122,7 @@ static enum weft_status init_matrix(weft_model *m, const struct weft_param_info 
     const bool residual = strcmp(p->role, "attn_proj") == 0 || strcmp(p->role, "mlp_proj") == 0;
     if (gpt2 && residual) std /= weft_sqrt(2 * (double)m->gpt2.layers);
     if (strcmp(s->name, "orthogonal") == 0) std = 1;
-    draw(p->data, n, std, s->uniform, init->seed, stream);
+    draw(m, p->data, n, std, s->uniform, init->seed, stream);
     return strcmp(s->name, "orthogonal") == 0 ? orthogonal(m, p->data, out, in, gain) : WEFT_OK;
 }
 

@@ -149,15 +149,16 @@ static weft_tensor need_z(weft_program *p, size_t node) {
     return p->node[node].out[1];
 }
 
-/* The linear node with an activation whose output x only node `reader` reads, or SIZE_MAX. */
+/* The linear node with an activation whose output x only node `reader` reads, and only as its input,
+ * or SIZE_MAX. Later readers have left a gradient already: the caller has looked. */
 static size_t fusable_producer(const weft_program *p, weft_tensor x, size_t reader) {
     size_t producer = SIZE_MAX;
-    for (size_t i = 0; i < reader; i++) {
+    for (size_t i = 0; i <= reader; i++) {
         const struct weft_node *const n = &p->node[i];
         if (n->out[0] == x && n->op == &weft_op_linear && n->attr.act != WEFT_ACT_NONE)
             producer = i;
         for (size_t j = 0; j < WEFT_NODE_IN; j++)
-            if (n->in[j] == x) return SIZE_MAX;
+            if (n->in[j] == x && !(i == reader && j == 0)) return SIZE_MAX;
     }
     return producer;
 }
