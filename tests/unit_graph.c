@@ -51,7 +51,9 @@ static float noise(size_t i) {
     return (float)((double)(z >> 11) * 0x1p-52 - 1);
 }
 
-static size_t count(const struct net *n, weft_tensor t) { return weft_desc_count(weft_desc(n->g, t)); }
+static size_t count(const struct net *n, weft_tensor t) {
+    return weft_desc_count(weft_desc(n->g, t));
+}
 
 static void fill(const struct net *n) {
     for (size_t i = 0; i < n->params; i++) {
@@ -198,8 +200,7 @@ static void test_plan(void **state) {
     weft_backward(n.p, weft_mse(n.p, h, n.values));
     struct weft_memory m;
     assert_int_equal(weft_graph_memory(n.g, &m), WEFT_OK);
-    assert_int_equal(m.total,
-                     m.params + m.grads + m.optim + m.state + m.activations + m.scratch);
+    assert_int_equal(m.total, m.params + m.grads + m.optim + m.state + m.activations + m.scratch);
     size_t sum = 0;
     for (size_t i = 0; i < n.g->tensors; i++) {
         const struct weft_tensor_desc *const a = &n.g->tensor[i];

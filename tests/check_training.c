@@ -1,0 +1,203 @@
+/* The promise of the same bits, for a whole training run: a tiny GPT-2 and a small MLP give the
+ * same parameters after 20 steps for every ISA table this CPU can run and for 1, 2, 3 and 7
+ * threads, as one big batch or as accumulated micro-batches; and the hash is the one written here.
+ * A change of the hash is a change of the numeric contract: say why in the commit. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "weft/weft.h"
+
+#define GPT2_HASH UINT64_C(0xc7109af3ee4add73)
+#define MLP_HASH  UINT64_C(0x8e9bff477320e3d6)
+#define STEPS     20
+
+struct setup {
+    const char *what;
+    size_t batch, accumulate, groups;
+    bool mlp, post_norm;
+    double dropout;
+    const char *optimizer;
+    size_t seq;
+    int steps;
+};
+
+static void die(const char *what, weft_ctx *ctx) {
+    fprintf(stderr, "%s: %s\n", what, ctx == NULL ? "no context" : weft_ctx_message(ctx));
+    exit(1);
+}
+
+static uint64_t fnv(uint64_t h, const void *p, size_t n) {
+    const unsigned char *const b = p;
+    for (size_t i = 0; i < n; i++) h = (h ^ b[i]) * UINT64_C(1099511628211);
+    return h;
+}
+
+static uint64_t hash_params(const weft_model *m) {
+    struct weft_param_info p[64];
+    const size_t n = weft_model_params(m, p, 64);
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < n && i < 64; i++)
+        h = fnv(h, p[i].data,
+                p[i].shape[0] * (p[i].shape[1] == 0 ? 1 : p[i].shape[1]) * sizeof(float));
+    return h;
+}
+
+static weft_model *make(weft_ctx *ctx, const struct setup *s) {
+    const struct weft_training t = {
+        .batch = s->batch,
+        .seq = s->seq,
+        .accumulate = s->accumulate,
+        .grad_groups = s->groups,
+        .optim = {s->optimizer, 0.9, 0.95, 1e-8, 0.1, 1.0},
+    };
+    weft_model *m = NULL;
+    enum weft_status st;
+    if (s->mlp) {
+        const struct weft_mlp_config c = {.inputs = 29,
+                                          .outputs = 10,
+                                          .hidden = {37, 18},
+                                          .layers = 2,
+                                          .act = "gelu_erf",
+                                          .dropout = s->dropout};
+        st = weft_mlp_create(ctx, &c, &t, &m);
+    } else {
+        const struct weft_gpt2_config c = {.vocab = 67,
+                                           .context = 64,
+                                           .layers = 2,
+                                           .heads = 3,
+                                           .width = 36,
+                                           .dropout = s->dropout,
+                                           .post_norm = s->post_norm};
+        st = weft_gpt2_create(ctx, &c, &t, &m);
+    }
+    if (st == WEFT_OK) st = weft_model_commit(m);
+    const struct weft_init init = {.seed = 5};
+    if (st == WEFT_OK) st = weft_model_init(m, &init);
+    if (st != WEFT_OK) die(s->what, ctx);
+    return m;
+}
+
+/* Deterministic data: sample i of the run. */
+static void sample(const struct setup *s, uint64_t i, int32_t *tokens, int32_t *targets, float *x) {
+    uint64_t state = i * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    for (size_t j = 0; j < (s->mlp ? 29 : s->seq + 1); j++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        const unsigned r = (unsigned)(state >> 33);
+        if (s->mlp)
+            x[j] = (float)(r % 1000) / 500.0F - 1;
+        else if (j < s->seq)
+            tokens[j] = (int32_t)(r % 67);
+        if (!s->mlp && j > 0) targets[j - 1] = r % 13 == 0 ? -1 : (int32_t)(r % 67);
+    }
+    if (s->mlp) targets[0] = (int32_t)(state >> 40) % 10;
+}
+
+static void train_step(weft_ctx *ctx, weft_model *m, const struct setup *s, int step) {
+    static int32_t tokens[64 * 64], targets[64 * 64];
+    static float x[64 * 29];
+    const size_t cols = s->mlp ? 1 : s->seq, micro = s->accumulate == 0 ? 1 : s->accumulate;
+    const size_t groups = s->groups == 0 ? 1 : s->groups, total = s->batch * micro;
+    size_t valid = 0;
+    for (size_t i = 0; i < total; i++) {
+        sample(s, (uint64_t)step * total + i, tokens, targets, x);
+        for (size_t j = 0; j < cols; j++) valid += targets[j] >= 0;
+    }
+    struct weft_run run = {.step = (uint64_t)step,
+                           .seed = 3,
+                           .inv_targets = 1.0F / (float)valid,
+                           .lr = 0.01 / (1 + step),
+                           .statistics = step % 3 == 0};
+    for (size_t u = 0; u < micro; u++) {
+        run.sample = (uint64_t)step * total + u * s->batch;
+        run.accumulate = u % (micro / groups) != 0;
+        for (size_t i = 0; i < s->batch; i++)
+            sample(s, run.sample + i, tokens + i * cols, targets + i * cols, x + i * 29);
+        const struct weft_batch b = {
+            .tokens = tokens, .targets = targets, .inputs = x, .rows = s->batch};
+        struct weft_loss loss;
+        if (weft_model_grad(m, &b, &run, &loss) != WEFT_OK) die(s->what, ctx);
+        if ((u + 1) % (micro / groups) == 0 &&
+            weft_model_fold(m, u + 1 == micro / groups) != WEFT_OK)
+            die(s->what, ctx);
+    }
+    struct weft_step out;
+    if (weft_model_update(m, &run, &out) != WEFT_OK) die(s->what, ctx);
+}
+
+static uint64_t train(const char *isa, int threads, const struct setup *s) {
+    char message[WEFT_MESSAGE_MAX];
+    const struct weft_ctx_options o = {.threads = threads, .isa = isa, .message = message};
+    weft_ctx *ctx = NULL;
+    if (weft_ctx_create(&o, &ctx) != WEFT_OK) die(message, NULL);
+    weft_model *const m = make(ctx, s);
+    const uint64_t before = hash_params(m);
+    for (int step = 0; step < s->steps; step++) train_step(ctx, m, s, step);
+    const uint64_t h = hash_params(m);
+    if (h == before) die("training changed nothing", ctx);
+    weft_model_free(m);
+    weft_ctx_free(ctx);
+    return h;
+}
+
+static int failures;
+static void expect(uint64_t got, uint64_t want, const char *what, const char *isa, int threads) {
+    if (got == want) return;
+    failures++;
+    printf("%s on %s with %d threads: hash %016" PRIx64 ", expected %016" PRIx64 "\n", what, isa,
+           threads, got, want);
+}
+
+/* Every ISA and thread count against one run; returns its hash. */
+static uint64_t everywhere(const struct setup *s) {
+    static const int threads[] = {1, 2, 3, 7};
+    const struct weft_kernels *table[8];
+    const size_t tables = check_tables(table);
+    const uint64_t want = train(table[tables - 1]->isa, 1, s);
+    for (size_t i = 0; i < tables; i++)
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++)
+            expect(train(table[i]->isa, threads[t], s), want, s->what, table[i]->isa, threads[t]);
+    printf("%-28s %016" PRIx64 "  %zu ISAs x 4 thread counts\n", s->what, want, tables);
+    return want;
+}
+
+int main(void) {
+    const struct setup gpt2 = {
+        .what = "gpt2", .batch = 3, .seq = 21, .optimizer = "adamw", .steps = STEPS};
+    const struct setup mlp = {.what = "mlp",
+                              .batch = 13,
+                              .mlp = true,
+                              .optimizer = "momentum",
+                              .dropout = 0.2,
+                              .steps = STEPS};
+    struct setup other = gpt2;
+    expect(everywhere(&gpt2), GPT2_HASH, "gpt2 against the stored hash", "all", 0);
+    expect(everywhere(&mlp), MLP_HASH, "mlp against the stored hash", "all", 0);
+    other.what = "gpt2, post-norm and dropout";
+    other.post_norm = true;
+    other.dropout = 0.1;
+    other.steps = 3;
+    everywhere(&other);
+    /* 16 samples of 64 tokens: one batch, four micro-batches, two groups of two. */
+    struct setup big = {.what = "gpt2, batch 16",
+                        .batch = 16,
+                        .seq = 64,
+                        .optimizer = "adamw",
+                        .dropout = 0.1,
+                        .steps = 3};
+    const char *const best = "";
+    const uint64_t whole = train(NULL, 2, &big);
+    big.batch = 4;
+    big.accumulate = 4;
+    expect(train(NULL, 1, &big), whole, "4 micro-batches against one batch", best, 1);
+    big.groups = 2;
+    const uint64_t grouped = train(NULL, 1, &big);
+    expect(train(NULL, 3, &big), grouped, "2 gradient groups", best, 3);
+    big.groups = 4;
+    big.batch = 4;
+    if (train(NULL, 1, &big) == 0) failures++;
+    if (failures != 0) printf("%d differences\n", failures);
+    return failures != 0;
+}
