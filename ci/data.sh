@@ -92,9 +92,10 @@ wine() {
     right "$data" wine_data.csv && { say "wine_data.csv is there"; return; }
     inside=sklearn/datasets/data
     say "fetching wine_data.csv from scikit-learn (Debian's package, else PyPI's wheel)"
-    if debian python3-sklearn && [ -f "$tmp/root/usr/lib/python3/dist-packages/$inside/wine_data.csv" ]
+    from=$tmp/root/usr/lib/python3/dist-packages/$inside
+    if debian python3-sklearn && [ -f "$from/wine_data.csv" ]
     then
-        keep "$tmp/root/usr/lib/python3/dist-packages/$inside" wine_data.csv && return
+        keep "$from" wine_data.csv && return
     fi
     if have python3 && python3 -m pip download --quiet --no-deps --only-binary=:all: \
             --dest "$tmp/wheel" scikit-learn >"$tmp/pip.log" 2>&1 &&
@@ -124,7 +125,7 @@ kjv() {
         keep "$tmp/kjv" kjv.txt
         return
     fi
-    fail "kjv.txt could not be had: 'apt-get download bible-kjv bible-kjv-text' did not work; check" \
+    fail "kjv.txt could not be had: 'apt-get download bible-kjv bible-kjv-text' failed; check" \
         "the network, or train on any text of your own (weft train gpt2 --data FILE)"
 }
 
