@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""weft beside its peers, on the same machine, in turns.
+
+  bench/compare.py gpt2 --batch 4 --seq 64 [--peers torch,torch-compile,llmc]
+  bench/compare.py mlp --shape 784,256,128,10 --batch 128
+  bench/compare.py stats --batch 4 --seq 64          (weft with statistics at every step or never)
+  bench/compare.py threads --shape 784,46,10 --batch 64   (weft with 1 thread and with all)
+
+Each round runs every contestant once, in its own process, with the same number of threads, in an
+order that turns from round to round; the first steps of a process are warm-up. The machine's speed
+drifts, so what counts are the ratios: the best step of all rounds, and the median over rounds of
+each round's median. Prints a table; --json FILE keeps every number.
+
+Peers: torch and torch-compile need PyTorch in this Python; llmc needs bench/get_llmc.sh run before
+(B=4 T=64 is built in there). A peer that cannot run is named and left out.
+"""
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+
+
+def run(command, **options):
+    """Run a command: its output and its peak memory in MiB. RuntimeError when it fails."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               **options)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{output[-2000:]}")
+    return output, usage.ru_maxrss / 1024
+
+
+# ---- data that every contestant could read: random, of the right shape ---------------------------
+def write_tokens(path, vocab, count):
+    """An llm.c shard: 256 words of header, then 16-bit tokens."""
+    rng = random.Random(1)
+    with open(path, "wb") as out:
+        out.write(struct.pack("<3i", 20240520, 1, count).ljust(1024, b"\0"))
+        out.write(struct.pack(f"<{count}H", *(rng.randrange(vocab) for _ in range(count))))
+
+
+def write_idx(folder, classes, rows=8192):
+    """MNIST's four files with noise for pictures."""
+    rng = random.Random(1)
+    for name, n in (("train", rows), ("t10k", 256)):
+        with open(os.path.join(folder, f"{name}-images-idx3-ubyte"), "wb") as out:
+            out.write(struct.pack(">4i", 0x803, n, 28, 28) + rng.randbytes(n * 784))
+        with open(os.path.join(folder, f"{name}-labels-idx1-ubyte"), "wb") as out:
+            out.write(struct.pack(">2i", 0x801, n) + bytes(i % classes for i in range(n)))
+
+
+def write_csv(path, inputs, classes, rows=2048):
+    rng = random.Random(1)
+    with open(path, "w", encoding="ascii") as out:
+        for i in range(rows):
+            row = [f"{rng.gauss(0, 1):.6f}" for _ in range(inputs)]
+            out.write(",".join(row + [str(i % classes)]) + "\n")
+
+
+# ---- contestants: each gives (step times in ms, peak memory in MiB) ------------------------------
+def weft(a, work, arguments, threads, warm):
+    out = tempfile.mkdtemp(dir=work)
+    command = [a.weft, "train", *arguments, "--threads", str(threads), "--steps", str(a.steps),
+               "--schedule", "constant", "--eval-every", "0", "--save-every", "0",
+               "--log-every", "1000000", "--out", os.path.join(out, "run")]
+    try:
+        _, memory = run(command)
+        with open(os.path.join(out, "run", "metrics.jsonl"), encoding="utf-8") as lines:
+            times = [json.loads(line)["step_ms"] for line in lines]
+    finally:
+        shutil.rmtree(out)
+    return times[warm:], memory
+
+
+def torch(script, a, arguments, warm):
+    command = [sys.executable, os.path.join(HERE, script), "--steps", str(a.steps), "--threads",
+               str(a.threads), *arguments]
+    output, memory = run(command, env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
+    return json.loads(output.strip().splitlines()[-1])["step_ms"][warm:], memory
+
+
+def llmc(a, warm):
+    folder = os.environ.get("WEFT_LLMC", os.path.join(ROOT, "build", "llm.c"))
+    output, memory = run(["./train_gpt2"], cwd=folder,
+                         env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
+    times = [float(t) for t in re.findall(r"step \d+: train loss \S+ \(took (\S+) ms\)", output)]
+    return times[warm:], memory
+
+
+def gpt2_arguments(a, work, statistics_every):
+    data = os.path.join(work, "tokens.bin")
+    if not os.path.exists(data):
+        write_tokens(data, 50257, max(200_000, 2 * a.batch * (a.seq + 1)))
+    return ["gpt2", "--preset", "gpt2-124m", "--data", data, "--vocab", "50257", "--val-fraction",
+            "0", "--batch", str(a.batch), "--seq", str(a.seq), "--lr", "3e-4", "--warmup", "0",
+            "--stats-every", str(statistics_every)]
+
+
+def mlp_arguments(a, work):
+    shape = a.shape.split(",")
+    if shape[0] == "784":
+        data = work
+        if not os.path.exists(os.path.join(work, "train-images-idx3-ubyte")):
+            write_idx(work, int(shape[-1]))
+    else:
+        data = os.path.join(work, "rows.csv")
+        if not os.path.exists(data):
+            write_csv(data, int(shape[0]), int(shape[-1]))
+    return ["mlp", "--data", data, "--hidden", ",".join(shape[1:-1]), "--batch", str(a.batch),
+            "--optimizer", "momentum", "--momentum", "0.9", "--lr", "0.01", "--warmup", "0",
+            "--weight-decay", "0", "--clip", "0", "--stats-every", "0"]
+
+
+def contestants(a, work):
+    """name -> function; the first is the one that others are compared with."""
+    warm = min(a.steps // 2, 3 if a.what in ("gpt2", "stats") else 200)
+    if a.what == "gpt2":
+        shape = ["--batch", str(a.batch), "--seq", str(a.seq)]
+        every = {
+            "torch": lambda: torch("peer_torch_gpt2.py", a, shape, warm),
+            "torch-compile": lambda: torch("peer_torch_gpt2.py", a, [*shape, "--compile"], warm),
+            "llmc": lambda: llmc(a, warm),
+        }
+        plain = gpt2_arguments(a, work, 0)
+        return {"weft": lambda: weft(a, work, plain, a.threads, warm),
+                **{name: every[name] for name in a.peers.split(",") if name}}
+    if a.what == "stats":
+        with_, without = gpt2_arguments(a, work, 1), gpt2_arguments(a, work, 0)
+        return {"every step": lambda: weft(a, work, with_, a.threads, warm),
+                "never": lambda: weft(a, work, without, a.threads, warm)}
+    plain = mlp_arguments(a, work)
+    if a.what == "threads":
+        return {f"{a.threads} threads": lambda: weft(a, work, plain, a.threads, warm),
+                "1 thread": lambda: weft(a, work, plain, 1, warm)}
+    shape = ["--shape", a.shape, "--batch", str(a.batch)]
+    return {"weft": lambda: weft(a, work, plain, a.threads, warm),
+            "torch": lambda: torch("peer_torch_mlp.py", a, shape, warm)}
+
+
+def measure(a, runners):
+    """name -> list of rounds, each {"step_ms": [...], "mib": ...}."""
+    results = {name: [] for name in runners}
+    for turn in range(a.rounds):
+        names = list(results)
+        for name in names[turn % len(names):] + names[:turn % len(names)]:
+            try:
+                times, memory = runners[name]()
+                if not times:
+                    raise RuntimeError("no step was timed")
+            except (OSError, RuntimeError, ValueError) as error:
+                if name == next(iter(runners)):
+                    raise
+                print(f"compare.py: {name} is left out: {error}", file=sys.stderr)
+                del results[name]
+                continue
+            results[name].append({"step_ms": times, "mib": memory})
+            print(f"round {turn + 1}/{a.rounds} {name}: best {min(times):.4g} ms", file=sys.stderr)
+    return {name: rounds for name, rounds in results.items() if rounds}
+
+
+def summary(rounds):
+    return {"best": min(min(r["step_ms"]) for r in rounds),
+            "median": statistics.median(statistics.median(r["step_ms"]) for r in rounds),
+            "mib": max(r["mib"] for r in rounds)}
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads"])
+    args.add_argument("--batch", type=int, default=4)
+    args.add_argument("--seq", type=int, default=64)
+    args.add_argument("--shape", default="784,256,128,10")
+    args.add_argument("--rounds", type=int, default=5)
+    args.add_argument("--steps", type=int, help="steps of a process (gpt2: 10, mlp: 3000)")
+    args.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    args.add_argument("--peers", default="torch,torch-compile,llmc")
+    args.add_argument("--weft", default=os.path.join(ROOT, "build", "release", "weft"))
+    args.add_argument("--json")
+    a = args.parse_args()
+    if a.steps is None:
+        a.steps = 10 if a.what in ("gpt2", "stats") else 3000
+    if a.rounds < 1 or a.steps < 2:
+        args.error("at least one round and two steps are needed")
+    if a.what == "gpt2" and (a.batch, a.seq) != (4, 64):
+        a.peers = ",".join(p for p in a.peers.split(",") if p != "llmc")
+
+    info = json.loads(run([a.weft, "info", "--json", "--measure"])[0])
+    with tempfile.TemporaryDirectory() as work:
+        results = measure(a, contestants(a, work))
+    rows = {name: summary(rounds) for name, rounds in results.items()}
+    first = next(iter(rows))
+    tokens = a.batch * a.seq if a.what in ("gpt2", "stats") else a.batch
+    print(f"{info['cpu']}, {info['isa']}, {a.threads} threads, {info['compiler']}; measured peak "
+          f"{info['fma_gflops']:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
+    print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of {a.steps} steps\n")
+    unit = "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
+    print(f"{'':15} {'best ms':>10} {'median ms':>10} {unit:>10} {'MiB':>7}  best / {first}  median")
+    for name, row in rows.items():
+        print(f"{name:15} {row['best']:10.4g} {row['median']:10.4g} "
+              f"{1000 * tokens / row['best']:10.4g} {row['mib']:7.0f}"
+              f"  {row['best'] / rows[first]['best']:6.3f}x"
+              f" {row['median'] / rows[first]['median']:12.3f}x")
+    if a.json:
+        with open(a.json, "w", encoding="utf-8") as out:
+            json.dump({"what": vars(a), "machine": {**info, "kernel": platform.release()},
+                       "summary": rows, "rounds": results}, out, indent=1)
+
+
+if __name__ == "__main__":
+    main()
