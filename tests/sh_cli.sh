@@ -1,0 +1,95 @@
+#!/bin/sh
+# usage: sh_cli.sh BUILD/weft
+# The frame of the program: help of every command, exit codes, where output goes, report, diff.
+set -u
+weft=$1
+source=${WEFT_SOURCE:?}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0
+
+# expect CODE WORDS COMMAND...: the exit code, and WORDS on stdout (code 0) or stderr (else), where
+# every line begins with "weft: "; and nothing on the other one.
+expect() {
+    code=$1 words=$2
+    shift 2
+    "$@" >out 2>err
+    got=$?
+    from=out other=err
+    [ "$code" = 0 ] || { from=err other=out; }
+    [ "$got" = "$code" ] && grep -qF -- "$words" $from && [ ! -s $other ] &&
+        { [ "$code" = 0 ] || ! grep -qv '^weft: ' err; } && return
+    failed=1
+    echo "FAILED: $* -> $got, expected $code and '$words'; stdout and stderr:"
+    head -5 out err
+}
+
+commands=$(sed -n 's/^WEFT_COMMAND(\([a-z]*\),.*/\1/p' "$source/cli/commands.def")
+[ "$(echo "$commands" | wc -l)" -ge 4 ] || { echo "no list of commands" >&2; exit 1; }
+for command in $commands; do
+    expect 0 "usage: weft $command" "$weft" "$command" --help
+    expect 0 "  $command " "$weft" --help
+    expect 2 "unknown option --no-such" "$weft" "$command" --no-such
+done
+expect 0 "usage: weft COMMAND" "$weft" help
+expect 0 "weft 0." "$weft" --version
+expect 2 "did you mean 'info'" "$weft" inof
+expect 2 "unknown command 'qqqqqqqqqqqq'" "$weft" qqqqqqqqqqqq
+"$weft" >out 2>&1 && failed=1
+grep -q 'usage: weft' out || failed=1
+
+# info
+expect 0 '"isa_available": [' "$weft" info --json
+expect 0 '"threads": 1,' "$weft" info --json --threads 9 --threads=1
+"$weft" info --json --threads 1000 >out 2>err
+grep -q '"threads": 1000,' out && grep -q '^weft: warning: --threads 1000' err ||
+    { echo "FAILED: more threads than cores"; failed=1; }
+expect 0 '"isa": "emu"' "$weft" info --json --isa emu
+expect 0 '"isa": "emu"' env WEFT_ISA=emu "$weft" info --json
+expect 0 'fma peak' "$weft" info --measure
+expect 1 'sse9' env WEFT_ISA=sse9 "$weft" info
+expect 2 "'sse9'" "$weft" info --isa sse9
+expect 2 '--threads' "$weft" info --threads 0
+expect 2 '--threads' "$weft" info --threads 10000
+expect 2 'one argument too many' "$weft" info something
+if [ -w /dev/full ]; then
+    "$weft" info >/dev/full 2>err
+    [ $? = 1 ] && grep -q '^weft: standard output' err || { echo "FAILED: full stdout"; failed=1; }
+fi
+"$weft" info --json >a
+python3 -c 'import json; d = json.load(open("a")); assert d["isa"] in d["isa_available"]' || failed=1
+
+# report and diff of runs written by hand
+mkdir one two not
+for run in one two; do
+    for step in 0 1 2 3; do
+        echo "{\"step\":$step,\"loss\":$((9 - step)),\"lr\":0.1,\"grad_norm\":1,\"clipped\":false}"
+    done >$run/metrics.jsonl
+    for layer in 0 1; do
+        for tensor in q k v; do
+            echo "{\"step\":1,\"layer\":$layer,\"tensor\":\"$tensor\",\"kind\":\"std\",\"value\":0.02}"
+            echo "{\"step\":3,\"layer\":$layer,\"tensor\":\"$tensor\",\"kind\":\"std\",\"value\":0.03}"
+        done
+    done >$run/stats.jsonl
+done
+expect 0 'one/report.html' "$weft" report one
+[ -s one/report.html ] || failed=1
+expect 0 'both.html' "$weft" report one two --out both.html
+grep -q '>two<' both.html || failed=1
+expect 0 '    1  0.02000 0.03000  +50.0%' "$weft" report --table one
+expect 1 'not a run directory' "$weft" report not
+expect 1 'no such' "$weft" report 'no such'
+expect 1 'no/such/place.html' "$weft" report one --out no/such/place.html
+expect 2 'too few arguments' "$weft" report
+expect 0 'same: 4 steps' "$weft" diff one two
+sed -i 's/"step":2,"loss":7/"step":2,"loss":7.5/' two/metrics.jsonl
+"$weft" diff one two >out 2>err
+[ $? = 1 ] && grep -qF 'step 2, metrics: loss is 7 and 7.5' out && [ ! -s err ] ||
+    { echo "FAILED: diff of different runs"; failed=1; }
+"$weft" diff --json one two >out
+python3 -c 'import json; d = json.load(open("out")); assert not d["same"]; assert d["differences"][0]["step"] == 2' || failed=1
+expect 2 'too few' "$weft" diff one
+expect 2 'one argument too many' "$weft" diff one two not
+expect 1 'no checkpoints' "$weft" hash one
+exit $failed
