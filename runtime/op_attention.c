@@ -224,7 +224,7 @@ const struct weft_op weft_op_attention_kv = {"attention_kv", kv_plan, kv_run, NU
 static bool check_heads(weft_graph *g, weft_tensor qkv, size_t heads) {
     const size_t cols = weft_desc_cols(weft_desc(g, qkv));
     if (g->status != WEFT_OK) return false;
-    if (qkv >= 0 && heads > 0 && cols % (3 * heads) == 0 && cols / 3 / heads <= WEFT_ATTN_MAX_HS)
+    if (heads > 0 && cols > 0 && cols % (3 * heads) == 0 && cols / 3 / heads <= WEFT_ATTN_MAX_HS)
         return true;
     weft_graph_fail(g, WEFT_ERR_SHAPE,
                     "attention: %zu heads do not fit qkv %s: its width must be 3 x heads x head "
