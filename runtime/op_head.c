@@ -1,49 +1,67 @@
 /* Language-model head with its loss: logits = x wᵀ, softmax cross-entropy, and, in the same sweep,
- * dx and dw. Tokens go in chunks of 256, so the logits of one chunk are all that is ever in memory
- * and nothing is computed twice.
+ * dx and dw. Tokens go in chunks of a multiple of 256, so the logits of one chunk are all that is
+ * ever in memory and nothing is computed twice.
  *
  *   in x (tokens, C), w (V, C), targets (tokens)   out losses, correct, dx, dw
  *
- * For each chunk: the product; softmax, loss and dlogits in place; dx = dlogits w and dw +=
- * dlogitsᵀ x side by side. 256 tokens are one k chunk of dw, so its bits do not depend on the
- * chunks' number. */
-#include "runtime/gemm.h"
+ * For each chunk: the product; softmax, loss and dlogits in place; dw += dlogitsᵀ x, dx = dlogits
+ * w. A chunk is whole k chunks of dw, so its bits do not depend on how many there are. */
+#include "runtime/product.h"
 
-#define CHUNK     WEFT_GEMM_CHUNK
-#define LOSS_ROWS 8 /* of a task */
+#define CHUNK_BYTES ((size_t)64 << 20) /* of logits, unless that is less than 256 rows */
+#define CHUNK_ROWS  1024               /* at most */
+#define LOSS_ROWS   8                  /* of a task */
 
+enum { LOGITS, DW, DX };
 struct head_plan {
-    size_t chunks, ld;
-    struct weft_gemm_grid logits, dx, dw;
+    size_t rows, ld; /* of a chunk's logits */
+    size_t steps;    /* phases of a chunk */
+    struct weft_product product[3];
 };
-enum { LOGITS, LOSS, GRADIENTS };
 
-static size_t phases_a_chunk(const struct weft_node *n) { return n->attr.with_grad ? 3 : 2; }
+/* Rows of a chunk: a power of two from 256 on, or all tokens. */
+static size_t chunk_rows(size_t tokens, size_t ld) {
+    size_t rows = WEFT_GEMM_CHUNK;
+    while (rows < CHUNK_ROWS && 2 * rows * ld * sizeof(float) <= CHUNK_BYTES) rows *= 2;
+    return tokens < rows ? tokens : rows;
+}
+
+static void add_phases(struct weft_node *n, const struct weft_product *p) {
+    for (size_t i = 0; i < weft_product_phases(p); i++)
+        weft_phase_add(n, weft_product_tasks(p, i), weft_product_ns(p, i));
+}
 
 static void plan(struct weft_node *n) {
     struct head_plan *const plan = weft_plan_alloc(n, sizeof *plan);
     if (plan == NULL) return;
-    const weft_ctx *const ctx = n->program->graph->ctx;
-    const size_t tokens = weft_desc_rows(weft_node_in(n, 0)),
-                 c = weft_desc_cols(weft_node_in(n, 0));
-    const size_t v = weft_node_in(n, 1)->shape[0], rows = tokens < CHUNK ? tokens : CHUNK;
-    plan->chunks = (tokens + CHUNK - 1) / CHUNK;
+    const size_t tokens = weft_desc_rows(weft_node_in(n, 0));
+    const size_t c = weft_desc_cols(weft_node_in(n, 0)), v = weft_node_in(n, 1)->shape[0];
     plan->ld = (v + 15) / 16 * 16;
-    plan->logits = weft_gemm_cut(ctx, rows, v, c);
-    plan->dx = weft_gemm_cut(ctx, rows, c, v);
-    plan->dw = weft_gemm_cut(ctx, v, c, rows);
+    const size_t rows = plan->rows = chunk_rows(tokens, plan->ld);
+    const struct weft_product all[3] = {
+        [LOGITS] = {.m = rows, .n = v, .k = c, .a = WEFT_K_INNER, .b = WEFT_K_INNER},
+        [DW] = {.m = v, .n = c, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER},
+        [DX] = {.m = rows, .n = c, .k = v, .a = WEFT_K_INNER, .b = WEFT_K_OUTER},
+    };
+    const size_t products = n->attr.with_grad ? 3 : 1;
+    size_t packed = 0;
+    plan->steps = 1;
+    for (size_t i = 0; i < products; i++) {
+        plan->product[i] = all[i];
+        weft_product_plan(&plan->product[i], n->program->graph->ctx);
+        plan->steps += weft_product_phases(&plan->product[i]);
+        if (plan->product[i].packed_bytes > packed) packed = plan->product[i].packed_bytes;
+    }
     n->plan = plan;
-    n->shared_bytes = rows * plan->ld * sizeof(float);
-    const double product = 2.0 * (double)tokens * (double)v * (double)c;
-    n->model_flops = n->flops = n->attr.with_grad ? 3 * product : product;
-    n->bytes = 4.0 * (double)(v * c) * (n->attr.with_grad ? 2 : 1) + 8.0 * (double)(tokens * c);
-    const double part = (double)plan->chunks;
-    for (size_t i = 0; i < plan->chunks; i++) {
-        weft_phase_add(n, weft_gemm_tasks(plan->logits), weft_ns_flops(product) / part);
+    n->shared_bytes = rows * plan->ld * sizeof(float) + packed;
+    n->model_flops = n->flops = 2.0 * (double)products * (double)tokens * (double)(v * c);
+    n->bytes = 4.0 * (double)(v * c) * (products > 1 ? 2 : 1) + 8.0 * (double)(tokens * c);
+    for (size_t first = 0; first < tokens; first += rows) {
+        add_phases(n, &plan->product[LOGITS]);
         weft_phase_add(n, (rows + LOSS_ROWS - 1) / LOSS_ROWS, 2.0 * (double)(rows * v));
-        if (n->attr.with_grad)
-            weft_phase_add(n, weft_gemm_tasks(plan->dx) + weft_gemm_tasks(plan->dw),
-                           2 * weft_ns_flops(product) / part);
+        if (products == 1) continue;
+        add_phases(n, &plan->product[DW]);
+        add_phases(n, &plan->product[DX]);
     }
 }
 
@@ -53,22 +71,45 @@ struct chunk { /* of tokens: [first, first + rows) */
     float *logits;
 };
 
-static void run_logits(const struct weft_exec *x, const struct head_plan *plan,
-                       const struct chunk *q, size_t task) {
-    const struct weft_gemm_args g = {
-        .m = q->rows,
-        .n = q->v,
-        .k = q->c,
-        .a = q->x,
-        .lda = q->c,
-        .a_layout = WEFT_K_INNER,
-        .b = q->w,
-        .ldb = q->c,
-        .b_layout = WEFT_K_INNER,
-        .c = q->logits,
-        .ldc = plan->ld,
-    };
-    weft_gemm_task(x->k, &g, plan->logits, task);
+/* The product's operands; c NULL: not wanted. */
+static struct weft_gemm_args product_args(const struct weft_exec *x, const struct weft_node *n,
+                                          const struct chunk *q, int which) {
+    const size_t ld = ((const struct head_plan *)n->plan)->ld;
+    switch (which) {
+    case LOGITS:
+        return (struct weft_gemm_args){.m = q->rows,
+                                       .n = q->v,
+                                       .k = q->c,
+                                       .a = q->x,
+                                       .lda = q->c,
+                                       .b = q->w,
+                                       .ldb = q->c,
+                                       .c = q->logits,
+                                       .ldc = ld};
+    case DW:
+        return (struct weft_gemm_args){.m = q->v,
+                                       .n = q->c,
+                                       .k = q->rows,
+                                       .a = q->logits,
+                                       .lda = ld,
+                                       .b = q->x,
+                                       .ldb = q->c,
+                                       .c = x_f32(x, n->out[3]),
+                                       .ldc = q->c,
+                                       .accumulate = q->first > 0 || x_accumulate(x, n, 3)};
+    default:
+        return (struct weft_gemm_args){.m = q->rows,
+                                       .n = q->c,
+                                       .k = q->v,
+                                       .a = q->logits,
+                                       .lda = ld,
+                                       .b = q->w,
+                                       .ldb = q->c,
+                                       .c = n->out[2] < 0 ? NULL
+                                                          : x_f32(x, n->out[2]) + q->first * q->c,
+                                       .ldc = q->c,
+                                       .accumulate = x_accumulate(x, n, 2)};
+    }
 }
 
 static void run_loss(const struct weft_exec *x, const struct weft_node *n,
@@ -91,64 +132,34 @@ static void run_loss(const struct weft_exec *x, const struct weft_node *n,
         x->k->xent_fwd_f32(&a);
 }
 
-static void run_gradients(const struct weft_exec *x, const struct weft_node *n,
-                          const struct head_plan *plan, const struct chunk *q, size_t task) {
-    const size_t dw_tasks = weft_gemm_tasks(plan->dw);
-    if (task < dw_tasks) {
-        if (n->out[3] < 0) return;
-        const struct weft_gemm_args g = {
-            .m = q->v,
-            .n = q->c,
-            .k = q->rows,
-            .a = q->logits,
-            .lda = plan->ld,
-            .a_layout = WEFT_K_OUTER,
-            .b = q->x,
-            .ldb = q->c,
-            .b_layout = WEFT_K_OUTER,
-            .c = x_f32(x, n->out[3]),
-            .ldc = q->c,
-            .accumulate = q->first > 0 || x_accumulate(x, n, 3),
-        };
-        weft_gemm_task(x->k, &g, plan->dw, task);
-        return;
-    }
-    if (n->out[2] < 0) return;
-    const struct weft_gemm_args g = {
-        .m = q->rows,
-        .n = q->c,
-        .k = q->v,
-        .a = q->logits,
-        .lda = plan->ld,
-        .a_layout = WEFT_K_INNER,
-        .b = q->w,
-        .ldb = q->c,
-        .b_layout = WEFT_K_OUTER,
-        .c = x_f32(x, n->out[2]) + q->first * q->c,
-        .ldc = q->c,
-        .accumulate = x_accumulate(x, n, 2),
-    };
-    weft_gemm_task(x->k, &g, plan->dx, task - dw_tasks);
-}
-
 static void run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                 size_t thread) {
     (void)thread;
     const struct head_plan *const plan = n->plan;
     const size_t tokens = x_rows(x, n->in[0]), c = x_cols(x, n->in[0]);
-    const size_t first = phase / phases_a_chunk(n) * CHUNK;
+    const size_t first = phase / plan->steps * plan->rows;
     if (first >= tokens) return;
     const struct chunk q = {.first = first,
-                            .rows = tokens - first < CHUNK ? tokens - first : CHUNK,
+                            .rows = tokens - first < plan->rows ? tokens - first : plan->rows,
                             .c = c,
                             .v = weft_desc(x->g, n->in[1])->shape[0],
                             .x = x_f32(x, n->in[0]) + first * c,
                             .w = x_f32(x, n->in[1]),
                             .logits = x_shared(x, n)};
-    switch (phase % phases_a_chunk(n)) {
-    case LOGITS: run_logits(x, plan, &q, task); break;
-    case LOSS: run_loss(x, n, plan, &q, task); break;
-    case GRADIENTS: run_gradients(x, n, plan, &q, task); break;
+    float *const packed = q.logits + plan->rows * plan->ld;
+    size_t step = phase % plan->steps;
+    for (int i = LOGITS; i <= DX; i++) {
+        const size_t phases = weft_product_phases(&plan->product[i]);
+        if (step < phases) {
+            const struct weft_gemm_args g = product_args(x, n, &q, i);
+            if (g.c != NULL) weft_product_run(&plan->product[i], x->k, &g, packed, step, task);
+            return;
+        }
+        step -= phases;
+        if (i == LOGITS && step-- == 0) {
+            run_loss(x, n, plan, &q, task);
+            return;
+        }
     }
 }
 

@@ -7,37 +7,52 @@
  * When x is the output of a linear layer with an activation and has no other reader, linear_dx
  * multiplies by act' in its epilogue, and that layer's gradient arrives as dz. z is made only for
  * programs with a backward pass. */
-#include "runtime/gemm.h"
 #include "runtime/op_names.h"
+#include "runtime/product.h"
 
 struct linear_plan {
-    struct weft_gemm_grid grid;
-    size_t sum_tasks; /* linear_dw: tasks that sum columns */
+    struct weft_product product;
+    size_t sum_tasks; /* linear_dw: tasks that sum columns, before the others of the first phase */
 };
 
-static void plan_product(struct weft_node *n, size_t m, size_t cols, size_t k, size_t sum_tasks) {
+static void plan_product(struct weft_node *n, const struct weft_product *product,
+                         size_t sum_tasks) {
     struct linear_plan *const plan = weft_plan_alloc(n, sizeof *plan);
     if (plan == NULL) return;
-    plan->grid = weft_gemm_cut(n->program->graph->ctx, m, cols, k);
-    plan->sum_tasks = sum_tasks;
     n->plan = plan;
-    const double dm = (double)m, dn = (double)cols, dk = (double)k;
-    n->model_flops = n->flops = 2 * dm * dn * dk;
-    n->bytes = 4 * (dm * dk + dn * dk + dm * dn);
-    const double memory = weft_ns_bytes(n->bytes), compute = weft_ns_flops(n->flops);
-    weft_phase_add(n, weft_gemm_tasks(plan->grid) + sum_tasks, memory > compute ? memory : compute);
+    plan->product = *product;
+    plan->sum_tasks = sum_tasks;
+    weft_product_plan(&plan->product, n->program->graph->ctx);
+    n->shared_bytes = plan->product.packed_bytes;
+    const double m = (double)product->m, cols = (double)product->n, k = (double)product->k;
+    n->model_flops = n->flops = 2 * m * cols * k;
+    n->bytes = 4 * (m * k + cols * k + m * cols);
+    for (size_t i = 0; i < weft_product_phases(&plan->product); i++)
+        weft_phase_add(n, weft_product_tasks(&plan->product, i) + (i == 0 ? sum_tasks : 0),
+                       weft_product_ns(&plan->product, i) +
+                           (i == 0 && sum_tasks > 0 ? weft_ns_bytes(4 * m * k) : 0));
+}
+
+static void run_product(const struct weft_exec *x, const struct weft_node *n,
+                        const struct weft_gemm_args *g, size_t phase, size_t task) {
+    const struct linear_plan *const plan = n->plan;
+    weft_product_run(&plan->product, x->k, g, x_shared(x, n), phase,
+                     task - (phase == 0 ? plan->sum_tasks : 0));
 }
 
 /* ---- linear ---- */
 static void linear_plan(struct weft_node *n) {
-    plan_product(n, weft_desc_rows(weft_node_in(n, 0)), weft_desc_cols(weft_node_out(n, 0)),
-                 weft_desc_cols(weft_node_in(n, 0)), 0);
+    const struct weft_product p = {.m = weft_desc_rows(weft_node_in(n, 0)),
+                                   .n = weft_desc_cols(weft_node_out(n, 0)),
+                                   .k = weft_desc_cols(weft_node_in(n, 0)),
+                                   .a = WEFT_K_INNER,
+                                   .b = WEFT_K_INNER};
+    plan_product(n, &p, 0);
 }
 
 static void linear_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                        size_t task, size_t thread) {
-    (void)phase, (void)thread;
-    const struct linear_plan *const plan = n->plan;
+    (void)thread;
     const size_t in = x_cols(x, n->in[0]), out = x_cols(x, n->out[0]);
     const struct weft_gemm_args g = {
         .m = x_rows(x, n->in[0]),
@@ -45,10 +60,8 @@ static void linear_run(const struct weft_exec *x, const struct weft_node *n, siz
         .k = in,
         .a = x_f32(x, n->in[0]),
         .lda = in,
-        .a_layout = WEFT_K_INNER,
         .b = x_f32(x, n->in[1]),
         .ldb = in,
-        .b_layout = WEFT_K_INNER,
         .c = x_f32(x, n->out[0]),
         .ldc = out,
         .epilogue = n->attr.act != WEFT_ACT_NONE ? WEFT_EPI_BIAS_ACT
@@ -62,19 +75,22 @@ static void linear_run(const struct weft_exec *x, const struct weft_node *n, siz
         .z = x_f32(x, n->out[1]),
         .ldz = out,
     };
-    weft_gemm_task(x->k, &g, plan->grid, task);
+    run_product(x, n, &g, phase, task);
 }
 
 /* ---- linear_dx ---- */
 static void dx_plan(struct weft_node *n) {
-    plan_product(n, weft_desc_rows(weft_node_in(n, 0)), weft_desc_cols(weft_node_out(n, 0)),
-                 weft_desc_cols(weft_node_in(n, 0)), 0);
+    const struct weft_product p = {.m = weft_desc_rows(weft_node_in(n, 0)),
+                                   .n = weft_desc_cols(weft_node_out(n, 0)),
+                                   .k = weft_desc_cols(weft_node_in(n, 0)),
+                                   .a = WEFT_K_INNER,
+                                   .b = WEFT_K_OUTER};
+    plan_product(n, &p, 0);
 }
 
 static void dx_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                    size_t thread) {
-    (void)phase, (void)thread;
-    const struct linear_plan *const plan = n->plan;
+    (void)thread;
     const size_t out = x_cols(x, n->in[0]), in = x_cols(x, n->out[0]);
     const struct weft_gemm_args g = {
         .m = x_rows(x, n->in[0]),
@@ -82,10 +98,8 @@ static void dx_run(const struct weft_exec *x, const struct weft_node *n, size_t 
         .k = out,
         .a = x_f32(x, n->in[0]),
         .lda = out,
-        .a_layout = WEFT_K_INNER,
         .b = x_f32(x, n->in[1]),
         .ldb = in,
-        .b_layout = WEFT_K_OUTER,
         .c = x_f32(x, n->out[0]),
         .ldc = in,
         .accumulate = x_accumulate(x, n, 0),
@@ -94,7 +108,7 @@ static void dx_run(const struct weft_exec *x, const struct weft_node *n, size_t 
         .z = x_f32(x, n->in[2]),
         .ldz = in,
     };
-    weft_gemm_task(x->k, &g, plan->grid, task);
+    run_product(x, n, &g, phase, task);
 }
 
 /* ---- linear_dw ---- */
@@ -102,16 +116,18 @@ static void dw_plan(struct weft_node *n) {
     const size_t rows = weft_desc_rows(weft_node_in(n, 0));
     const size_t out = weft_desc_cols(weft_node_in(n, 0)), in = weft_desc_cols(weft_node_in(n, 1));
     const size_t sums = n->out[1] < 0 ? 0 : rows * out < 65536 ? 1 : (out + 255) / 256;
-    plan_product(n, out, in, rows, sums);
+    const struct weft_product p = {
+        .m = out, .n = in, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER};
+    plan_product(n, &p, sums);
 }
 
 static void dw_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                    size_t thread) {
-    (void)phase, (void)thread;
+    (void)thread;
     const struct linear_plan *const plan = n->plan;
     const size_t rows = x_rows(x, n->in[0]), out = x_cols(x, n->in[0]), in = x_cols(x, n->in[1]);
     const float *const dy = x_f32(x, n->in[0]);
-    if (task < plan->sum_tasks) { /* db: columns [lo, hi) */
+    if (phase == 0 && task < plan->sum_tasks) { /* db: columns [lo, hi) */
         size_t lo, hi;
         weft_split(out, 16, plan->sum_tasks, task, &lo, &hi);
         x->k->colsum_f32(&(struct weft_colsum_args){.m = rows,
@@ -129,15 +145,13 @@ static void dw_run(const struct weft_exec *x, const struct weft_node *n, size_t 
         .k = rows,
         .a = dy,
         .lda = out,
-        .a_layout = WEFT_K_OUTER,
         .b = x_f32(x, n->in[1]),
         .ldb = in,
-        .b_layout = WEFT_K_OUTER,
         .c = x_f32(x, n->out[0]),
         .ldc = in,
         .accumulate = x_accumulate(x, n, 0),
     };
-    weft_gemm_task(x->k, &g, plan->grid, task - plan->sum_tasks);
+    run_product(x, n, &g, phase, task);
 }
 
 /* ---- backward ---- */
