@@ -53,7 +53,7 @@ enum weft_status weft_model_memory(weft_model *m, struct weft_memory *out) {
 
 enum weft_status weft_model_commit(weft_model *m) {
     const enum weft_status st = weft_graph_commit(m->graph);
-    m->committed = st == WEFT_OK;
+    if (st == WEFT_OK) m->committed = true;
     return st;
 }
 

@@ -1,0 +1,96 @@
+/* Generation: a token's logits are the same bits whether it is fed alone or within a prompt, for
+ * every ISA and number of threads, and they give the loss that evaluation reports. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "weft/weft.h"
+
+#define VOCAB   61
+#define CONTEXT 150
+#define TOKENS  149
+
+static void die(weft_ctx *ctx) {
+    fprintf(stderr, "%s\n", weft_ctx_message(ctx));
+    exit(1);
+}
+
+static weft_model *make(weft_ctx *ctx, size_t batch) {
+    const struct weft_gpt2_config c = {
+        .vocab = VOCAB, .context = CONTEXT, .layers = 2, .heads = 2, .width = 40};
+    const struct weft_training t = {.batch = batch, .seq = TOKENS, .generate = true};
+    const struct weft_init init = {.name = "normal", .std = 0.3, .seed = 11};
+    weft_model *m = NULL;
+    if (weft_gpt2_create(ctx, &c, &t, &m) != WEFT_OK || weft_model_commit(m) != WEFT_OK ||
+        weft_model_init(m, &init) != WEFT_OK)
+        die(ctx);
+    return m;
+}
+
+/* Logits of every position that ends a piece; pieces of `step` tokens. */
+static void feed(weft_ctx *ctx, weft_model *m, const int32_t *tokens, size_t step, float *logits) {
+    for (size_t i = 0; i < TOKENS; i += step) {
+        const size_t n = TOKENS - i < step ? TOKENS - i : step;
+        if (weft_model_infer(m, tokens + i, n, i, logits + (i + n - 1) * VOCAB) != WEFT_OK)
+            die(ctx);
+    }
+}
+
+static int failures;
+static void expect(bool ok, const char *what, const char *isa, int threads) {
+    if (ok) return;
+    failures++;
+    printf("%s: differs on %s with %d threads\n", what, isa, threads);
+}
+
+/* Mean cross-entropy of the tokens 1.. under the logits, in double. */
+static double loss_of(const float *logits, const int32_t *tokens) {
+    double sum = 0;
+    for (size_t i = 0; i + 1 < TOKENS; i++) {
+        const float *const x = logits + i * VOCAB;
+        double max = -INFINITY, z = 0;
+        for (size_t j = 0; j < VOCAB; j++) max = fmax(max, (double)x[j]);
+        for (size_t j = 0; j < VOCAB; j++) z += exp((double)x[j] - max);
+        sum += max + log(z) - (double)x[tokens[i + 1]];
+    }
+    return sum;
+}
+
+int main(void) {
+    static float want[TOKENS * VOCAB], got[TOKENS * VOCAB];
+    int32_t tokens[TOKENS], targets[TOKENS];
+    for (size_t i = 0; i < TOKENS; i++) tokens[i] = (int32_t)((i * i * 31 + 7 * i) % VOCAB);
+    for (size_t i = 0; i < TOKENS; i++) targets[i] = i + 1 < TOKENS ? tokens[i + 1] : -1;
+    const struct weft_kernels *table[8];
+    const size_t tables = check_tables(table);
+    for (size_t t = 0; t < tables; t++)
+        for (int threads = 1; threads <= 3; threads += 2) {
+            const struct weft_ctx_options o = {.threads = threads, .isa = table[t]->isa};
+            weft_ctx *ctx = NULL;
+            if (weft_ctx_create(&o, &ctx) != WEFT_OK) return 1;
+            weft_model *const m = make(ctx, t == 0 ? 1 : 0);
+            feed(ctx, m, tokens, 1, got);
+            if (t == 0 && threads == 1) {
+                memcpy(want, got, sizeof want);
+                struct weft_loss loss;
+                const struct weft_batch b = {.tokens = tokens, .targets = targets, .rows = 1};
+                if (weft_model_eval(m, &b, &loss) != WEFT_OK) die(ctx);
+                expect(fabs(loss.sum - loss_of(want, tokens)) <= 1e-4 * loss.sum, "loss of eval",
+                       table[t]->isa, threads);
+            }
+            expect(memcmp(got, want, sizeof want) == 0, "token by token", table[t]->isa, threads);
+            static const size_t pieces[] = {149, 64, 65, 7};
+            for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+                memcpy(got, want, sizeof want); /* only the ends of pieces are written */
+                feed(ctx, m, tokens, pieces[i], got);
+                expect(memcmp(got, want, sizeof want) == 0, "in pieces", table[t]->isa, threads);
+            }
+            weft_model_free(m);
+            weft_ctx_free(ctx);
+        }
+    printf("generation: %zu ISAs, %d differences\n", tables, failures);
+    return failures != 0;
+}

@@ -1,0 +1,274 @@
+/* Models: configurations that cannot be, batches that do not fit, statistics, histograms. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "weft/weft.h"
+
+static weft_ctx *context(int threads) {
+    weft_ctx *ctx = NULL;
+    const struct weft_ctx_options o = {.threads = threads};
+    assert_int_equal(weft_ctx_create(&o, &ctx), WEFT_OK);
+    return ctx;
+}
+
+static const struct weft_gpt2_config small = {
+    .vocab = 50, .context = 32, .layers = 3, .heads = 2, .width = 16};
+static const struct weft_training plain = {
+    .batch = 2, .seq = 16, .optim = {"adamw", 0.9, 0.95, 1e-8, 0.1, 1.0}};
+
+/* Creating must fail with this status and a message that holds both words. */
+static void expect_gpt2(struct weft_gpt2_config c, struct weft_training t, enum weft_status st,
+                        const char *word, const char *other) {
+    weft_ctx *const ctx = context(1);
+    weft_model *m = NULL;
+    assert_int_equal(weft_gpt2_create(ctx, &c, &t, &m), st);
+    assert_null(m);
+    assert_non_null(strstr(weft_ctx_message(ctx), word));
+    assert_non_null(strstr(weft_ctx_message(ctx), other));
+    weft_ctx_free(ctx);
+}
+
+static void test_bad_configs(void **state) {
+    (void)state;
+    struct weft_gpt2_config c = small;
+    struct weft_training t = plain;
+    c.heads = 3;
+    expect_gpt2(c, t, WEFT_ERR_SHAPE, "3 heads", "width 16");
+    c = small;
+    c.layers = 0;
+    expect_gpt2(c, t, WEFT_ERR_ARG, "layers", "0");
+    c = small;
+    c.width = 512;
+    expect_gpt2(c, t, WEFT_ERR_SHAPE, "head size 256", "128");
+    c = small;
+    c.dropout = 1;
+    expect_gpt2(c, t, WEFT_ERR_ARG, "dropout", "1");
+    c = small;
+    c.act = "sine";
+    expect_gpt2(c, t, WEFT_ERR_ARG, "activation", "sine");
+    t.seq = 33;
+    expect_gpt2(small, t, WEFT_ERR_SHAPE, "33", "32");
+    t = plain;
+    t.optim.name = "adamax";
+    expect_gpt2(small, t, WEFT_ERR_ARG, "optimizer", "adamax");
+    t = plain;
+    t.accumulate = 3;
+    t.grad_groups = 2;
+    expect_gpt2(small, t, WEFT_ERR_ARG, "3", "2");
+}
+
+static void test_too_large(void **state) {
+    (void)state;
+    struct weft_gpt2_config c = small;
+    c.layers = 2000;
+    c.width = 12800;
+    c.heads = 100;
+    weft_ctx *const ctx = context(1);
+    weft_model *m = NULL;
+    enum weft_status st = weft_gpt2_create(ctx, &c, &plain, &m);
+    if (st == WEFT_OK) st = weft_model_commit(m);
+    assert_int_equal(st, WEFT_ERR_NOMEM);
+    assert_non_null(strstr(weft_ctx_message(ctx), "GB"));
+    weft_model_free(m);
+    weft_ctx_free(ctx);
+}
+
+static void test_bad_batches(void **state) {
+    (void)state;
+    weft_ctx *const ctx = context(1);
+    weft_model *m = NULL;
+    assert_int_equal(weft_gpt2_create(ctx, &small, &plain, &m), WEFT_OK);
+    int32_t tokens[32] = {0}, targets[32] = {0};
+    struct weft_batch b = {.tokens = tokens, .targets = targets, .rows = 2};
+    const struct weft_run run = {.inv_targets = 1.0F / 32, .lr = 1e-3};
+    struct weft_loss loss;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_STATE); /* not committed */
+    assert_int_equal(weft_model_commit(m), WEFT_OK);
+    assert_int_equal(weft_model_commit(m), WEFT_ERR_STATE);
+    const struct weft_init init = {.seed = 1}, odd = {.name = "magic"};
+    assert_int_equal(weft_model_init(m, &odd), WEFT_ERR_ARG);
+    assert_int_equal(weft_model_init(m, &init), WEFT_OK);
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+    assert_true(fabs(loss.sum / 32 - log(50)) < 0.2); /* fresh weights know nothing */
+    tokens[17] = 50;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_ARG);
+    assert_non_null(strstr(weft_ctx_message(ctx), "token 17"));
+    tokens[17] = 0;
+    targets[3] = -2;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_ARG);
+    targets[3] = -1;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+    assert_int_equal(loss.count, 31);
+    b.rows = 3;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_ARG);
+    b.rows = 1;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+    float logits[50];
+    assert_int_equal(weft_model_infer(m, tokens, 1, 0, logits), WEFT_ERR_STATE);
+    weft_model_free(m);
+    weft_ctx_free(ctx);
+}
+
+/* A NaN in a weight stops the run, and the message names where it first shows. */
+static void test_nonfinite(void **state) {
+    (void)state;
+    weft_ctx *const ctx = context(2);
+    weft_model *m = NULL;
+    assert_int_equal(weft_gpt2_create(ctx, &small, &plain, &m), WEFT_OK);
+    assert_int_equal(weft_model_commit(m), WEFT_OK);
+    const struct weft_init init = {.seed = 1};
+    assert_int_equal(weft_model_init(m, &init), WEFT_OK);
+    struct weft_param_info p[64];
+    const size_t n = weft_model_params(m, p, 64);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(p[i].name, "transformer.h.1.mlp.c_fc.weight") == 0) p[i].data[5] = NAN;
+    const int32_t tokens[32] = {0};
+    const struct weft_batch b = {.tokens = tokens, .targets = tokens, .rows = 2};
+    const struct weft_run run = {.inv_targets = 1.0F / 32, .lr = 1e-3};
+    struct weft_loss loss;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_NONFINITE);
+    assert_non_null(strstr(weft_ctx_message(ctx), "h1.linear"));
+    assert_non_null(strstr(weft_ctx_message(ctx), "transformer.h.1.mlp.c_fc.weight"));
+    struct weft_step step;
+    memset(p[0].grad, 0, sizeof(float));
+    p[0].grad[0] = INFINITY;
+    const float before = p[3].data[0];
+    assert_int_equal(weft_model_update(m, &run, &step), WEFT_ERR_NONFINITE);
+    assert_true(p[3].data[0] == before); /* nothing was changed */
+    weft_model_free(m);
+    weft_ctx_free(ctx);
+}
+
+static double statistic(const struct weft_statistic *s, size_t n, int layer, const char *tensor,
+                        const char *kind) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i].layer == layer && strcmp(s[i].tensor, tensor) == 0 && strcmp(s[i].kind, kind) == 0)
+            return s[i].value;
+    fail_msg("no statistic %d %s %s", layer, tensor, kind);
+    return NAN;
+}
+
+static void test_statistics(void **state) {
+    (void)state;
+    weft_ctx *const ctx = context(2);
+    weft_model *m = NULL;
+    assert_int_equal(weft_gpt2_create(ctx, &small, &plain, &m), WEFT_OK);
+    assert_int_equal(weft_model_commit(m), WEFT_OK);
+    const struct weft_init init = {.seed = 1};
+    assert_int_equal(weft_model_init(m, &init), WEFT_OK);
+    int32_t tokens[32];
+    for (int i = 0; i < 32; i++) tokens[i] = i;
+    const struct weft_batch b = {.tokens = tokens, .targets = tokens, .rows = 2};
+    const struct weft_run run = {.inv_targets = 1.0F / 32, .lr = 1e-3, .statistics = true};
+    struct weft_loss loss;
+    struct weft_step step;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+    struct weft_param_info p[64];
+    const size_t params = weft_model_params(m, p, 64);
+    double total = 0;
+    for (size_t i = 0; i < params; i++) {
+        const size_t n = p[i].shape[0] * (p[i].shape[1] == 0 ? 1 : p[i].shape[1]);
+        for (size_t j = 0; j < n; j++) total += (double)p[i].grad[j] * (double)p[i].grad[j];
+    }
+    assert_int_equal(weft_model_update(m, &run, &step), WEFT_OK);
+    assert_true(fabs(step.grad_norm - sqrt(total)) <= 1e-6 * step.grad_norm);
+    static struct weft_statistic s[512];
+    const size_t n = weft_model_statistics(m, s, 512);
+    assert_true(n > 100 && n <= 512);
+    /* q of layer 1: the first 16 rows of c_attn.weight. */
+    for (size_t i = 0; i < params; i++) {
+        if (strcmp(p[i].name, "transformer.h.1.attn.c_attn.weight") != 0) continue;
+        double sum = 0, sq = 0;
+        for (size_t j = 0; j < 256; j++) sum += (double)p[i].data[j];
+        for (size_t j = 0; j < 256; j++)
+            sq += ((double)p[i].data[j] - sum / 256) * ((double)p[i].data[j] - sum / 256);
+        assert_true(fabs(statistic(s, n, 1, "q", "std") - sqrt(sq / 256)) < 1e-6);
+    }
+    assert_true(statistic(s, n, 2, "v", "gnorm") > 0);
+    assert_true(statistic(s, n, 0, "mlp_fc", "update_ratio") > 0);
+    assert_true(statistic(s, n, 0, "resid", "std") > 0);
+    assert_true(statistic(s, n, 2, "attn", "logit_max") > 0);
+    uint64_t bins[20], inside = 0;
+    double lo, hi;
+    assert_int_equal(weft_model_histogram(m, "transformer.wte.weight", 20, bins, &lo, &hi),
+                     WEFT_OK);
+    for (int i = 0; i < 20; i++) inside += bins[i];
+    assert_true(inside > 790 && inside <= 800 && lo < 0 && hi > 0);
+    assert_int_equal(weft_model_histogram(m, "nothing", 20, bins, &lo, &hi), WEFT_ERR_ARG);
+    weft_model_free(m);
+    weft_ctx_free(ctx);
+}
+
+static void test_init_schemes(void **state) {
+    (void)state;
+    weft_ctx *const ctx = context(1);
+    const struct weft_mlp_config c = {
+        .inputs = 300, .outputs = 10, .hidden = {200, 400}, .layers = 2};
+    const struct weft_training t = {.batch = 4};
+    const struct {
+        const char *name;
+        double std;
+    } want[] = {
+        /* of the second layer (400, 200) */
+        {"xavier-normal", sqrt(2.0 / 600)},
+        {"xavier-uniform", sqrt(2.0 / 600)},
+        {"kaiming-normal", sqrt(2.0 / 200)},
+        {"kaiming-uniform", sqrt(2.0 / 200)},
+        {"kaiming-fanout-normal", sqrt(2.0 / 400)},
+        {"kaiming-fanout-uniform", sqrt(2.0 / 400)},
+        {"lecun-normal", sqrt(1.0 / 200)},
+        {"lecun-uniform", sqrt(1.0 / 200)},
+        {"normal", 0.05},
+        {"zeros", 0},
+        {"orthogonal", sqrt(2.0 / 400)},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        weft_model *m = NULL;
+        assert_int_equal(weft_mlp_create(ctx, &c, &t, &m), WEFT_OK);
+        assert_int_equal(weft_model_commit(m), WEFT_OK);
+        const struct weft_init init = {.name = want[i].name, .std = 0.05, .seed = 9};
+        assert_int_equal(weft_model_init(m, &init), WEFT_OK);
+        struct weft_param_info p[6];
+        assert_int_equal(weft_model_params(m, p, 6), 6);
+        double sq = 0, dot = 0;
+        for (size_t j = 0; j < 80000; j++) sq += (double)p[2].data[j] * (double)p[2].data[j];
+        assert_true(fabs(sqrt(sq / 80000) - want[i].std) <= 0.01 * want[i].std);
+        if (strcmp(want[i].name, "orthogonal") == 0) { /* columns 3 and 8 of (400, 200) */
+            for (size_t r = 0; r < 400; r++)
+                dot += (double)p[2].data[r * 200 + 3] * (double)p[2].data[r * 200 + 8];
+            assert_true(fabs(dot) < 1e-5);
+        }
+        assert_true(p[3].data[0] == 0);
+        weft_model_free(m);
+    }
+    weft_ctx_free(ctx);
+}
+
+static void test_context(void **state) {
+    (void)state;
+    char message[WEFT_MESSAGE_MAX];
+    weft_ctx *ctx = NULL;
+    struct weft_ctx_options o = {.threads = 10000, .message = message};
+    assert_int_equal(weft_ctx_create(&o, &ctx), WEFT_ERR_ARG);
+    assert_non_null(strstr(message, "1024"));
+    o = (struct weft_ctx_options){.isa = "sse9", .message = message};
+    assert_int_equal(weft_ctx_create(&o, &ctx), WEFT_ERR_ISA);
+    assert_non_null(strstr(message, "emu"));
+    assert_null(ctx);
+    assert_string_equal(weft_status_text(WEFT_ERR_NOMEM), "out of memory");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_configs), cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_bad_batches), cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_statistics),  cmocka_unit_test(test_init_schemes),
+        cmocka_unit_test(test_context),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
