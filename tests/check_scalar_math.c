@@ -30,7 +30,7 @@ static void relative(const char *name, double x, double got, long double want, d
 }
 
 static void sweep(void) {
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 40000; i++) {
         double x = uniform(-708, 709.7);
         relative("exp", x, weft_exp(x), expl(x), 4e-16);
         x = weft_exp(uniform(-700, 700));
@@ -106,7 +106,7 @@ int main(void) {
     sweep();
     special();
     philox();
-    const uint64_t frozen = 0x4f07c3f2cc29d04bu;
+    const uint64_t frozen = 0x449b39cdd2c2405au;
     if (hash != frozen) {
         printf("the bits have changed: hash %#018llx\n", (unsigned long long)hash);
         failures++;
