@@ -83,7 +83,8 @@ static void test_bad_batches(void **state) {
     weft_ctx *const ctx = context(1);
     weft_model *m = NULL;
     assert_int_equal(weft_gpt2_create(ctx, &small, &plain, &m), WEFT_OK);
-    int32_t tokens[32] = {0}, targets[32] = {0};
+    int32_t tokens[32] = {0}, targets[32];
+    for (int i = 0; i < 32; i++) targets[i] = i + 1;
     struct weft_batch b = {.tokens = tokens, .targets = targets, .rows = 2};
     const struct weft_run run = {.inv_targets = 1.0F / 32, .lr = 1e-3};
     struct weft_loss loss;
