@@ -1,13 +1,13 @@
-/* See product.h. Sizes in comments are for a 2 MB L2. */
+/* See product.h. */
 #include "runtime/product.h"
 
-#define PACKED_MAX  ((size_t)16 << 20) /* bytes of a packed part of A */
-#define PACK_FROM   ((size_t)96 << 10) /* bytes of A from which packing pays: more than L1 holds */
-#define PACK_TASK   ((size_t)64 << 10) /* bytes of A in a packing task */
-#define FEW_ROWS    4                  /* up to here the kernel streams B and packs nothing */
-#define SMALL_TASK  1e6                /* flops: up to 8 tasks of this ... */
-#define LARGE_TASK  2e7                /* ... then up to 64 of this: 100 us */
-#define STREAM_TASK 250e3              /* bytes of B in a task of few rows */
+#define PACKED_MAX ((size_t)16 << 20) /* bytes of a packed part of A */
+#define PACK_FROM  ((size_t)96 << 10) /* bytes of A from which packing pays: more than L1 holds */
+#define PACK_TASK  ((size_t)64 << 10) /* bytes of A in a packing task */
+#define FEW_ROWS   4                  /* up to here the kernel streams B and packs nothing */
+#define TASKS      4                  /* of a thread: who is late then loses little */
+#define TASK_FLOPS 1e6                /* at least: some 10 us */
+#define TASK_BYTES 250e3              /* of B at least, with few rows */
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
@@ -15,32 +15,32 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t unit) { return ceil_div(a, unit) * unit; }
 
 /* How many tasks a part is worth. */
-static size_t tasks_wanted(const struct weft_product *p) {
+static size_t tasks_wanted(const struct weft_product *p, const weft_ctx *ctx) {
     const double flops = 2.0 * (double)p->m_part * (double)p->n * (double)p->k_part;
-    if (p->m <= FEW_ROWS) {
-        const double stream = 4.0 * (double)p->n * (double)p->k / STREAM_TASK;
-        return stream < 1 ? 1 : stream > 64 ? 64 : (size_t)stream;
-    }
-    if (flops < 2 * SMALL_TASK) return 1;
-    if (flops < 8 * LARGE_TASK) return flops < 8 * SMALL_TASK ? (size_t)(flops / SMALL_TASK) : 8;
-    return flops < 64 * LARGE_TASK ? (size_t)(flops / LARGE_TASK) : 64;
+    const double stream = 4.0 * (double)p->n * (double)p->k;
+    const double worth = p->m <= FEW_ROWS ? stream / TASK_BYTES : flops / TASK_FLOPS;
+    const size_t most = ctx->threads > 1 ? TASKS * ctx->threads : 1;
+    return worth < 1 ? 1 : worth < (double)most ? (size_t)worth : most;
 }
 
-/* Rows of a task: its chunk of A (rows x 256) takes at most half of L2 (1024 rows); columns: its
- * block of C at most three eighths (192 columns). More of them if that gives too few tasks. */
+/* Three quarters of L2 hold a task's C (rows x cols), which every chunk adds to, and its chunk of A
+ * (rows x 256), which every panel of B passes over. About as many rows as columns then cost the
+ * least traffic: 512 x 512 with 2 MB. Fewer columns, then fewer rows, if that gives too few tasks.
+ */
 static void cut(struct weft_product *p, const weft_ctx *ctx) {
     const size_t mr = ctx->k->gemm_mr;
     const size_t nr = ctx->k->gemm_nr;
-    const size_t row_bytes = WEFT_GEMM_CHUNK * sizeof(float);
-    const size_t want = tasks_wanted(p);
-    size_t row_tasks = ceil_div(p->m_part, max_size(ctx->l2 / 2 / row_bytes, 4 * mr));
-    if (want > row_tasks * ceil_div(p->n, nr)) /* few columns: cut the rows */
-        row_tasks = min_size(ceil_div(want, ceil_div(p->n, nr)), ceil_div(p->m_part, 4 * mr));
-    p->rows = round_up(ceil_div(p->m_part, max_size(row_tasks, 1)), mr);
+    const size_t budget = ctx->l2 / 4 * 3 / sizeof(float);
+    const size_t want = tasks_wanted(p, ctx);
+    const size_t panels = ceil_div(p->n, nr);
+    size_t rows = mr;
+    while ((rows + mr) * (rows + mr + WEFT_GEMM_CHUNK) <= budget) rows += mr;
+    const size_t row_tasks = max_size(
+        ceil_div(p->m_part, rows), min_size(ceil_div(want, panels), ceil_div(p->m_part, 4 * mr)));
+    p->rows = round_up(ceil_div(p->m_part, row_tasks), mr);
     p->row_tasks = ceil_div(p->m_part, p->rows);
-    const size_t most = ctx->l2 / 8 * 3 / (p->rows * sizeof(float));
-    const size_t col_tasks =
-        max_size(ceil_div(p->n, max_size(most, nr)), ceil_div(want, p->row_tasks));
+    const size_t cols = max_size(budget / p->rows, WEFT_GEMM_CHUNK + nr) - WEFT_GEMM_CHUNK;
+    const size_t col_tasks = max_size(ceil_div(p->n, cols), ceil_div(want, p->row_tasks));
     p->cols = round_up(ceil_div(p->n, col_tasks), nr);
     p->col_tasks = ceil_div(p->n, p->cols);
 }
