@@ -275,7 +275,7 @@ enum weft_status weft_gpt2_create(weft_ctx *ctx, const struct weft_gpt2_config *
     if (n.block != NULL) {
         make_params(&n);
         if (t.batch != 0) {
-            loss_program(&n, "train", &m->train, TRAIN);
+            if (!t.eval_only) loss_program(&n, "train", &m->train, TRAIN);
             loss_program(&n, "eval", &m->eval, EVAL);
         }
         if (t.batch == 0 || t.generate) generation(&n);

@@ -85,7 +85,7 @@ enum weft_status weft_mlp_create(weft_ctx *ctx, const struct weft_mlp_config *co
         in = out_width;
     }
     if (wb != NULL) {
-        if (training != NULL) loss_program(m, wb, "train", &m->train, true);
+        if (training != NULL && !t.eval_only) loss_program(m, wb, "train", &m->train, true);
         loss_program(m, wb, "eval", &m->eval, false);
     }
     return weft_model_end(m, out);

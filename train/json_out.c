@@ -106,15 +106,28 @@ void weft_json_text(struct weft_json *j, const char *key, const char *value) {
     }
 }
 
-void weft_json_real(struct weft_json *j, const char *key, double value) {
-    char text[WEFT_REAL_TEXT];
-    weft_real_text(value, text);
+static void put_real(struct weft_json *j, const char *key, double value, const char *text) {
     if (!isfinite(value)) {
         weft_json_text(j, key, text); // JSON has no such numbers
         return;
     }
     lead(j, key);
     put_text(j, text);
+}
+
+void weft_json_real(struct weft_json *j, const char *key, double value) {
+    char text[WEFT_REAL_TEXT];
+    put_real(j, key, value, weft_real_text(value, text));
+}
+
+void weft_json_rounded(struct weft_json *j, const char *key, double value, int digits) {
+    char text[WEFT_REAL_TEXT];
+    if (isfinite(value)) {
+        snprintf(text, sizeof text, "%.*g", digits < 17 ? digits : 17, value);
+    } else {
+        weft_real_text(value, text);
+    }
+    put_real(j, key, value, text);
 }
 
 void weft_json_int(struct weft_json *j, const char *key, int64_t value) {

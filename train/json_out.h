@@ -34,6 +34,8 @@ void weft_json_close(struct weft_json *j);
 void weft_json_text(struct weft_json *j, const char *key,
                     const char *value); /* UTF-8; NULL: null */
 void weft_json_real(struct weft_json *j, const char *key, double value);
+/* To this many significant digits: for what is measured, in lines that are many. */
+void weft_json_rounded(struct weft_json *j, const char *key, double value, int digits);
 void weft_json_int(struct weft_json *j, const char *key, int64_t value);
 void weft_json_count(struct weft_json *j, const char *key, uint64_t value);
 void weft_json_bool(struct weft_json *j, const char *key, bool value);

@@ -22,8 +22,9 @@ enum weft_status weft_jsonl_open(weft_ctx *ctx, const char *path, struct weft_js
     return WEFT_OK;
 }
 
+#define FLUSH_AT (64u << 10)
+
 struct weft_json *weft_jsonl_begin(struct weft_jsonl *file) {
-    weft_json_reset(&file->line);
     weft_json_open(&file->line, NULL, '{');
     return &file->line;
 }
@@ -35,27 +36,38 @@ enum weft_status weft_jsonl_end(struct weft_jsonl *file) {
         *j = (struct weft_json){0};
         return weft_ctx_fail(file->ctx, WEFT_ERR_NOMEM, "%s: out of memory", file->path);
     }
-    j->data[j->size] = '\n'; // in place of the final zero
-    for (size_t done = 0; done < j->size + 1;) {
-        const ssize_t n = write(file->fd, j->data + done, j->size + 1 - done);
+    j->data[j->size++] = '\n'; // in place of the final zero
+    return file->buffered && j->size < FLUSH_AT ? WEFT_OK : weft_jsonl_flush(file);
+}
+
+enum weft_status weft_jsonl_flush(struct weft_jsonl *file) {
+    const struct weft_json *j = &file->line;
+    enum weft_status st = WEFT_OK;
+    for (size_t done = 0; st == WEFT_OK && done < j->size;) {
+        const ssize_t n = write(file->fd, j->data + done, j->size - done);
         if (n > 0) {
             done += (size_t)n;
         } else if (errno != EINTR) {
-            return weft_ctx_fail(file->ctx, WEFT_ERR_IO, "%s: cannot be written: %s", file->path,
-                                 strerror(errno));
+            st = weft_ctx_fail(file->ctx, WEFT_ERR_IO, "%s: cannot be written: %s", file->path,
+                               strerror(errno));
         }
     }
-    return WEFT_OK;
+    weft_json_reset(&file->line);
+    return st;
 }
 
 enum weft_status weft_jsonl_sync(struct weft_jsonl *file) {
-    if (fdatasync(file->fd) == 0 || errno == EINVAL) return WEFT_OK;
+    const enum weft_status st = weft_jsonl_flush(file);
+    if (st != WEFT_OK || fdatasync(file->fd) == 0 || errno == EINVAL) return st;
     return weft_ctx_fail(file->ctx, WEFT_ERR_IO, "%s: cannot be synced: %s", file->path,
                          strerror(errno));
 }
 
 void weft_jsonl_close(struct weft_jsonl *file) {
-    if (file->path) close(file->fd);
+    if (file->path) {
+        if (weft_jsonl_flush(file) != WEFT_OK) weft_json_reset(&file->line);
+        close(file->fd);
+    }
     free(file->path);
     weft_json_free(&file->line);
     *file = (struct weft_jsonl){0};

@@ -1,5 +1,6 @@
 /* Append-only files of one JSON object a line (metrics.jsonl, stats.jsonl): one write a line, so
- * that a crash loses at most the line that was being written.
+ * that a crash loses at most the line that was being written; or, where a line may not cost a system
+ * call, lines held back until weft_jsonl_flush or 64 KiB of them.
  *
  * Lines have a member "step" that never falls. Before a run goes on, weft_jsonl_cut drops what was
  * written after its checkpoint, and a broken last line. */
@@ -14,7 +15,8 @@ struct weft_jsonl {
     weft_ctx *ctx;
     char *path;
     int fd;
-    struct weft_json line; /* the line that is being made */
+    bool buffered;         /* lines wait for a flush; set after weft_jsonl_open */
+    struct weft_json line; /* lines that wait, and the one that is being made */
 };
 
 /* Opens for appending; creates it when it is not there. */
@@ -23,9 +25,12 @@ WEFT_NODISCARD enum weft_status weft_jsonl_open(weft_ctx *ctx, const char *path,
 /* Start a line: then weft_json_* calls on the result, then weft_jsonl_end. */
 struct weft_json *weft_jsonl_begin(struct weft_jsonl *file);
 WEFT_NODISCARD enum weft_status weft_jsonl_end(struct weft_jsonl *file);
-/* Make what was written survive a power cut; called before a checkpoint counts on it. */
+/* Write the lines that wait. On failure they are dropped. */
+WEFT_NODISCARD enum weft_status weft_jsonl_flush(struct weft_jsonl *file);
+/* Flush, and make what was written survive a power cut; called before a checkpoint counts on it. */
 WEFT_NODISCARD enum weft_status weft_jsonl_sync(struct weft_jsonl *file);
-void weft_jsonl_close(struct weft_jsonl *file); /* fine on a zeroed one */
+/* Flushes, silently; fine on a zeroed one. */
+void weft_jsonl_close(struct weft_jsonl *file);
 
 /* Keep the lines up to the first one that is broken or whose step is larger than last_step; -1
  * keeps none. Fine when there is no such file. */

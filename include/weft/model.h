@@ -31,6 +31,7 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
     size_t seq;        /* gpt2: tokens of a sample, <= context */
     size_t accumulate; /* micro-batches a step; 0 means 1 */
     size_t grad_groups;/* groups of micro-batches whose gradients are folded in order; 0 means 1 */
+    bool eval_only;    /* losses only: no gradients, no optimizer */
     bool generate;     /* gpt2: room for a KV cache, so that the model can be sampled in between */
     struct weft_optim optim;
 };

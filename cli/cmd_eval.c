@@ -1,0 +1,114 @@
+/* How good a trained model is on the validation part of its data, or on other data. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "train/bigram.h"
+#include "train/evaluate.h"
+#include "train/loaded.h"
+#include "train/run_dir.h"
+
+struct job {
+    struct weft_options run; /* what the model was trained with */
+    struct weft_data *data;
+    struct weft_loaded loaded;
+    struct weft_feed feed;
+    enum weft_split split;
+    struct weft_score score;
+    double bigram;
+};
+
+static enum weft_status open_data(const struct cli *c, const struct weft_shape *shape, size_t seq,
+                                  struct job *j) {
+    const struct weft_options *o = &c->o, *run = &j->run;
+    const struct weft_data_options how = {
+        .path = o->data ? o->data : run->data,
+        .seed = weft_options_given(o, WEFT_OPT_seed) ? o->seed : run->seed,
+        .val_fraction =
+            weft_options_given(o, WEFT_OPT_val_fraction) ? o->val_fraction : run->val_fraction,
+        .seq = seq,
+        .vocab = shape->language ? shape->gpt2.vocab : 0,
+        .tokenizer = j->loaded.tokenizer,
+        .label = run->label,
+        .regression = shape->mlp.mse,
+        .unit_pixels = shape->unit_pixels,
+    };
+    if (!how.path)
+        return weft_ctx_fail(c->ctx, WEFT_ERR_ARG, "--data is missing: what to evaluate on");
+    const enum weft_status st = weft_data_open(
+        c->ctx, shape->language ? WEFT_DATA_TOKENS : WEFT_DATA_FEATURES, &how, &j->data);
+    if (st != WEFT_OK) return st;
+    const size_t outputs = j->data->classes > 0 ? j->data->classes : 1;
+    if (!shape->language &&
+        (j->data->features != shape->mlp.inputs || outputs != shape->mlp.outputs))
+        return weft_ctx_fail(c->ctx, WEFT_ERR_SHAPE,
+                             "%s has %zu features and %zu outputs, but the model has %zu and %zu",
+                             how.path, j->data->features, outputs, shape->mlp.inputs,
+                             shape->mlp.outputs);
+    return WEFT_OK;
+}
+
+static enum weft_status evaluate(const struct cli *c, struct job *j) {
+    struct weft_shape shape;
+    enum weft_status st = weft_checkpoint_shape(c->ctx, c->o.model, &shape);
+    if (st != WEFT_OK) return st;
+    st = weft_run_dir_of_checkpoint(c->ctx, c->o.model, shape.language, &j->run);
+    if (st != WEFT_OK) return st;
+    const bool own = weft_options_has(&j->run, WEFT_OPT_seq) && j->run.seq <= shape.gpt2.context;
+    const struct weft_training training = {
+        .batch = weft_options_given(&c->o, WEFT_OPT_batch) ? c->o.batch : j->run.batch,
+        .seq = own ? j->run.seq : shape.gpt2.context,
+        .eval_only = true,
+    };
+    st = weft_loaded_open(c->ctx, c->o.model, &training, &j->loaded);
+    if (st == WEFT_OK) st = open_data(c, &shape, training.seq, j);
+    if (st == WEFT_OK) st = weft_feed_create(c->ctx, j->data, training.batch, &j->feed);
+    if (st != WEFT_OK) return st;
+    j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
+    j->bigram = weft_bigram_loss(j->data, j->split);
+    return weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, &j->score);
+}
+
+static int print_json(const struct job *j) {
+    struct weft_json out = {.pretty = true};
+    weft_json_open(&out, NULL, '{');
+    weft_json_text(&out, "split", j->split == WEFT_SPLIT_VAL ? "validation" : "all");
+    weft_json_real(&out, "loss", j->score.loss);
+    if (!j->loaded.shape.mlp.mse) weft_json_real(&out, "accuracy", j->score.accuracy);
+    if (!isnan(j->bigram)) weft_json_real(&out, "bigram_loss", j->bigram);
+    weft_json_count(&out, "samples", j->score.samples);
+    weft_json_count(&out, "targets", j->score.targets);
+    return cli_json(&out);
+}
+
+static void print_table(const struct job *j) {
+    const bool language = j->loaded.shape.language;
+    const double loss = j->score.loss;
+    printf("%-16s%s, %" PRIu64 " samples", "data",
+           j->split == WEFT_SPLIT_VAL ? "validation part" : "all of it", j->score.samples);
+    if (language) printf(", %" PRIu64 " tokens", j->score.targets);
+    printf("\n%-16s%.4f", "loss", loss);
+    if (language) printf("  (%.3f bits a token, perplexity %.4g)", loss / log(2), exp(loss));
+    putchar('\n');
+    if (!j->loaded.shape.mlp.mse)
+        printf("%-16s%.2f%%\n", "accuracy", 100 * j->score.accuracy);
+    if (!isnan(j->bigram)) printf("%-16s%.4f\n", "bigram model", j->bigram);
+}
+
+int cmd_eval(struct cli *c) {
+    if (!c->o.model)
+        return cli_usage(c, "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+    struct job j = {.split = WEFT_SPLIT_VAL};
+    const enum weft_status st = evaluate(c, &j);
+    int code = cli_end(c, st);
+    if (code == CLI_OK && c->o.json)
+        code = print_json(&j);
+    else if (code == CLI_OK)
+        print_table(&j);
+    weft_feed_free(&j.feed);
+    weft_data_free(j.data);
+    weft_loaded_close(&j.loaded);
+    weft_options_free(&j.run);
+    return code;
+}

@@ -1,0 +1,18 @@
+/* The baseline of language models: the next token guessed from the one before it alone.
+ *
+ *   p(b)    = (c(b) + 1) / (N + V)
+ *   p(b|a)  = (c(a,b) + p(b)) / (c(a) + 1)        counts c of the training tokens
+ *
+ * (a Dirichlet prior of weight one around the unigram model: no pair has probability 0). A model
+ * that does not beat it has learned nothing of order. */
+#ifndef WEFT_TRAIN_BIGRAM_H
+#define WEFT_TRAIN_BIGRAM_H
+
+#include "train/data.h"
+
+/* Mean -log p(next|token) in nats over the targets of a split, counts from the training split. NaN
+ * when it cannot be had: no tokens, an empty split, more than 8192 tokens in the vocabulary, or no
+ * memory. */
+double weft_bigram_loss(const struct weft_data *data, enum weft_split split);
+
+#endif

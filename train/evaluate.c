@@ -1,0 +1,29 @@
+#include "train/evaluate.h"
+
+enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_feed *feed,
+                               enum weft_split split, uint64_t samples, struct weft_score *out) {
+    const uint64_t all = feed->data->n[split];
+    const uint64_t n = samples > 0 && samples < all ? samples : all;
+    if (n == 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "there are no %s samples to evaluate on",
+                             split == WEFT_SPLIT_VAL ? "validation" : "training");
+    double sum = 0;
+    uint64_t targets = 0, correct = 0;
+    for (uint64_t i = 0; i < n;) {
+        const size_t rows = n - i < feed->rows ? (size_t)(n - i) : feed->rows;
+        struct weft_batch batch;
+        struct weft_loss loss;
+        weft_feed_fill(feed, split, i, rows, &batch);
+        const enum weft_status st = weft_model_eval(model, &batch, &loss);
+        if (st != WEFT_OK) return st;
+        sum += loss.sum;
+        targets += loss.count;
+        correct += loss.correct;
+        i += batch.rows;
+    }
+    *out = (struct weft_score){.loss = sum / (double)targets,
+                               .accuracy = (double)correct / (double)targets,
+                               .targets = targets,
+                               .samples = n};
+    return WEFT_OK;
+}

@@ -1,0 +1,19 @@
+/* How good a model is on one split of its data. */
+#ifndef WEFT_TRAIN_EVALUATE_H
+#define WEFT_TRAIN_EVALUATE_H
+
+#include "train/feed.h"
+
+struct weft_score {
+    double loss;     /* mean over targets */
+    double accuracy; /* share of targets that were the likeliest; 0 for regression */
+    uint64_t targets, samples;
+};
+
+/* The first `samples` samples of a split (0: all of them), feed->rows at a time. WEFT_ERR_ARG when
+ * the split is empty. */
+WEFT_NODISCARD enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model,
+                                              struct weft_feed *feed, enum weft_split split,
+                                              uint64_t samples, struct weft_score *out);
+
+#endif
