@@ -96,7 +96,7 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
     const vf scale = v_set1(s->scale);
     for (size_t j = 0; j < rows; j++) {
         const float top = row_scale_max(p + j * BLOCK, n + j * step, scale, m[j]);
-        alpha[j] = m[j] - top;
+        alpha[j] = WEFT_BUG(12) ? 0 : m[j] - top;
         m[j] = top;
     }
     for (size_t j = 0; j < rows; j += VL) v_store(alpha + j, v_exp(v_load(alpha + j)));
@@ -125,7 +125,7 @@ static void sweep_block(const struct sweep *s, const float *kt, const float *v, 
         const size_t next = (r / GROUP + 1) * GROUP; /* a group never straddles two blocks */
         const size_t rows = (next < s->r1 ? next : s->r1) - r;
         const bool diagonal = s->causal && r < j0 + BLOCK;
-        group_block(s, r, rows, kt, v, diagonal ? r - j0 + 1 : n, diagonal ? 1 : 0);
+        group_block(s, r, rows, kt, v, diagonal ? r - j0 + !WEFT_BUG(11) : n, diagonal ? 1 : 0);
         r += rows;
     }
 }

@@ -28,7 +28,7 @@ void WEFT_FN(dropout_f32)(const struct weft_dropout_args *a) {
         i_set1(keep > 0 ? (int32_t)(bound < 0x1.fffffep30f ? bound : 0x1.fffffep30f) : INT32_MAX),
         v_set1(keep > 0 ? 1.0f / keep : 0.0f)};
     for (size_t r = 0; r < a->rows; r++) {
-        const size_t row = a->row0 + r;
+        const size_t row = WEFT_BUG(14) ? r : a->row0 + r;
         const uint32_t sample = (uint32_t)(a->sample0 + row / a->rows_per_sample);
         const uint32_t position = (uint32_t)(row % a->rows_per_sample);
         const float *x = a->x + r * a->cols;

@@ -26,7 +26,7 @@ static WEFT_INLINE void fwd_row(const float *wte, const float *wpe, float *out, 
 void WEFT_FN(embed_fwd_f32)(const struct weft_embed_args *a) {
     for (size_t r = 0; r < a->rows; r++) {
         const float *wte = a->wte + (size_t)a->token[r] * a->c;
-        const size_t pos = a->pos0 + (a->row0 + r) % a->t;
+        const size_t pos = a->pos0 + (WEFT_BUG(15) ? r : a->row0 + r) % a->t;
         fwd_row(wte, a->wpe ? a->wpe + pos * a->c : NULL, a->out + r * a->c, a->c);
     }
 }

@@ -46,7 +46,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
     float spare[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
     const bool last = g->epilogue != WEFT_EPI_NONE && k0 + t.k == g->k;
     const bool inner = g->a_layout == WEFT_K_INNER;
-    const bool add = g->accumulate || k0 > 0;
+    const bool add = (g->accumulate && !WEFT_BUG(8)) || k0 > 0;
     const size_t step = rows_step(g);
     const size_t a_step = inner ? step * g->lda : g->a_layout == WEFT_PANELS ? g->lda : step;
     const float *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
@@ -104,7 +104,8 @@ void WEFT_FN(gemm_f32)(const struct weft_gemm_args *g) {
     }
     size_t k0 = 0;
     do { /* once for k = 0: C = 0 and its epilogue */
-        const size_t kc = min_size(WEFT_GEMM_CHUNK, g->k - k0);
+        const size_t most = WEFT_BUG(10) && GEMM_MR > 4 ? 128 : WEFT_GEMM_CHUNK;
+        const size_t kc = min_size(most, g->k - k0);
         chunk(g, k0, kc);
         k0 += kc;
     } while (k0 < g->k);

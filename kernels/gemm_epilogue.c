@@ -18,7 +18,7 @@ static WEFT_INLINE vf finish_vec(const struct weft_gemm_args *g, const enum weft
     }
     if (epi == WEFT_EPI_BIAS_ACT) {
         if (g->z && n == VL) v_store(g->z + i * g->ldz + j, x);
-        if (g->z && n < VL) v_store_n(g->z + i * g->ldz + j, x, n);
+        if (g->z && n < VL) v_store_n(g->z + i * g->ldz + j, x, n - WEFT_BUG(9));
         x = v_act(act, x, WEFT_LEAKY_SLOPE);
     }
     return x;

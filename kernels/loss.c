@@ -1,12 +1,13 @@
 /* Softmax, cross-entropy and squared error (loss.h has the equations). A row is read for its
  * maximum, then once for exp, stored in place while summed, then scaled: exp is computed once. */
+#include <math.h>
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_math.h"
 #include "kernels/simd/vec_reduce.h"
 
 #define CHUNK 1024 /* elements summed in f32 before the fold in f64 */
 
-static const float minus_inf = -__builtin_inff();
+static const float minus_inf = -INFINITY;
 
 /* exp((x - max)*t) of elements lo..hi, kept in y when it is wanted; its sum. */
 static WEFT_INLINE float exp_chunk(const float *x, float *y, size_t lo, size_t hi, vf max, vf t) {
@@ -20,7 +21,7 @@ static WEFT_INLINE float exp_chunk(const float *x, float *y, size_t lo, size_t h
     V32_TAIL(i, j, m, hi) {
         const vf e = v_exp(v_mul(v_sub(v_load_n(x + i, m), max), t));
         if (y) v_store_n(y + i, e, m);
-        acc.v[j] = v_add(acc.v[j], v_sel(m_first(m), e, v_zero()));
+        acc.v[j] = v_add(acc.v[j], WEFT_BUG(13) ? e : v_sel(m_first(m), e, v_zero()));
     }
     return v32_sum(&acc);
 }

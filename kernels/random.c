@@ -40,7 +40,8 @@ static WEFT_INLINE void fill(const struct weft_random_args *a, const bool normal
         for (uint32_t l = 0; l < 32; l += VL) {
             vi word[4];
             vf z[4];
-            v_philox_run((uint32_t)(32 * g) + l, (uint32_t)((32 * g) >> 32), 0, 0, key, word);
+            const uint32_t high = WEFT_BUG(18) ? 0 : (uint32_t)((32 * g) >> 32);
+            v_philox_run((uint32_t)(32 * g) + l, high, 0, 0, key, word);
             if (normal) {
                 box_muller(word[0], word[1], &z[0], &z[1]);
                 box_muller(word[2], word[3], &z[2], &z[3]);

@@ -69,11 +69,16 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
     if (run->rows > p->batch)
         return weft_ctx_fail(g->ctx, WEFT_ERR_ARG, "program %s: %zu rows, but its batch is %zu",
                              p->name, run->rows, p->batch);
+    const size_t rows = run->rows == 0 ? p->batch : run->rows;
+    if (p->positions != 0 && (run->pos > p->positions || rows > p->positions - run->pos))
+        return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
+                             "program %s: %zu tokens at position %zu do not fit the context of %zu",
+                             p->name, rows, run->pos, p->positions);
     t->p = p;
     t->x = (struct weft_exec){.k = g->ctx->k,
                               .g = g,
                               .run = run,
-                              .rows = run->rows == 0 ? p->batch : run->rows,
+                              .rows = rows,
                               .batch = p->batch};
     return WEFT_OK;
 }

@@ -218,6 +218,8 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
     for (size_t i = 0; i < WEFT_NODE_IN; i++) n->in[i] = in[i];
     for (size_t i = 0; i < WEFT_NODE_OUT; i++) n->out[i] = out[i];
     if (attr != NULL) n->attr = *attr;
+    if (n->attr.max_context != 0 && (p->positions == 0 || n->attr.max_context < p->positions))
+        p->positions = n->attr.max_context;
     p->nodes++;
     return n;
 }

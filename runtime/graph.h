@@ -100,6 +100,7 @@ struct weft_program {
     const char *name;
     size_t batch;
     int layer;              /* of nodes built now */
+    size_t positions;       /* generation: a run must end by this position; 0: not limited */
     struct weft_node *node; /* grown while building; fixed after the commit */
     size_t nodes, node_cap;
     struct weft_phase *phase;
@@ -126,8 +127,8 @@ struct weft_graph {
     weft_program *first, **last;
     uint32_t streams;
     bool training; /* parameters have gradients and optimizer state */
-    size_t
-        micro_batches; /* of a step, >= 1: more than one needs a buffer for embedding gradients */
+    size_t micro_batches;    /* of a step, >= 1: more than one needs a buffer for embedding
+                              * gradients */
     struct weft_embed_fold { /* that buffer, added to the gradient before the update */
         weft_tensor wte, sum;
         bool set; /* the gradient has no other writer: = instead of += */

@@ -46,7 +46,7 @@ static WEFT_INLINE vf v_min(vf a, vf b) {
 }
 static WEFT_INLINE vf v_max(vf a, vf b) {
     const vf max = _mm256_and_ps(_mm256_max_ps(a, b), _mm256_max_ps(b, a));
-    return _mm256_or_ps(max, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+    return WEFT_BUG(16) ? max : _mm256_or_ps(max, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
 }
 static WEFT_INLINE vf v_round(vf a) { return _mm256_round_ps(a, 8); }
 static WEFT_INLINE vf v_floor(vf a) { return _mm256_round_ps(a, 9); }
