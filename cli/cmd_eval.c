@@ -91,14 +91,14 @@ static void print_table(const struct job *j) {
     printf("\n%-16s%.4f", "loss", loss);
     if (language) printf("  (%.3f bits a token, perplexity %.4g)", loss / log(2), exp(loss));
     putchar('\n');
-    if (!j->loaded.shape.mlp.mse)
-        printf("%-16s%.2f%%\n", "accuracy", 100 * j->score.accuracy);
+    if (!j->loaded.shape.mlp.mse) printf("%-16s%.2f%%\n", "accuracy", 100 * j->score.accuracy);
     if (!isnan(j->bigram)) printf("%-16s%.4f\n", "bigram model", j->bigram);
 }
 
 int cmd_eval(struct cli *c) {
     if (!c->o.model)
-        return cli_usage(c, "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+        return cli_usage(c,
+                         "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
     struct job j = {.split = WEFT_SPLIT_VAL};
     const enum weft_status st = evaluate(c, &j);
     int code = cli_end(c, st);

@@ -34,7 +34,8 @@ static int generate(const struct cli *c, const struct weft_loaded *l) {
 
 int cmd_generate(struct cli *c) {
     if (!c->o.model)
-        return cli_usage(c, "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+        return cli_usage(c,
+                         "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
     struct weft_loaded l;
     const enum weft_status st = weft_loaded_open(c->ctx, c->o.model, NULL, &l);
     if (st != WEFT_OK) return cli_end(c, st);

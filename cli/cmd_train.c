@@ -1,4 +1,5 @@
-/* Train a model, or go on with a run. The first SIGINT or SIGTERM saves and ends; the second kills. */
+/* Train a model, or go on with a run. The first SIGINT or SIGTERM saves and ends; the second kills.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>

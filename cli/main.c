@@ -42,7 +42,7 @@ static int help_command(const struct command *m, unsigned model) {
     static const struct {
         const char *title;
         unsigned bit;
-    } part[] = {{"gpt2 ", WEFT_FOR_GPT2}, {"mlp ", WEFT_FOR_MLP}};
+    } part[] = {{"gpt2", WEFT_FOR_GPT2}, {"mlp", WEFT_FOR_MLP}};
     for (size_t i = 0; m->models && i < 2; i++) {
         if (model && model != part[i].bit) continue;
         printf("\noptions of weft %s %s:\n", m->name, part[i].title);

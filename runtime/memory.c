@@ -1,10 +1,13 @@
 /* Anonymous mappings with huge pages asked for, and how much memory there is. */
 #include "runtime/memory.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "weft/context.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -22,26 +25,65 @@ void weft_unmap(void *p, size_t bytes) {
     if (p != NULL) munmap(p, bytes);
 }
 
-static bool read_number(const char *path, unsigned long long *out) {
+/* The number after `key` at the start of a line, or the first number of the file (key "");
+ * ULLONG_MAX when there is none, as in "max". */
+static unsigned long long read_number(const char *path, const char *key) {
+    char line[256];
+    unsigned long long value = ULLONG_MAX;
+    const size_t n = strlen(key);
     FILE *f = fopen(path, "r");
-    if (f == NULL) return false;
-    const bool ok = fscanf(f, "%llu", out) == 1;
-    fclose(f);
-    return ok;
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, key, n) == 0 && sscanf(line + n, "%llu", &value) == 1) break;
+    if (f != NULL) fclose(f);
+    return value;
+}
+
+/* What one cgroup leaves; its page cache can be dropped and does not count as used. */
+static unsigned long long group_left(const char *folder, const char *dir, const char *limit,
+                                     const char *used, const char *cache) {
+    char path[1400];
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/%s", folder, dir, limit);
+    const unsigned long long most = read_number(path, "");
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/%s", folder, dir, used);
+    unsigned long long now = read_number(path, "");
+    if (most == ULLONG_MAX || now == ULLONG_MAX) return ULLONG_MAX;
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/memory.stat", folder, dir);
+    const unsigned long long droppable = read_number(path, cache);
+    if (droppable <= now) now -= droppable;
+    return now < most ? most - now : 0;
+}
+
+/* The least that is left in any group from this process's up to the root (v2 and v1). */
+static unsigned long long groups_left(void) {
+    unsigned long long left = ULLONG_MAX;
+    char line[1200];
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = 0;
+        char *const controllers = strchr(line, ':');
+        char *const colon = controllers == NULL ? NULL : strchr(controllers + 1, ':');
+        if (colon == NULL) continue;
+        *colon = 0;
+        const bool v2 = controllers[1] == 0;
+        if (!v2 && strcmp(controllers + 1, "memory") != 0) continue;
+        char *const dir = colon + 1;
+        for (char *end = dir + strlen(dir); end != NULL; end = strrchr(dir, '/')) {
+            *end = 0;
+            const unsigned long long here =
+                v2 ? group_left("", dir, "memory.max", "memory.current", "inactive_file ")
+                   : group_left("/memory", dir, "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                "total_inactive_file ");
+            if (here < left) left = here;
+        }
+    }
+    if (f != NULL) fclose(f);
+    return left;
 }
 
 size_t weft_memory_available(void) {
-    unsigned long long best = 0, limit = 0, used = 0;
-    char line[256];
-    FILE *f = fopen("/proc/meminfo", "r");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "MemAvailable: %llu kB", &best) == 1) break;
-    if (f != NULL) fclose(f);
-    best <<= 10;
-    const bool v2 = read_number("/sys/fs/cgroup/memory.max", &limit) &&
-                    read_number("/sys/fs/cgroup/memory.current", &used);
-    const bool v1 = !v2 && read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", &limit) &&
-                    read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes", &used);
-    if ((v2 || v1) && limit > used && (best == 0 || limit - used < best)) best = limit - used;
-    return (size_t)best;
+    const unsigned long long kib = read_number("/proc/meminfo", "MemAvailable:");
+    unsigned long long bytes = kib == ULLONG_MAX ? ULLONG_MAX : kib << 10;
+    const unsigned long long left = groups_left();
+    if (left < bytes) bytes = left;
+    return bytes == ULLONG_MAX ? 0 : (size_t)bytes;
 }

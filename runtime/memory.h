@@ -17,8 +17,5 @@ static inline bool weft_mul(size_t a, size_t b, size_t *out) {
 /* bytes > 0. NULL when the system refuses. Pages are taken when first touched. */
 void *weft_map(size_t bytes);
 void weft_unmap(void *p, size_t bytes);
-/* Memory the process could still get without swapping, in bytes: the smaller of the machine's
- * available memory and what the cgroup leaves. 0: unknown. */
-size_t weft_memory_available(void);
 
 #endif

@@ -57,7 +57,8 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     if (p->pack && bytes > PACKED_MAX) {
         const size_t deep = PACKED_MAX / sizeof(float) / p->m / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
         p->k_part = min_size(p->k, max_size(deep, 4 * WEFT_GEMM_CHUNK));
-        p->m_part = min_size(p->m, PACKED_MAX / sizeof(float) / p->k_part / mr * mr);
+        const size_t high = PACKED_MAX / sizeof(float) / p->k_part / mr * mr;
+        p->m_part = min_size(p->m, max_size(high, mr)); /* fewer rows than a tile: one part */
     }
     p->parts = ceil_div(p->m, p->m_part) * ceil_div(p->k, p->k_part);
     p->packed_bytes = p->pack ? round_up(p->m_part, mr) * p->k_part * sizeof(float) : 0;

@@ -63,6 +63,39 @@ fi
 "$weft" info --json >a
 python3 -c 'import json; d = json.load(open("a")); assert d["isa"] in d["isa_available"]' || failed=1
 
+# plan: counted before anything is allocated; the largest batch fits, one more does not
+expect 0 '"parameters": 124439808' "$weft" plan gpt2 --preset gpt2-124m --batch 4 --json
+expect 0 'largest batch that fits' "$weft" plan gpt2 --layers 2 --heads 2 --width 64
+expect 0 '235146 parameters, batch 7' "$weft" plan mlp --hidden 256,128 --batch 7 --lr 3
+expect 2 'say which model' "$weft" plan
+expect 1 'does not divide' "$weft" plan gpt2 --heads 5
+"$weft" plan gpt2 --preset gpt2-124m --json >a
+batch=$(sed -n 's/.*"largest_batch": \([0-9]*\).*/\1/p' a)
+available=$(sed -n 's/.*"available": \([0-9]*\).*/\1/p' a)
+if [ "$batch" -gt 0 ]; then
+    for more in 0 1; do
+        "$weft" plan gpt2 --preset gpt2-124m --batch $((batch + more)) --json >b
+        total=$(sed -n 's/.*"total": \([0-9]*\).*/\1/p' b)
+        [ "$total" -le "$available" ] && fits=0 || fits=1
+        [ $fits = $more ] || { echo "FAILED: batch $batch + $more: $total of $available"; failed=1; }
+    done
+fi
+
+# data
+for i in 1 2 3 4 5 6 7 8 9 10; do echo "the quick brown fox jumps over the lazy dog $i" ; done >text.txt
+cat text.txt text.txt text.txt text.txt text.txt text.txt text.txt text.txt >long.txt
+expect 0 'the quick' "$weft" data long.txt
+expect 0 '"vocab": 256' "$weft" data long.txt --json
+expect 0 '"vocab": 38' "$weft" data long.txt --json --tokenizer char
+expect 0 '"val_tokens": 922' "$weft" data long.txt --json --val-fraction 0.25
+expect 1 'no-such.txt' "$weft" data no-such.txt
+expect 2 'too few' "$weft" data
+echo a,b,kind >rows.csv
+for i in 1 2 3 4 5 6 7 8; do printf '%s,%s,0\n%s,%s,1\n' $i $((i * i)) $((i + 2)) $i; done >>rows.csv
+expect 0 '"classes": 2' "$weft" data rows.csv --json
+expect 0 '"classes": 10' "$weft" data rows.csv --json --label a
+python3 -c 'import json; json.load(open("out"))' || failed=1
+
 # report and diff of runs written by hand
 mkdir one two not
 for run in one two; do

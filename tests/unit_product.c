@@ -98,6 +98,12 @@ static void memory_is_bounded(void **state) {
     assert_int_equal(weft_product_phases(&tiny), 1);
     assert_int_equal(weft_product_tasks(&tiny, 0), 1);
     assert_int_equal(tiny.packed_bytes, 0);
+    /* the gradient of a narrow layer, of a large batch: fewer rows than a tile, many parts along k
+     */
+    struct weft_product deep = {
+        .m = 10, .n = 128, .k = 1 << 20, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER};
+    weft_product_plan(&deep, unit_ctx);
+    assert_true(deep.parts > 1 && deep.packed_bytes <= (size_t)32 << 20);
 }
 
 int main(void) {

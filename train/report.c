@@ -104,7 +104,7 @@ static size_t results_of(const struct weft_run_data *run, struct result *r) {
     if (loss) {
         struct result *x = add_result(r, &n, "steps", loss->step[loss->n - 1] + 1, "");
         snprintf(x->value, sizeof x->value, "%.0f", loss->step[loss->n - 1] + 1);
-        const double total = weft_run_number(run, "steps");
+        const double total = weft_run_number(run, "total_steps");
         if (isfinite(total)) snprintf(x->note, sizeof x->note, "of %.0f", total);
     }
     const double rate = median_of(weft_run_metric(run, "tokens_per_s"));
@@ -382,7 +382,7 @@ static void write_shape(FILE *out, const struct weft_run_data *run) {
     static const struct {
         const char *key, *before, *after;
     } part[] = {{"layers", "", " layers"},   {"heads", "", " heads"}, {"width", "width ", ""},
-                {"context", "context ", ""}, {"batch", "batch ", ""}, {"params", "", " parameters"},
+                {"context", "context ", ""}, {"batch", "batch ", ""}, {"parameters", "", " parameters"},
                 {"seed", "seed ", ""}};
     char number[32];
     const char *comma = "";

@@ -54,6 +54,10 @@ struct weft_cpu_info {
 };
 WEFT_API void weft_cpu_query(struct weft_cpu_info *out);
 
+/* Memory the process could still get without swapping, in bytes: what the machine has available, and
+ * no more than the tightest cgroup limit leaves. 0: unknown. */
+WEFT_API size_t weft_memory_available(void);
+
 /* Measured limits of this machine with the context's ISA and threads: FMA peak in GFLOP/s (2 per
  * FMA and lane), triad bandwidth in GB/s (12 bytes an element: a = b + s*c), read bandwidth. About
  * half a second. */
