@@ -11,10 +11,10 @@
 
 /* Our name of an activation, Hugging Face's; the first pair of a name is the one written. */
 static const char *const activations[][2] = {
-    {"gelu_tanh", "gelu_new"},   {"gelu_tanh", "gelu_pytorch_tanh"},
-    {"gelu_tanh", "gelu_fast"},  {"gelu_erf", "gelu"},
-    {"relu", "relu"},            {"leaky_relu", "leaky_relu"},
-    {"tanh", "tanh"},            {"sigmoid", "sigmoid"},
+    {"gelu_tanh", "gelu_new"},  {"gelu_tanh", "gelu_pytorch_tanh"},
+    {"gelu_tanh", "gelu_fast"}, {"gelu_erf", "gelu"},
+    {"relu", "relu"},           {"leaky_relu", "leaky_relu"},
+    {"tanh", "tanh"},           {"sigmoid", "sigmoid"},
 };
 #define ACTIVATIONS (sizeof activations / sizeof *activations)
 
@@ -205,9 +205,9 @@ enum weft_status weft_checkpoint_shape(weft_ctx *ctx, const char *dir, struct we
         if (json_is_object(root)) {
             get_shape(&r, &shape);
         } else {
-            r.status = weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: line %d, column %d: %s", path,
-                                     error.line, error.column,
-                                     root ? "an object is expected" : error.text);
+            r.status =
+                weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: line %d, column %d: %s", path, error.line,
+                              error.column, root ? "an object is expected" : error.text);
         }
         st = r.status;
         if (st == WEFT_OK) *out = shape;

@@ -68,13 +68,14 @@ static enum weft_status check_spares(weft_ctx *ctx, const weft_st_file *file, co
         const char *name = weft_st_entry(file, i)->name;
         bool known = is_spare(name);
         for (size_t k = 0; !known && k < n; k++) {
-            const size_t skip = strncmp(params[k].name, PREFIX, strlen(PREFIX)) == 0 ? strlen(PREFIX) : 0;
+            const size_t skip =
+                strncmp(params[k].name, PREFIX, strlen(PREFIX)) == 0 ? strlen(PREFIX) : 0;
             known = strcmp(name, params[k].name) == 0 || strcmp(name, params[k].name + skip) == 0;
         }
         if (!known)
-            return weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                                 "%s: tensor %s is not part of the model that config.json describes",
-                                 path, name);
+            return weft_ctx_fail(
+                ctx, WEFT_ERR_FORMAT,
+                "%s: tensor %s is not part of the model that config.json describes", path, name);
     }
     return WEFT_OK;
 }
@@ -105,8 +106,8 @@ static enum weft_status load_array(weft_ctx *ctx, const weft_st_file *file, cons
     const struct weft_st_entry *e;
     char *name = weft_text("%s.%s", kind, p->name);
     if (!name) return no_memory(ctx, p->name);
-    const enum weft_status st = weft_st_get(ctx, file, name, WEFT_ST_F32,
-                                            p->shape[1] > 0 ? 2 : 1, p->shape, &e);
+    const enum weft_status st =
+        weft_st_get(ctx, file, name, WEFT_ST_F32, p->shape[1] > 0 ? 2 : 1, p->shape, &e);
     if (st == WEFT_OK) memcpy(to, e->data, e->size);
     free(name);
     return st;
@@ -175,10 +176,10 @@ static enum weft_status check_tokenizer(weft_ctx *ctx, const char *dir,
     struct weft_tokenizer found = {0};
     char *path = weft_text("%s/tokenizer.json", dir);
     enum weft_status st = path ? weft_tokenizer_load(ctx, path, &found) : no_memory(ctx, dir);
-    if (st == WEFT_OK &&
-        (found.chars != tokenizer->chars || found.size != tokenizer->size ||
-         found.vocab != tokenizer->vocab ||
-         (found.chars && memcmp(found.code, tokenizer->code, found.size * sizeof *found.code) != 0)))
+    if (st == WEFT_OK && (found.chars != tokenizer->chars || found.size != tokenizer->size ||
+                          found.vocab != tokenizer->vocab ||
+                          (found.chars && memcmp(found.code, tokenizer->code,
+                                                 found.size * sizeof *found.code) != 0)))
         st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: other tokens than those of the data", path);
     weft_tokenizer_free(&found);
     free(path);

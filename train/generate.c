@@ -56,10 +56,8 @@ static void begin_text(const struct weft_generation *g, int32_t *out, size_t *n)
 static enum weft_status start(struct writer *w, const char *prompt, size_t tokens) {
     const struct weft_generation *g = w->g;
     const size_t most = strlen(prompt) + 1; // tokens of the prompt: at most one a byte
-    w->sampler = (struct weft_sampler){.temperature = g->temperature,
-                                       .top_k = g->top_k,
-                                       .top_p = g->top_p,
-                                       .seed = g->seed};
+    w->sampler = (struct weft_sampler){
+        .temperature = g->temperature, .top_k = g->top_k, .top_p = g->top_p, .seed = g->seed};
     if (tokens < SIZE_MAX / 8 - most) w->text = malloc((most + tokens) * sizeof *w->text);
     w->logits = malloc(g->vocab * sizeof *w->logits);
     if (!w->text || !w->logits)
@@ -91,9 +89,8 @@ static enum weft_status look(struct writer *w) {
 
 static bool put_token(const struct weft_generation *g, uint32_t token) {
     char text[16];
-    const size_t size = g->tokenizer
-                            ? weft_tokenizer_decode(g->tokenizer, token, text)
-                            : (size_t)snprintf(text, sizeof text, "%" PRIu32 " ", token);
+    const size_t size = g->tokenizer ? weft_tokenizer_decode(g->tokenizer, token, text)
+                                     : (size_t)snprintf(text, sizeof text, "%" PRIu32 " ", token);
     return size == 0 || g->put(g->user, text, size);
 }
 

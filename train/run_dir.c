@@ -120,9 +120,8 @@ enum weft_status weft_run_dir_describe(const struct weft_run_dir *run, const str
     weft_json_close(&j);
     weft_json_end(&j);
     char *path = weft_text("%s/run.json", run->path);
-    const enum weft_status st = j.failed || !path
-                                    ? no_memory(run->ctx, run->path)
-                                    : weft_write_file(run->ctx, path, j.data, j.size);
+    const enum weft_status st = j.failed || !path ? no_memory(run->ctx, run->path)
+                                                  : weft_write_file(run->ctx, path, j.data, j.size);
     weft_json_free(&j);
     free(path);
     return st;
@@ -156,13 +155,11 @@ static enum weft_status merge(weft_ctx *ctx, const char *path, const struct weft
             if (weft_options_given(saved, id) &&
                 weft_options_set(o, id, then, WEFT_FROM_CONFIG) != WEFT_OK)
                 return weft_ctx_fail(ctx, WEFT_ERR_ARG, "%s", o->message);
-        } else if (!is_free(id) &&
-                   strcmp(weft_options_text(o, id, now, sizeof now), then) != 0) {
+        } else if (!is_free(id) && strcmp(weft_options_text(o, id, now, sizeof now), then) != 0) {
             return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                                  "--%s is %s, but the run in %s began with %s: leave the option "
                                  "out, or begin a new run with another --out",
-                                 weft_option_spell(id, name), now, path,
-                                 *then ? then : "none");
+                                 weft_option_spell(id, name), now, path, *then ? then : "none");
         }
     }
     return WEFT_OK;
@@ -232,8 +229,8 @@ enum weft_status weft_run_dir_check_data(const struct weft_run_dir *run,
                                          const struct weft_data *data) {
     char *file = weft_text("%s/run.json", run->path);
     json_t *root = NULL;
-    enum weft_status st = file ? read_description(run->ctx, file, &root)
-                               : no_memory(run->ctx, run->path);
+    enum weft_status st =
+        file ? read_description(run->ctx, file, &root) : no_memory(run->ctx, run->path);
     if (root) {
         char hash[17];
         snprintf(hash, sizeof hash, "%016" PRIx64, data->hash);

@@ -37,8 +37,7 @@ WEFT_NODISCARD enum weft_status weft_run_dir_settings(weft_ctx *ctx, const char 
 /* The settings that the run of a checkpoint was trained with, defaults where it is no longer in its
  * run's folder. Free with weft_options_free. */
 WEFT_NODISCARD enum weft_status weft_run_dir_of_checkpoint(weft_ctx *ctx, const char *checkpoint,
-                                                           bool language,
-                                                           struct weft_options *out);
+                                                           bool language, struct weft_options *out);
 /* The data must be what the run in path began with. Fine when there is no run.json. */
 WEFT_NODISCARD enum weft_status weft_run_dir_check_data(const struct weft_run_dir *run,
                                                         const struct weft_data *data);

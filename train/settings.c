@@ -131,9 +131,8 @@ enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
                      .optim = optimizer_of(o)},
         .step_samples = o->batch * o->accumulate,
     };
-    const enum weft_status st = s.shape.language
-                                    ? gpt2_shape(ctx, o, needs, &s.shape.gpt2)
-                                    : mlp_shape(ctx, o, needs, &s.shape.mlp);
+    const enum weft_status st = s.shape.language ? gpt2_shape(ctx, o, needs, &s.shape.gpt2)
+                                                 : mlp_shape(ctx, o, needs, &s.shape.mlp);
     if (st != WEFT_OK) return st;
     if (o->grad_groups > o->accumulate || o->accumulate % o->grad_groups != 0)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
@@ -170,9 +169,9 @@ enum weft_status weft_settings_resolve(weft_ctx *ctx, struct weft_options *o,
         enum weft_option_id id;
         uint64_t value;
     } list[] = {
-        {WEFT_OPT_warmup, s->warmup}, {WEFT_OPT_eval_every, s->eval_every},
-        {WEFT_OPT_vocab, c->vocab},   {WEFT_OPT_layers, c->layers},
-        {WEFT_OPT_heads, c->heads},   {WEFT_OPT_width, c->width},
+        {WEFT_OPT_warmup, s->warmup},   {WEFT_OPT_eval_every, s->eval_every},
+        {WEFT_OPT_vocab, c->vocab},     {WEFT_OPT_layers, c->layers},
+        {WEFT_OPT_heads, c->heads},     {WEFT_OPT_width, c->width},
         {WEFT_OPT_context, c->context}, {WEFT_OPT_seq, s->training.seq},
     };
     const size_t n = s->shape.language ? sizeof list / sizeof *list : 2;

@@ -23,7 +23,7 @@ struct weft_settings {
     uint64_t step_samples; /* of all micro-batches */
     uint64_t steps;        /* in total */
     uint64_t warmup;
-    uint64_t eval_every;   /* 0: only at the end */
+    uint64_t eval_every; /* 0: only at the end */
 };
 
 /* What the data demands of the model; 0 where unknown (weft plan without data). */

@@ -97,8 +97,8 @@ static enum weft_status save(weft_trainer *t) {
 /* ---- between steps ---- */
 
 static enum weft_status evaluate(weft_trainer *t, struct weft_score *score) {
-    const enum weft_status st = weft_evaluate(t->ctx, t->model, &t->feed, WEFT_SPLIT_VAL,
-                                              t->o->eval_samples, score);
+    const enum weft_status st =
+        weft_evaluate(t->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, t->o->eval_samples, score);
     if (st != WEFT_OK) return st;
     const bool best = score->loss < t->at.best_loss;
     if (best) {
@@ -120,8 +120,8 @@ static enum weft_status flush_logs(weft_trainer *t) {
 /* Everything that follows a step. */
 static enum weft_status after_step(weft_trainer *t, const struct weft_step_result *r) {
     const bool last = t->at.step == t->s.steps;
-    const bool judged = t->data->n[WEFT_SPLIT_VAL] > 0 &&
-                        (last || is_due(t->at.step, t->s.eval_every));
+    const bool judged =
+        t->data->n[WEFT_SPLIT_VAL] > 0 && (last || is_due(t->at.step, t->s.eval_every));
     struct weft_score score;
     enum weft_status st = WEFT_OK;
     weft_trainer_progress(t, r);
@@ -129,8 +129,8 @@ static enum weft_status after_step(weft_trainer *t, const struct weft_step_resul
     if (st == WEFT_OK) st = weft_trainer_metrics(t, r, judged ? &score : NULL);
     if (st == WEFT_OK && r->statistics) st = weft_trainer_statistics(t);
     if (st == WEFT_OK && is_due(t->at.step, t->o->sample_every)) st = weft_trainer_sample(t);
-    if (st == WEFT_OK && (last || is_due(t->at.step, t->o->save_every) ||
-                          (judged && t->at.best_step == t->at.step)))
+    if (st == WEFT_OK &&
+        (last || is_due(t->at.step, t->o->save_every) || (judged && t->at.best_step == t->at.step)))
         st = save(t);
     return st == WEFT_OK ? flush_logs(t) : st;
 }
@@ -147,8 +147,8 @@ static void checkpoint_text(const weft_trainer *t, const char *what, char *buf, 
                  weft_checkpoint_name(t->saved, name));
 }
 
-/* Training cannot go on. Adds to the message where it may be resumed. Nothing is saved: the logs may
- * lack steps now, and weights may be NaN; the last checkpoint is whole. */
+/* Training cannot go on. Adds to the message where it may be resumed. Nothing is saved: the logs
+ * may lack steps now, and weights may be NaN; the last checkpoint is whole. */
 static enum weft_status give_up(weft_trainer *t, enum weft_status why) {
     char message[WEFT_MESSAGE_MAX], where[512];
     snprintf(message, sizeof message, "%s", weft_ctx_message(t->ctx));

@@ -8,9 +8,9 @@
 #include "train/generate.h"
 #include "train/trainer_inside.h"
 
-#define DIGITS          9    /* of measured numbers in the logs */
-#define BINS            64   /* of a histogram */
-#define HISTOGRAMS      100  /* most snapshots of a run */
+#define DIGITS          9   /* of measured numbers in the logs */
+#define BINS            64  /* of a histogram */
+#define HISTOGRAMS      100 /* most snapshots of a run */
 #define SAMPLE_TOKENS   200
 #define WORTH_MEASURING 2e11 /* floating-point operations of a run: seconds, on any machine */
 
@@ -35,17 +35,17 @@ static void say_model(weft_trainer *t) {
                          "vocabulary %zu, %s-norm: %zu parameters",
                          c->layers, c->heads, c->width, c->context, c->vocab, t->o->norm, params);
     } else {
-        weft_trainer_say(t, "model      mlp: %zu inputs, hidden %s, %zu output%s, %s: %zu parameters",
-                         m->inputs, t->o->hidden, m->outputs, m->outputs > 1 ? "s" : "", m->act,
-                         params);
+        weft_trainer_say(
+            t, "model      mlp: %zu inputs, hidden %s, %zu output%s, %s: %zu parameters", m->inputs,
+            t->o->hidden, m->outputs, m->outputs > 1 ? "s" : "", m->act, params);
     }
 }
 
 static void say_data(weft_trainer *t) {
     const struct weft_data *d = t->data;
     const bool tokens = d->kind == WEFT_DATA_TOKENS;
-    const double passes = (double)t->s.steps * (double)t->s.step_samples /
-                          (double)d->n[WEFT_SPLIT_TRAIN];
+    const double passes =
+        (double)t->s.steps * (double)t->s.step_samples / (double)d->n[WEFT_SPLIT_TRAIN];
     weft_trainer_say(t, "data       %s (%s): %" PRIu64 " %s to train on, %" PRIu64 " to validate",
                      t->o->data, d->format, tokens ? d->tokens[0] : d->n[0],
                      tokens ? "tokens" : "samples", tokens ? d->tokens[1] : d->n[1]);
@@ -67,11 +67,10 @@ static void say_optimizer(weft_trainer *t) {
         snprintf(moments, sizeof moments, "beta %g %g, eps %g", a->beta1, a->beta2, a->eps);
     else
         snprintf(moments, sizeof moments, "momentum %g", a->beta1);
-    weft_trainer_say(t,
-                     "optimizer  %s: lr %g, %s after %" PRIu64
-                     " steps of warmup, %s, weight decay %g, clip %g",
-                     t->o->optimizer, t->o->lr, t->o->schedule, t->s.warmup, moments,
-                     a->weight_decay, a->clip);
+    weft_trainer_say(
+        t,
+        "optimizer  %s: lr %g, %s after %" PRIu64 " steps of warmup, %s, weight decay %g, clip %g",
+        t->o->optimizer, t->o->lr, t->o->schedule, t->s.warmup, moments, a->weight_decay, a->clip);
     weft_trainer_say(t, "random     seed %" PRIu64 ", init %s, dropout %g", t->o->seed, t->o->init,
                      t->o->dropout);
 }
@@ -87,9 +86,8 @@ static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     const struct weft_limits *l = &t->meter.limits;
     char limits[96] = "";
     if (t->meter.bound > 0)
-        snprintf(limits, sizeof limits,
-                 "; %.0f GFLOP/s, %.1f GB/s: a step takes at least %.3g ms", l->fma_gflops,
-                 l->triad_gbs, 1e3 * t->meter.bound);
+        snprintf(limits, sizeof limits, "; %.0f GFLOP/s, %.1f GB/s: a step takes at least %.3g ms",
+                 l->fma_gflops, l->triad_gbs, 1e3 * t->meter.bound);
     weft_trainer_say(t, "machine    %s, %d thread%s%s", weft_ctx_isa(t->ctx),
                      weft_ctx_threads(t->ctx), weft_ctx_threads(t->ctx) > 1 ? "s" : "", limits);
 }
@@ -134,8 +132,7 @@ void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r) {
     if (line && m->bound > 0) {
         const double seconds = m->seconds / (double)m->steps;
         snprintf(more, sizeof more, "MFU %.0f%% bound %.0f%%",
-                 100 * m->flops / (seconds * 1e9 * m->limits.fma_gflops),
-                 100 * m->bound / seconds);
+                 100 * m->flops / (seconds * 1e9 * m->limits.fma_gflops), 100 * m->bound / seconds);
     }
     const struct weft_progress_state state = {
         .step = t->at.step,

@@ -31,13 +31,15 @@ static bool same_folder(const char *a, const char *b) {
 
 enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
     if (!o->out && !o->resume)
-        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
-                             "--out is missing: the folder for the results, as in --out runs/first");
+        return weft_ctx_fail(
+            ctx, WEFT_ERR_ARG,
+            "--out is missing: the folder for the results, as in --out runs/first");
     if (o->out && o->resume && !same_folder(o->out, o->resume))
-        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
-                             "--resume %s goes on in that folder; --out %s is another one: leave it "
-                             "out",
-                             o->resume, o->out);
+        return weft_ctx_fail(
+            ctx, WEFT_ERR_ARG,
+            "--resume %s goes on in that folder; --out %s is another one: leave it "
+            "out",
+            o->resume, o->out);
     if (!o->resume && weft_run_dir_is_taken(o->out))
         return weft_ctx_fail(ctx, WEFT_ERR_STATE,
                              "%s: there is a run already: go on with it by --resume %s, or choose "
@@ -138,14 +140,14 @@ static enum weft_status resume_newest(weft_trainer *t, const uint64_t *steps, si
     for (size_t i = n; st == WEFT_OK && i-- > 0;) {
         char name[WEFT_CHECKPOINT_NAME];
         struct weft_run_state state;
-        char *path =
-            weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(steps[i], name));
+        char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(steps[i], name));
         if (!path) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
-        st = weft_checkpoint_resume(t->ctx, path, t->model, &t->s.shape, t->data->tokenizer,
-                                    &state);
+        st =
+            weft_checkpoint_resume(t->ctx, path, t->model, &t->s.shape, t->data->tokenizer, &state);
         if (st == WEFT_OK && (state.step != steps[i] || state.seed != t->o->seed))
-            st = weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT, "%s: is not the checkpoint of step %" PRIu64
-                               " of this run", path, steps[i]);
+            st = weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
+                               "%s: is not the checkpoint of step %" PRIu64 " of this run", path,
+                               steps[i]);
         if (st == WEFT_OK) {
             t->at = state;
             t->saved = state.step;

@@ -4,8 +4,8 @@
  *   weft_trainer_create    data, model, folder; initial or resumed state
  *   weft_trainer_run       steps, evaluations, statistics, checkpoints
  *
- * Step s (from 0) trains on samples s*B*A .. (s+1)*B*A - 1 of the data's order, with a learning rate
- * and random numbers that are functions of s: nothing else need be remembered to go on from a
+ * Step s (from 0) trains on samples s*B*A .. (s+1)*B*A - 1 of the data's order, with a learning
+ * rate and random numbers that are functions of s: nothing else need be remembered to go on from a
  * checkpoint as if nothing had happened. */
 #ifndef WEFT_TRAIN_TRAINER_H
 #define WEFT_TRAIN_TRAINER_H

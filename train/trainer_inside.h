@@ -8,10 +8,10 @@
 #include "train/schedule.h"
 #include "train/trainer.h"
 
-struct weft_meter { /* what log lines and the final summary tell */
-    double seconds;  /* in steps, since the last log line */
-    uint64_t steps;  /* of these */
-    double all;      /* seconds in all steps of this process */
+struct weft_meter {            /* what log lines and the final summary tell */
+    double seconds;            /* in steps, since the last log line */
+    uint64_t steps;            /* of these */
+    double all;                /* seconds in all steps of this process */
     double flops, bound;       /* of a step: floating-point operations, least seconds; 0: unknown */
     struct weft_limits limits; /* measured; 0: not */
     double rate;               /* tokens or samples a second, over the last lines */
@@ -34,10 +34,10 @@ struct weft_trainer {
     struct weft_feed feed;
     struct weft_schedule schedule;
     struct weft_run_state at;
-    uint64_t step_units;  /* tokens, or samples, of a step */
-    uint64_t saved;       /* step of the newest checkpoint; UINT64_MAX: none yet */
-    double bigram;        /* its loss on the validation samples; NaN: none */
-    double flushed;       /* when the logs were, by weft_clock */
+    uint64_t step_units;              /* tokens, or samples, of a step */
+    uint64_t saved;                   /* step of the newest checkpoint; UINT64_MAX: none yet */
+    double bigram;                    /* its loss on the validation samples; NaN: none */
+    double flushed;                   /* when the logs were, by weft_clock */
     struct weft_statistic *statistic; /* (statistics) room for what the model tells */
     size_t statistics;
     struct weft_meter meter;
