@@ -25,10 +25,8 @@ static int generate(const struct cli *c, const struct weft_loaded *l) {
         .seed = c->o.seed,
         .put = put,
     };
-    fputs(c->o.prompt, stdout);
-    if (!l->tokenizer && *c->o.prompt) putchar(' ');
     const enum weft_status st = weft_generate(&g, c->o.prompt, (size_t)c->o.tokens);
-    putchar('\n');
+    if (st == WEFT_OK) putchar('\n');
     return cli_end(c, st);
 }
 

@@ -108,7 +108,10 @@ static enum weft_status write_on(struct writer *w, size_t tokens) {
 enum weft_status weft_generate(const struct weft_generation *g, const char *prompt, size_t tokens) {
     struct writer w = {.g = g};
     enum weft_status st = start(&w, prompt, tokens);
-    if (st == WEFT_OK) st = write_on(&w, tokens);
+    const size_t size = strlen(prompt);
+    bool more = size == 0 || (st == WEFT_OK && g->put(g->user, prompt, size));
+    if (more && size > 0 && !g->tokenizer) more = g->put(g->user, " ", 1);
+    if (st == WEFT_OK && more) st = write_on(&w, tokens);
     weft_sampler_free(&w.sampler);
     free(w.text);
     free(w.logits);

@@ -19,8 +19,8 @@ struct weft_generation {
     void *user;
 };
 
-/* Go on from prompt (empty: from a line break) by so many tokens. The prompt is not repeated. A
- * text longer than the context goes on from its last half. WEFT_ERR_ARG for a prompt with something
+/* Go on from prompt (empty: from a line break) by so many tokens. The prompt itself comes first.
+ * A text longer than the context goes on from its last half. WEFT_ERR_ARG for a prompt with something
  * that has no token. */
 WEFT_NODISCARD enum weft_status weft_generate(const struct weft_generation *g, const char *prompt,
                                               size_t tokens);

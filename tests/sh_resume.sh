@@ -1,0 +1,57 @@
+#!/bin/sh
+# usage: sh_resume.sh BUILD/weft
+# Kill a run with -9 at random moments, resume it each time: the same parameters, statistics and
+# metrics as those of a run left alone, for GPT-2 and for a perceptron.
+set -u
+weft=$1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0
+seed=$(date +%N | sed 's/^0*//')
+echo "seed $seed"
+
+fail() {
+    echo "FAILED: $*"
+    tail -5 err 2>/dev/null
+    failed=1
+}
+# pause N: 0 to 0.4 seconds, another for every N
+pause() { sleep "$(awk "BEGIN { srand(${seed:-0} + $1); rand(); print rand() * .4 }")"; }
+# without the members that time decides
+timeless() { sed 's/"tokens_per_s":[^,]*,"step_ms":[^,}]*//' "$1"; }
+
+# undisturbed NAME OPTIONS..., then disturbed: killed four times
+compare() {
+    name=$1
+    shift
+    "$weft" train "$@" --out "$name-calm" >/dev/null 2>err || fail "$name: $*"
+    n=0
+    while [ $n -lt 4 ]; do
+        n=$((n + 1))
+        "$weft" train "$@" --resume "$name-killed" >out 2>err &
+        pid=$!
+        pause $n
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+    done
+    "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: the last resume"
+    for file in checkpoints/last/model.safetensors checkpoints/last/state.safetensors stats.jsonl; do
+        cmp "$name-calm/$file" "$name-killed/$file" || fail "$name: $file differs"
+    done
+    timeless "$name-calm/metrics.jsonl" >calm
+    timeless "$name-killed/metrics.jsonl" >killed
+    cmp calm killed || fail "$name: metrics.jsonl differs"
+    ls "$name-killed/checkpoints/" | grep -q tmp && fail "$name: temporary folders are left"
+    "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: a finished run: $?"
+    grep -q "is finished" out || fail "$name: a finished run is not called so"
+}
+
+awk 'BEGIN { srand(2); for (i = 0; i < 3000; i++) printf "%s ", int(rand() * 1000) }' >text
+compare gpt2 gpt2 --data text --layers 2 --heads 2 --width 32 --context 32 --batch 4 --steps 60 \
+    --dropout 0.1 --accumulate 2 --save-every 5 --eval-every 20 --eval-samples 16 --stats-every 10
+awk 'BEGIN { srand(3); print "a,b,c,kind"; for (i = 0; i < 200; i++) { a = rand(); b = rand()
+    print a "," b "," rand() "," (a > b) } }' >table.csv
+compare mlp mlp --data table.csv --hidden 16 --batch 8 --steps 4000 --save-every 500 \
+    --stats-every 1000 --optimizer nesterov
+exit $failed

@@ -1,0 +1,99 @@
+#!/bin/sh
+# usage: sh_train.sh BUILD/weft
+# A newcomer's first hour: train, look at the folder, generate, evaluate, stop, run out of disk.
+set -u
+weft=$1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0
+
+fail() { # what is wrong; the last output is shown
+    echo "FAILED: $*"
+    tail -5 out err 2>/dev/null
+    failed=1
+}
+# expect CODE WORDS COMMAND...: the exit code, and WORDS in what it printed
+expect() {
+    code=$1 words=$2
+    shift 2
+    "$@" >out 2>err
+    got=$?
+    { [ "$got" = "$code" ] && cat out err | grep -qF -- "$words"; } ||
+        fail "$* -> $got, expected $code and '$words'"
+}
+
+awk 'BEGIN { srand(1); for (i = 0; i < 1500; i++)
+    print "the " (rand() < .5 ? "cat" : "dog") " sat on the " (rand() < .5 ? "mat" : "log") }' >text
+small="--layers 2 --heads 2 --width 32 --context 32 --batch 8 --lr 1e-2 --threads 1"
+# shellcheck disable=SC2086  # a list of options
+expect 0 "best validation loss" "$weft" train gpt2 --data text --tokenizer char $small --steps 120 \
+    --eval-every 60 --stats-every 20 --sample-every 120 --out run
+for words in "parameters" "bigram model" "memory " "seed 1" "tok/s" "--- sample at step 120"; do
+    grep -qF -- "$words" out || fail "the output has no '$words'"
+done
+
+# the folder
+for file in run.json metrics.jsonl stats.jsonl checkpoints/last/model.safetensors \
+    checkpoints/last/state.safetensors checkpoints/last/config.json \
+    checkpoints/last/tokenizer.json checkpoints/best/config.json; do
+    [ -s "run/$file" ] || fail "run/$file is missing or empty"
+done
+[ "$(readlink run/checkpoints/last)" = step-000120 ] || fail "last is not step-000120"
+[ "$(wc -l <run/metrics.jsonl)" = 120 ] || fail "metrics.jsonl has not a line a step"
+for key in step loss lr grad_norm clipped tokens_per_s step_ms; do
+    [ "$(grep -c "\"$key\":" run/metrics.jsonl)" = 120 ] || fail "$key is not on every line"
+done
+[ "$(grep -c '"val_loss":' run/metrics.jsonl)" = 2 ] || fail "val_loss is not on 2 lines"
+for what in '"tensor":"q","kind":"std"' '"tensor":"k","kind":"gnorm"' \
+    '"tensor":"v","kind":"update_ratio"' '"tensor":"mlp_fc","kind":"std"' \
+    '"tensor":"resid","kind":"std"' '"kind":"logit_max"' '"kind":"histogram"'; do
+    grep -qF "\"step\":40,\"layer\":0,$what" run/stats.jsonl ||
+        grep -F '"step":40,"layer":0,' run/stats.jsonl | grep -qF "$what" ||
+        fail "stats.jsonl has no $what at step 40"
+done
+
+# use it: state.safetensors is not needed
+cp -r run/checkpoints/last/ model && rm model/state.safetensors
+expect 0 "the c" "$weft" generate --model model --prompt "the c" --tokens 40 \
+    --temperature 9 --threads 1
+cp out first
+expect 0 "the c" "$weft" generate --model model --prompt "the c" --tokens 40 \
+    --temperature 9 --threads 2
+cmp -s out first || fail "generated text depends on threads"
+[ "$(wc -m <first)" = 46 ] || fail "generate did not write 40 tokens"
+expect 0 "the c" "$weft" generate --model model --prompt "the c" --tokens 40 \
+    --seed 2 --temperature 9
+cmp -s out first && fail "--seed does not change the text"
+expect 1 "is not among" "$weft" generate --model model --prompt "Zebra" --tokens 3
+expect 0 '"bigram_loss"' "$weft" eval --model run/checkpoints/last --json
+# a text so plain is learned at once: clearly below the bigram model, here and on other data
+loss=$(sed -n 's/.*"loss": \([0-9.]*\).*/\1/p' out)
+bigram=$(sed -n 's/.*"bigram_loss": \([0-9.]*\).*/\1/p' out)
+awk "BEGIN { exit !($loss > 0 && $loss < $bigram) }" ||
+    fail "loss $loss is not below the bigram model's $bigram"
+expect 0 "accuracy" "$weft" eval --model model --data text --val-fraction 0
+
+# --config: a run.json is one; the command line is stronger
+expect 0 "20 steps" "$weft" train gpt2 --config run/run.json --steps 20 --out again
+grep -q '"width": 32' again/run.json || fail "--config run.json is not obeyed"
+
+# a signal: saved, exit code 0, resumable
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out stop >out 2>err &
+pid=$!
+while [ ! -s stop/metrics.jsonl ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -TERM $pid
+wait $pid || fail "SIGTERM did not end in exit code 0"
+grep -q "stopped at step .* by a signal" out || fail "nothing is said about the signal"
+[ -s stop/checkpoints/last/model.safetensors ] || fail "SIGTERM did not save"
+
+# a full disk: one line, exit code 1, the last checkpoint whole
+# shellcheck disable=SC2086
+( ulimit -f 300 # blocks of 512 bytes: the third write of a larger file fails
+  trap '' XFSZ
+  exec "$weft" train gpt2 --data text $small --width 64 --steps 20 --out full >out 2>err )
+[ $? = 1 ] || fail "a file that cannot be written is not exit code 1"
+[ "$(wc -l <err)" = 1 ] && grep -q '^weft: .*cannot be written' err || fail "no clear line"
+ls full/checkpoints/*.tmp >/dev/null 2>&1 && fail "a half-written checkpoint was left"
+exit $failed
