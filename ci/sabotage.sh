@@ -14,6 +14,7 @@ configure() { # bug number; 0: none
     cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DWEFT_SABOTAGE="$1" >$log 2>&1
 }
 
+export WEFT_SOURCE="$PWD"
 mkdir -p $build
 bugs=$(grep -E '^[0-9]' $list)
 [ $# -gt 0 ] && bugs=$(for n in "$@"; do grep -E "^$n " $list; done)

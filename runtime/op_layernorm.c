@@ -5,6 +5,7 @@
  *
  * Where the residual stream's gradient is in dx already, the derivative is added to it in place.
  * Blocks of 64 rows leave partial column sums in shared scratch; a second phase folds them. */
+#include "kernels/base/compiler.h"
 #include "runtime/graph.h"
 
 #define FORWARD_ROWS 16 /* of a task */
@@ -65,7 +66,7 @@ static void backward_block(const struct weft_exec *x, const struct weft_node *n,
         .mean = x_f32(x, n->in[2]) + r,
         .rstd = x_f32(x, n->in[3]) + r,
         .gamma = x_f32(x, n->in[4]),
-        .dres = x_accumulate(x, n, 0) ? dx : NULL,
+        .dres = x_accumulate(x, n, 0) && !WEFT_BUG(21) ? dx : NULL,
         .dx = dx,
         .part = (float *)x_shared(x, n) + block * 2 * c,
     });
@@ -83,9 +84,8 @@ static void backward_fold(const struct weft_exec *x, const struct weft_node *n, 
 
 static void backward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                          size_t task, size_t thread) {
-    (void)thread;
     if (phase == 0)
-        backward_block(x, n, task);
+        backward_block(x, n, WEFT_BUG(19) && thread > 0 ? 0 : task);
     else
         backward_fold(x, n, task);
 }

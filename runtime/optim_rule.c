@@ -1,6 +1,7 @@
 /* Optimizers by name, and the scalars of a step (kernels/optim.h has the equations). */
 #include <string.h>
 
+#include "kernels/base/compiler.h"
 #include "runtime/optim.h"
 #include "weft/math.h"
 
@@ -49,7 +50,7 @@ static void adam_scalars(const struct weft_optim_kind *kind, const struct weft_o
         a->cg = (float)(rate * (1 - o->beta1));
         return;
     }
-    a->vmul = (float)(1 / weft_sqrt(c2));
+    a->vmul = WEFT_BUG(20) ? 1 : (float)(1 / weft_sqrt(c2));
     a->cm = (float)(lr / c1);
     if (!nesterov) return;
     const double mu = nadam_mu(o->beta1, t), next = nadam_mu(o->beta1, t + 1);

@@ -146,8 +146,9 @@ static int failures;
 static void expect(uint64_t got, uint64_t want, const char *what, const char *isa, int threads) {
     if (got == want) return;
     failures++;
-    printf("%s on %s with %d threads: hash %016" PRIx64 ", expected %016" PRIx64 "\n", what, isa,
-           threads, got, want);
+    printf("FAIL training: %s on %s with %d threads: hash %016" PRIx64 ", expected %016" PRIx64
+           "\n",
+           what, isa, threads, got, want);
 }
 
 /* Every ISA and thread count against one run; returns its hash. */
