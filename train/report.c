@@ -102,8 +102,8 @@ static size_t results_of(const struct weft_run_data *run, struct result *r) {
     size_t n = losses(run, r);
     const struct weft_track *loss = weft_run_metric(run, "loss");
     if (loss) {
-        struct result *x = add_result(r, &n, "steps", loss->step[loss->n - 1] + 1, "");
-        snprintf(x->value, sizeof x->value, "%.0f", loss->step[loss->n - 1] + 1);
+        struct result *x = add_result(r, &n, "steps", 0, "");
+        snprintf(x->value, sizeof x->value, "%.0f", loss->step[loss->n - 1]);
         const double total = weft_run_number(run, "total_steps");
         if (isfinite(total)) snprintf(x->note, sizeof x->note, "of %.0f", total);
     }
@@ -381,8 +381,9 @@ static void write_style(FILE *out) {
 static void write_shape(FILE *out, const struct weft_run_data *run) {
     static const struct {
         const char *key, *before, *after;
-    } part[] = {{"layers", "", " layers"},   {"heads", "", " heads"}, {"width", "width ", ""},
-                {"context", "context ", ""}, {"batch", "batch ", ""}, {"parameters", "", " parameters"},
+    } part[] = {{"layers", "", " layers"}, {"heads", "", " heads"},
+                {"width", "width ", ""},   {"context", "context ", ""},
+                {"batch", "batch ", ""},   {"parameters", "", " parameters"},
                 {"seed", "seed ", ""}};
     char number[32];
     const char *comma = "";

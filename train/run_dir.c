@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,7 @@ void weft_run_dir_close(struct weft_run_dir *run) {
 
 /* ---- run.json ---- */
 
-static void put_data(struct weft_json *j, const struct weft_data *data) {
+static void put_data(struct weft_json *j, const struct weft_data *data, double bigram) {
     char hash[17];
     snprintf(hash, sizeof hash, "%016" PRIx64, data->hash);
     weft_json_open(j, "data", '{');
@@ -95,13 +96,14 @@ static void put_data(struct weft_json *j, const struct weft_data *data) {
     if (data->kind == WEFT_DATA_TOKENS) {
         weft_json_count(j, "train_tokens", data->tokens[WEFT_SPLIT_TRAIN]);
         weft_json_count(j, "val_tokens", data->tokens[WEFT_SPLIT_VAL]);
+        if (isfinite(bigram)) weft_json_real(j, "bigram_loss", bigram);
     }
     weft_json_close(j);
 }
 
 enum weft_status weft_run_dir_describe(const struct weft_run_dir *run, const struct weft_options *o,
                                        const struct weft_settings *s, const struct weft_data *data,
-                                       size_t parameters) {
+                                       size_t parameters, double bigram) {
     struct weft_json j = {.pretty = true};
     weft_json_open(&j, NULL, '{');
     weft_json_text(&j, "model", s->shape.language ? "gpt2" : "mlp");
@@ -113,7 +115,7 @@ enum weft_status weft_run_dir_describe(const struct weft_run_dir *run, const str
     weft_json_count(&j, "seed", o->seed);
     weft_json_text(&j, "isa", weft_ctx_isa(run->ctx));
     weft_json_int(&j, "threads", weft_ctx_threads(run->ctx));
-    put_data(&j, data);
+    put_data(&j, data, bigram);
     weft_json_open(&j, "versions", '{');
     weft_json_text(&j, "weft", weft_version());
     weft_json_text(&j, "compiler", weft_compiler());

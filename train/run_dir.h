@@ -22,12 +22,12 @@ WEFT_NODISCARD enum weft_status weft_run_dir_open(weft_ctx *ctx, const char *pat
 WEFT_NODISCARD enum weft_status weft_run_dir_logs(struct weft_run_dir *run, int64_t last_step);
 void weft_run_dir_close(struct weft_run_dir *run); /* fine on a zeroed one */
 
-/* Write run.json: the settings, and the facts beside them. */
+/* Write run.json: the settings, and the facts beside them. bigram: its validation loss, or NaN. */
 WEFT_NODISCARD enum weft_status weft_run_dir_describe(const struct weft_run_dir *run,
                                                       const struct weft_options *o,
                                                       const struct weft_settings *s,
                                                       const struct weft_data *data,
-                                                      size_t parameters);
+                                                      size_t parameters, double bigram);
 
 /* Take the settings of the run in path into o: what was not given comes from its run.json, what was
  * given must say the same (but for what changes no result: threads, isa, how often to print and to

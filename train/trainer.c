@@ -204,7 +204,8 @@ static enum weft_status begin(weft_trainer *t) {
     if (st == WEFT_OK)
         st = weft_run_dir_logs(&t->dir, t->saved == UINT64_MAX ? -1 : (int64_t)t->at.step);
     if (st == WEFT_OK)
-        st = weft_run_dir_describe(&t->dir, t->o, &t->s, t->data, weft_model_param_count(t->model));
+        st = weft_run_dir_describe(&t->dir, t->o, &t->s, t->data, weft_model_param_count(t->model),
+                                   t->bigram);
     return st;
 }
 
