@@ -3,7 +3,11 @@
 #ifndef WEFT_BASE_COMPILER_H
 #define WEFT_BASE_COMPILER_H
 
+#if defined(WEFT_ISA_IS_EMU) && defined(__SANITIZE_ADDRESS__)
+#define WEFT_INLINE inline /* speed does not matter there, compile time does */
+#else
 #define WEFT_INLINE inline __attribute__((always_inline))
+#endif
 #define WEFT_NOINLINE __attribute__((noinline))
 #define WEFT_ALIGN(n) __attribute__((aligned(n)))
 #define WEFT_PRINTF(f, a) __attribute__((format(printf, f, a)))
@@ -13,7 +17,10 @@
 #define WEFT_PREFETCH_L2(p) __builtin_prefetch((p), 0, 2)
 #define WEFT_PREFETCH_W(p) __builtin_prefetch((p), 1, 3) /* for writing */
 #define WEFT_PRAGMA(x) _Pragma(#x)
-#ifdef __clang__
+#if defined(WEFT_ISA_IS_EMU) /* vectors are arrays here: nothing to keep in registers */
+#define WEFT_UNROLL(n)
+#define WEFT_UNROLL_ALL
+#elif defined(__clang__)
 #define WEFT_UNROLL(n) WEFT_PRAGMA(clang loop unroll_count(n))
 #define WEFT_UNROLL_ALL WEFT_PRAGMA(clang loop unroll(full))
 #else
