@@ -52,7 +52,8 @@ static double loss_of(const float *logits, const int32_t *tokens) {
     for (size_t i = 0; i + 1 < TOKENS; i++) {
         const float *const x = logits + i * VOCAB;
         double max = -INFINITY, z = 0;
-        for (size_t j = 0; j < VOCAB; j++) max = fmax(max, (double)x[j]);
+        for (size_t j = 0; j < VOCAB; j++)
+            if ((double)x[j] > max) max = (double)x[j];
         for (size_t j = 0; j < VOCAB; j++) z += exp((double)x[j] - max);
         sum += max + log(z) - (double)x[tokens[i + 1]];
     }
