@@ -347,7 +347,7 @@ void weft_chart_tensors(struct weft_sheet *s, const char *kind, const char *titl
         size_t index = 0;
         for (size_t i = 0; i < s->run[r]->stats; i++) {
             const struct weft_track *t = &s->run[r]->stat[i];
-            if (t->layer < 0 && !strcmp(t->kind, kind))
+            if (t->layer < 0 && !strcmp(t->kind, kind) && strncmp(t->tensor, "resid", 5))
                 add_track(s, t->tensor, t, WEFT_MARK_LINE, hue(index++));
         }
         if (s->n == 0) continue;

@@ -37,7 +37,7 @@ void weft_chart_layer_norm(struct weft_sheet *s, const char *kind, const char *t
 /* First and last recorded value of each layer against the layer. */
 void weft_chart_profile(struct weft_sheet *s, const char *kind, const char *const *tensors,
                         size_t n, const char *title, const char *label);
-/* Tensors without layer: a line a tensor. */
+/* Parameters without layer: a line a tensor. */
 void weft_chart_tensors(struct weft_sheet *s, const char *kind, const char *title,
                         const char *label);
 /* All histograms: a heat map a run, tensor and layer. Returns the number of charts. */
