@@ -27,7 +27,7 @@ say() { printf '\n== %s (%d s)\n' "$*" $(($(date +%s) - begin)); }
 steps=${WEFT_QUICKSTART_STEPS:-1100}
 model='--layers 12 --heads 6 --width 192 --context 128'
 batch='--batch 8'
-optimizer='--lr 2e-3 --warmup 60 --weight-decay 0.1'
+optimizer='--lr 2e-3 --weight-decay 0.1 --clip 1'
 
 say "packages"
 ci/deps.sh quickstart || echo "quickstart.sh: going on with what is there"
@@ -80,7 +80,8 @@ fi
 
 say "training, $steps steps"
 # shellcheck disable=SC2086
-$weft train gpt2 --data "$file" $model $batch $optimizer --steps "$steps" --clip 1 --seed 1 \
+$weft train gpt2 --data "$file" $model $batch $optimizer --steps "$steps" \
+    --warmup $((steps / 20)) --seed 1 \
     --stats-every 10 --eval-every 100 --eval-samples 128 --sample-every 300 --save-every 100 \
     --log-every 20 $resume --out $run
 
