@@ -8,6 +8,13 @@
 
 #define VL 8
 
+/* Under a sanitizer each lane carries its checks: inlined, kernels would take minutes to compile. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define EMU_INLINE WEFT_NOINLINE WEFT_UNUSED
+#else
+#define EMU_INLINE WEFT_INLINE
+#endif
+
 typedef struct { float l[VL]; } vf;
 typedef struct { int32_t l[VL]; } vi;
 typedef struct { double l[VL]; } vd;
@@ -16,47 +23,47 @@ typedef struct { bool l[VL]; } vm;
 #define EMU_LANES for (size_t i = 0; i < VL; i++)
 /* One op: type of the result, name with parameters, value of lane i. */
 #define EMU_OP(type, head, value)                                                                  \
-    static WEFT_INLINE type head {                                                                 \
+    static EMU_INLINE type head {                                                                 \
         type r;                                                                                    \
         EMU_LANES r.l[i] = (value);                                                                \
         return r;                                                                                  \
     }
 
-static WEFT_INLINE uint32_t emu_u32(float x) {
+static EMU_INLINE uint32_t emu_u32(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
     return u;
 }
-static WEFT_INLINE float emu_f32(uint32_t u) {
+static EMU_INLINE float emu_f32(uint32_t u) {
     float x;
     memcpy(&x, &u, sizeof x);
     return x;
 }
-static WEFT_INLINE bool emu_neg(float x) { return emu_u32(x) >> 31; }
+static EMU_INLINE bool emu_neg(float x) { return emu_u32(x) >> 31; }
 
-static WEFT_INLINE float emu_max(float x, float y) {
+static EMU_INLINE float emu_max(float x, float y) {
     if (x != x) return x;
     if (y != y) return y;
     return x > y || (x == y && emu_neg(y)) ? x : y;
 }
-static WEFT_INLINE float emu_min(float x, float y) {
+static EMU_INLINE float emu_min(float x, float y) {
     if (x != x) return x;
     if (y != y) return y;
     return x < y || (x == y && emu_neg(x)) ? x : y;
 }
 /* Below 2^23 the addition of 2^23 rounds the fraction away, to nearest even; above, x is whole. */
-static WEFT_INLINE float emu_round(float x) {
+static EMU_INLINE float emu_round(float x) {
     const float mag = emu_f32(emu_u32(x) & 0x7fffffffu);
     if (!(mag < 0x1p23f)) return x;
     const float r = (mag + 0x1p23f) - 0x1p23f;
     return emu_f32(emu_u32(r) | (emu_u32(x) & 0x80000000u));
 }
-static WEFT_INLINE float emu_floor(float x) {
+static EMU_INLINE float emu_floor(float x) {
     const float r = emu_round(x);
     return r > x ? r - 1.0f : r;
 }
 /* Out of range and NaN give INT32_MIN here; the backends differ there, so callers clamp first. */
-static WEFT_INLINE int32_t emu_to_i(float x) {
+static EMU_INLINE int32_t emu_to_i(float x) {
     return x >= -0x1p31f && x < 0x1p31f ? (int32_t)x : INT32_MIN;
 }
 
@@ -83,8 +90,8 @@ EMU_OP(vf, v_floor(vf a), emu_floor(a.l[i]))
 EMU_OP(vf, v_copysign(vf mag, vf sgn),
        emu_f32((emu_u32(mag.l[i]) & 0x7fffffffu) | (emu_u32(sgn.l[i]) & 0x80000000u)))
 
-static WEFT_INLINE void v_store(float *p, vf a) { EMU_LANES p[i] = a.l[i]; }
-static WEFT_INLINE void v_store_n(float *p, vf a, size_t n) {
+static EMU_INLINE void v_store(float *p, vf a) { EMU_LANES p[i] = a.l[i]; }
+static EMU_INLINE void v_store_n(float *p, vf a, size_t n) {
     for (size_t i = 0; i < n; i++) p[i] = a.l[i];
 }
 
@@ -102,12 +109,12 @@ EMU_OP(vm, m_or(vm a, vm b), a.l[i] || b.l[i])
 EMU_OP(vm, m_not(vm a), !a.l[i])
 EMU_OP(vm, m_first(size_t n), i < n)
 
-static WEFT_INLINE size_t m_count(vm m) {
+static EMU_INLINE size_t m_count(vm m) {
     size_t n = 0;
     EMU_LANES n += m.l[i];
     return n;
 }
-static WEFT_INLINE bool m_any(vm m) { return m_count(m) != 0; }
+static EMU_INLINE bool m_any(vm m) { return m_count(m) != 0; }
 
 /* ---- i32: wrapping, so the arithmetic is done unsigned ---- */
 EMU_OP(vi, i_set1(int32_t x), x)
@@ -129,8 +136,8 @@ EMU_OP(vm, i_eq(vi a, vi b), a.l[i] == b.l[i])
 EMU_OP(vm, i_gt(vi a, vi b), a.l[i] > b.l[i])
 EMU_OP(vi, i_sel(vm m, vi a, vi b), m.l[i] ? a.l[i] : b.l[i])
 
-static WEFT_INLINE void i_store(int32_t *p, vi a) { EMU_LANES p[i] = a.l[i]; }
-static WEFT_INLINE void i_store_n(int32_t *p, vi a, size_t n) {
+static EMU_INLINE void i_store(int32_t *p, vi a) { EMU_LANES p[i] = a.l[i]; }
+static EMU_INLINE void i_store_n(int32_t *p, vi a, size_t n) {
     for (size_t i = 0; i < n; i++) p[i] = a.l[i];
 }
 
@@ -141,7 +148,7 @@ EMU_OP(vi, v_to_i(vf a), emu_to_i(a.l[i]))
 EMU_OP(vf, i_to_v(vi a), (float)a.l[i])
 
 /* ---- f64 ---- */
-static WEFT_INLINE double emu_dmax(double x, double y) {
+static EMU_INLINE double emu_dmax(double x, double y) {
     if (x != x) return x;
     if (y != y) return y;
     return x > y || (x == y && signbit(y)) ? x : y;
@@ -156,11 +163,11 @@ EMU_OP(vd, d_sub(vd a, vd b), a.l[i] - b.l[i])
 EMU_OP(vd, d_mul(vd a, vd b), a.l[i] * b.l[i])
 EMU_OP(vd, d_fma(vd a, vd b, vd c), fma(a.l[i], b.l[i], c.l[i]))
 EMU_OP(vd, d_max(vd a, vd b), emu_dmax(a.l[i], b.l[i]))
-static WEFT_INLINE void d_store(double *p, vd a) { EMU_LANES p[i] = a.l[i]; }
+static EMU_INLINE void d_store(double *p, vd a) { EMU_LANES p[i] = a.l[i]; }
 
 /* ---- folds and blocks ---- */
 #define EMU_FOLD(type, scalar, name, op)                                                           \
-    static WEFT_INLINE scalar name(type a) {                                                       \
+    static EMU_INLINE scalar name(type a) {                                                       \
         for (size_t w = VL / 2; w > 0; w /= 2)                                                     \
             for (size_t i = 0; i < w; i++) a.l[i] = op(a.l[i], a.l[i + w]);                        \
         return a.l[0];                                                                             \
@@ -171,7 +178,7 @@ EMU_FOLD(vf, float, v_fold_max, emu_max)
 EMU_FOLD(vf, float, v_fold_min, emu_min)
 EMU_FOLD(vd, double, d_fold_add, EMU_ADD)
 
-static WEFT_INLINE void v_transpose(vf r[VL]) {
+static EMU_INLINE void v_transpose(vf r[VL]) {
     for (size_t i = 0; i < VL; i++)
         for (size_t j = 0; j < i; j++) {
             const float t = r[i].l[j];
