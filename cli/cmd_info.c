@@ -98,7 +98,7 @@ int cmd_info(struct cli *c) {
     weft_cpu_query(&f.cpu);
     gather_versions(&f);
     if (f.measured) {
-        const enum weft_status st = weft_limits_measure(c->ctx, &f.limits);
+        const enum weft_status st = weft_limits_measure(c->ctx, 0, &f.limits);
         if (st != WEFT_OK) return cli_end(c, st);
     }
     if (c->o.json) return print_json(c, &f);

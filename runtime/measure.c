@@ -8,20 +8,22 @@
 #include "runtime/parallel.h"
 
 #define FMA_ROUNDS 1000000
-#define FLOATS     ((size_t)24 << 20) /* of each of three arrays: 96 MiB */
+#define BYTES      ((size_t)288 << 20) /* of the three arrays, unless the caller wants less */
+#define BYTES_MIN  ((size_t)3 << 20)
 #define REPEATS    5
 
 struct job {
     const struct weft_kernels *k;
     enum { FMA, TRIAD, READ } kind;
     float *a, *b, *c;
+    size_t floats; /* of each */
 };
 
 static void work(void *arg, size_t thread, size_t team) {
     const struct job *const j = arg;
     float sink[16];
-    const size_t lo = FLOATS / 16 * thread / team * 16,
-                 n = FLOATS / 16 * (thread + 1) / team * 16 - lo;
+    const size_t lo = j->floats / 16 * thread / team * 16;
+    const size_t n = j->floats / 16 * (thread + 1) / team * 16 - lo;
     switch (j->kind) {
     case FMA: j->k->limit_fma_f32(FMA_ROUNDS, sink); break;
     case TRIAD: j->k->limit_triad_f32(n, 0.5F, j->a + lo, j->b + lo, j->c + lo); break;
@@ -40,14 +42,18 @@ static double best_seconds(struct job *j, size_t threads) {
     return best;
 }
 
-enum weft_status weft_limits_measure(weft_ctx *ctx, struct weft_limits *out) {
+enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory, struct weft_limits *out) {
     if (ctx == NULL || out == NULL) return WEFT_ERR_NULL;
-    const size_t bytes = FLOATS * sizeof(float);
-    float *const p = weft_map(3 * bytes);
+    const size_t bytes = memory == 0 || memory > BYTES ? BYTES
+                         : memory < BYTES_MIN          ? BYTES_MIN
+                                                       : memory;
+    const size_t floats = bytes / 3 / sizeof(float);
+    float *const p = weft_map(bytes);
     if (p == NULL)
         return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "no %zu MB of memory to measure the bandwidth",
-                             3 * bytes >> 20);
-    struct job j = {.k = ctx->k, .kind = TRIAD, .a = p, .b = p + FLOATS, .c = p + 2 * FLOATS};
+                             bytes >> 20);
+    struct job j = {.k = ctx->k, .kind = TRIAD, .a = p, .b = p + floats, .c = p + 2 * floats};
+    j.floats = floats;
     const size_t threads = ctx->threads < ctx->cores ? ctx->threads : ctx->cores;
     const double triad = best_seconds(&j, threads);
     j.kind = READ;
@@ -56,9 +62,10 @@ enum weft_status weft_limits_measure(weft_ctx *ctx, struct weft_limits *out) {
     const double fma = best_seconds(&j, threads);
     const double flops =
         2.0 * (double)ctx->k->vl * WEFT_LIMIT_CHAINS * FMA_ROUNDS * (double)threads;
+    const double array = (double)(floats * sizeof(float));
     out->fma_gflops = 1e-9 * flops / fma;
-    out->triad_gbs = 1e-9 * 3 * (double)bytes / triad;
-    out->read_gbs = 1e-9 * (double)bytes / read;
-    weft_unmap(p, 3 * bytes);
+    out->triad_gbs = 1e-9 * 3 * array / triad;
+    out->read_gbs = 1e-9 * array / read;
+    weft_unmap(p, bytes);
     return WEFT_OK;
 }

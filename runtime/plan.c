@@ -203,13 +203,13 @@ enum weft_status weft_graph_commit(weft_graph *g) {
     const double gb = 1e-9;
     if (have != 0 && g->memory.total > have)
         return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,
-                             "the model needs %.2f GB of memory and %.2f GB are available: take a "
+                             "the model needs %.3f GB of memory and %.3f GB are available: take a "
                              "smaller batch, sequence or model",
                              gb * (double)g->memory.total, gb * (double)have);
     g->base = weft_map(g->memory.total == 0 ? 1 : g->memory.total);
     if (g->base == NULL)
         return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,
-                             "the system refused %.2f GB of memory: take a smaller batch, sequence "
+                             "the system refused %.4g GB of memory: take a smaller batch, sequence "
                              "or model",
                              gb * (double)g->memory.total);
     set_pointers(g);

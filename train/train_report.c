@@ -92,13 +92,13 @@ static void say_machine(weft_trainer *t, const struct weft_memory *m) {
                      weft_ctx_threads(t->ctx), weft_ctx_threads(t->ctx) > 1 ? "s" : "", limits);
 }
 
-/* Before the model has its memory, so that the measurement's does not come on top of it. */
-static void measure(weft_trainer *t) {
+/* Before the model has its memory, and with no more than that, so that the peak stays as planned. */
+static void measure(weft_trainer *t, size_t memory) {
     const struct weft_limits any = {1, 1, 1};
     weft_model_work(t->model, &any, &t->meter.flops, &t->meter.bound);
     t->meter.bound = 0;
     if (t->meter.flops * (double)t->s.steps < WORTH_MEASURING) return;
-    if (weft_limits_measure(t->ctx, &t->meter.limits) != WEFT_OK) return;
+    if (weft_limits_measure(t->ctx, memory, &t->meter.limits) != WEFT_OK) return;
     weft_model_work(t->model, &t->meter.limits, &t->meter.flops, &t->meter.bound);
 }
 
@@ -111,7 +111,7 @@ void weft_trainer_header(weft_trainer *t, const struct weft_memory *memory) {
         .every = t->o->log_every,
         .unit = t->s.shape.language ? "tok/s" : "samples/s",
     };
-    measure(t);
+    measure(t, memory->total);
     say_model(t);
     say_data(t);
     say_optimizer(t);

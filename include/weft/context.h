@@ -59,14 +59,14 @@ WEFT_API void weft_cpu_query(struct weft_cpu_info *out);
 WEFT_API size_t weft_memory_available(void);
 
 /* Measured limits of this machine with the context's ISA and threads: FMA peak in GFLOP/s (2 per
- * FMA and lane), triad bandwidth in GB/s (12 bytes an element: a = b + s*c), read bandwidth. About
- * half a second. */
+ * FMA and lane), triad bandwidth in GB/s (12 bytes an element: a = b + s*c), read bandwidth. Takes
+ * about half a second, and `memory` bytes (0: 288 MiB; less than the caches hold measures those). */
 struct weft_limits {
     double fma_gflops;
     double triad_gbs;
     double read_gbs;
 };
-WEFT_API WEFT_NODISCARD enum weft_status weft_limits_measure(weft_ctx *ctx,
+WEFT_API WEFT_NODISCARD enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory,
                                                              struct weft_limits *out);
 
 WEFT_API const char *weft_version(void);
