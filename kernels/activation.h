@@ -10,8 +10,8 @@ enum weft_act {
     WEFT_ACT_NONE,
     WEFT_ACT_RELU,       /* max(z, 0) */
     WEFT_ACT_LEAKY_RELU, /* z < 0 ? slope z : z */
-    WEFT_ACT_GELU_TANH,  /* z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))), Hendrycks & Gimpel 2016 */
-    WEFT_ACT_GELU_ERF,   /* z Phi(z) */
+    WEFT_ACT_GELU_TANH, /* z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))), Hendrycks & Gimpel 2016 */
+    WEFT_ACT_GELU_ERF,  /* z Phi(z) */
     WEFT_ACT_TANH,
     WEFT_ACT_SIGMOID,
 };
@@ -19,7 +19,7 @@ enum weft_act {
 
 struct weft_act_args {
     enum weft_act act;
-    float slope;     /* leaky_relu */
+    float slope; /* leaky_relu */
     size_t n;
     const float *z;  /* (n), read */
     const float *dy; /* act_bwd: (n), read */

@@ -4,7 +4,10 @@
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_philox.h"
 
-struct drop { vi threshold; vf scale; };
+struct drop {
+    vi threshold;
+    vf scale;
+};
 
 /* The channels [c, c + m) of a row, m <= VL. */
 static WEFT_INLINE void drop_vector(const struct drop *d, vi word, const float *x,

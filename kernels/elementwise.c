@@ -52,8 +52,7 @@ static WEFT_INLINE void gain_bwd(const struct weft_gain_bwd_args *a, const bool 
     const vf s = v_set1(*a->gain);
     d32 acc = d32_zero();
     size_t i = 0;
-    for (; i + 32 <= a->n; i += 32)
-        V32_EACH(j) {
+    for (; i + 32 <= a->n; i += 32) V32_EACH(j) {
             const size_t k = i + j * VL;
             const vf dy = v_load(a->dy + k);
             acc.v[j] = d_fma(d_from_v(v_load(a->f + k)), d_from_v(dy), acc.v[j]);

@@ -1,5 +1,5 @@
-/* Histogram with equal bins; see reduce.h. The bin numbers are made by the vector unit, the counting
- * is scalar: increments of one address must not be merged. */
+/* Histogram with equal bins; see reduce.h. The bin numbers are made by the vector unit, the
+ * counting is scalar: increments of one address must not be merged. */
 #include "kernels/kernels.h"
 #include "kernels/simd/vec.h"
 

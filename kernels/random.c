@@ -48,8 +48,7 @@ static WEFT_INLINE void fill(const struct weft_random_args *a, const bool normal
             } else {
                 for (size_t w = 0; w < 4; w++) z[w] = unit(word[w]);
             }
-            for (size_t w = 0; w < 4; w++)
-                put(a, 128 * g + 32 * w + l, v_fma(slope, z[w], base));
+            for (size_t w = 0; w < 4; w++) put(a, 128 * g + 32 * w + l, v_fma(slope, z[w], base));
         }
 }
 

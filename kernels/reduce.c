@@ -22,8 +22,7 @@ static WEFT_INLINE double deviations(const float *x, size_t n, double mean) {
     const vd mu = d_set1(-mean);
     d32 acc = d32_zero();
     size_t i = 0;
-    for (; i + 32 <= n; i += 32)
-        V32_EACH(j) {
+    for (; i + 32 <= n; i += 32) V32_EACH(j) {
             const vd d = d_add(d_from_v(v_load(x + i + j * VL)), mu);
             acc.v[j] = d_fma(d, d, acc.v[j]);
         }

@@ -16,7 +16,9 @@
 #define WEFT_MOMENTS_BLOCK 4096 /* elements whose mean and M2 are taken directly, in two passes */
 
 /* M2 = sum (x - mean)^2: variance = m2 / count, or m2 / (count - 1) of a sample. */
-struct weft_moments { double count, mean, m2; };
+struct weft_moments {
+    double count, mean, m2;
+};
 
 /* a <- the moments of both sets (Chan, Golub, LeVeque 1979). Not commutative in the last bit: merge
  * in a fixed order. */

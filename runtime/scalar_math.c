@@ -8,7 +8,7 @@
 #include "kernels/base/philox.h"
 #include "weft/math.h"
 
-static const double round_magic = 0x1.8p52; /* adding it rounds |x| < 2^51 to an integer */
+static const double round_magic = 0x1.8p52;     /* adding it rounds |x| < 2^51 to an integer */
 static const double ln2_hi = 0x1.62e42fefa2p-1; /* 40 bits: k ln2_hi is exact */
 static const double ln2_lo = 0x1.9ef35793c7673p-41;
 static const double log2_e = 0x1.71547652b82fep+0;

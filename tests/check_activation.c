@@ -1,7 +1,7 @@
-/* Activations, forward and backward, on every ISA. Bounds in ulp of the result: the measured ones of
- * vec_math.h plus one; for the derivatives, of the larger of the terms they are summed from. Below
- * 2^-121 (2^-117 for the derivatives) the bound is absolute: the tails end where the exponential
- * falls under FLT_MIN. */
+/* Activations, forward and backward, on every ISA. Bounds in ulp of the result: the measured ones
+ * of vec_math.h plus one; for the derivatives, of the larger of the terms they are summed from.
+ * Below 2^-121 (2^-117 for the derivatives) the bound is absolute: the tails end where the
+ * exponential falls under FLT_MIN. */
 #include "kernels/ref/ref_activation.h"
 #include "tests/support/check.h"
 
@@ -9,7 +9,11 @@ static const double fwd_ulps[] = {0, 0, 0, 4, 7.2, 2.6, 3.5};
 static const double bwd_ulps[] = {0, 0, 0, 6.4, 5, 4.9, 5.1};
 static const double tiny = 0x1p-121, bwd_tiny = 0x1p-117;
 
-struct setting { enum weft_act act; float slope; bool accumulate; };
+struct setting {
+    enum weft_act act;
+    float slope;
+    bool accumulate;
+};
 
 static double ulp(double x) {
     int e;
@@ -52,8 +56,11 @@ static void oracle_fwd(struct check *c) {
 }
 static void call_fwd(struct check *c, const struct weft_kernels *k) {
     const struct setting *s = c->user;
-    const struct weft_act_args a = {.act = s->act, .slope = s->slope, .z = check_f32(c, "z"),
-                                    .y = check_f32(c, "y"), .n = check_arg(c, "z")->cols};
+    const struct weft_act_args a = {.act = s->act,
+                                    .slope = s->slope,
+                                    .z = check_f32(c, "z"),
+                                    .y = check_f32(c, "y"),
+                                    .n = check_arg(c, "z")->cols};
     k->act_fwd_f32(&a);
 }
 
@@ -83,9 +90,12 @@ static void oracle_bwd(struct check *c) {
 }
 static void call_bwd(struct check *c, const struct weft_kernels *k) {
     const struct setting *s = c->user;
-    const struct weft_act_args a = {.act = s->act, .slope = s->slope,
-                                    .accumulate = s->accumulate, .z = check_f32(c, "z"),
-                                    .dy = check_f32(c, "dy"), .dx = check_f32(c, "dx"),
+    const struct weft_act_args a = {.act = s->act,
+                                    .slope = s->slope,
+                                    .accumulate = s->accumulate,
+                                    .z = check_f32(c, "z"),
+                                    .dy = check_f32(c, "dy"),
+                                    .dx = check_f32(c, "dx"),
                                     .n = check_arg(c, "z")->cols};
     k->act_bwd_f32(&a);
 }

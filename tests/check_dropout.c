@@ -1,11 +1,14 @@
-/* Dropout: bit-exact against the mapping written down in dropout.h, element by element; then how many
- * are kept, and that no two rows, steps or streams share their mask. */
+/* Dropout: bit-exact against the mapping written down in dropout.h, element by element; then how
+ * many are kept, and that no two rows, steps or streams share their mask. */
 #include <stdio.h>
 #include <string.h>
 #include "kernels/ref/ref_random.h"
 #include "tests/support/check.h"
 
-struct setting { struct weft_dropout_args a; bool residual; };
+struct setting {
+    struct weft_dropout_args a;
+    bool residual;
+};
 
 static void draw(struct check *c) {
     struct setting *s = c->user;
@@ -35,9 +38,11 @@ static void oracle(struct check *c) {
     for (size_t i = 0; i < a->rows; i++)
         for (size_t j = 0; j < a->cols; j++) {
             const size_t row = a->row0 + i;
-            const struct ref_dropout_at at = {.seed = a->seed, .step = a->step,
+            const struct ref_dropout_at at = {.seed = a->seed,
+                                              .step = a->step,
                                               .sample = a->sample0 + row / a->rows_per_sample,
-                                              .stream = a->stream, .channel = j,
+                                              .stream = a->stream,
+                                              .channel = j,
                                               .position = row % a->rows_per_sample};
             const size_t e = i * a->cols + j;
             const bool keep = a->p < 1 && ref_dropout_keep(&at, (double)a->p);
@@ -68,10 +73,17 @@ static int statistics(void) {
         for (int p = 1; p < 10; p += 4) {
             const double prob = p / 10.0;
             for (int v = 0; v < 5; v++) {
-                const struct weft_dropout_args a = {
-                    .rows = 1, .cols = COLS, .rows_per_sample = 8, .p = (float)prob, .x = ones,
-                    .y = mask[v], .seed = 7, .stream = v == 1, .step = v == 2, .sample0 = v == 3,
-                    .row0 = v == 4};
+                const struct weft_dropout_args a = {.rows = 1,
+                                                    .cols = COLS,
+                                                    .rows_per_sample = 8,
+                                                    .p = (float)prob,
+                                                    .x = ones,
+                                                    .y = mask[v],
+                                                    .seed = 7,
+                                                    .stream = v == 1,
+                                                    .step = v == 2,
+                                                    .sample0 = v == 3,
+                                                    .row0 = v == 4};
                 tables[t]->dropout_f32(&a);
             }
             for (int v = 0; v < 5; v++) {

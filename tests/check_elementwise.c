@@ -132,9 +132,12 @@ static void oracle_gain_bwd(struct check *c) {
     one_rounding(df, *val(c, "gain"), val(c, "dy"), adds(c) ? df->val : NULL);
 }
 static void call_gain_bwd(struct check *c, const struct weft_kernels *k) {
-    const struct weft_gain_bwd_args a = {.n = count(c), .gain = check_f32(c, "gain"),
-                                         .f = check_f32(c, "f"), .dy = check_f32(c, "dy"),
-                                         .df = check_f32(c, "y"), .accumulate = adds(c),
+    const struct weft_gain_bwd_args a = {.n = count(c),
+                                         .gain = check_f32(c, "gain"),
+                                         .f = check_f32(c, "f"),
+                                         .dy = check_f32(c, "dy"),
+                                         .df = check_f32(c, "y"),
+                                         .accumulate = adds(c),
                                          .dgain = check_f64(c, "dgain")};
     k->gain_bwd_f32(&a);
 }
@@ -144,8 +147,8 @@ static const struct check_family mul = {"mul", draw_two, oracle_mul, call_mul, 6
 static const struct check_family axpy = {"axpy", draw_axpy, oracle_axpy, call_axpy, 60, 0};
 static const struct check_family scale = {"scale", draw_scale, oracle_scale, call_scale, 60, 0};
 static const struct check_family fills = {"fill", draw_fill, oracle_fill, call_fill, 40, 0};
-static const struct check_family gain_fwd = {"gain_fwd", draw_gain_fwd, oracle_gain_fwd,
-                                             call_gain_fwd, 60, 0};
-static const struct check_family gain_bwd = {"gain_bwd", draw_gain_bwd, oracle_gain_bwd,
-                                             call_gain_bwd, 60, 0};
+static const struct check_family gain_fwd = {
+    "gain_fwd", draw_gain_fwd, oracle_gain_fwd, call_gain_fwd, 60, 0};
+static const struct check_family gain_bwd = {
+    "gain_bwd", draw_gain_bwd, oracle_gain_bwd, call_gain_bwd, 60, 0};
 CHECK_MAIN(&add, &mul, &axpy, &scale, &fills, &gain_fwd, &gain_bwd)

@@ -68,9 +68,17 @@ static int ascending(const void *a, const void *b) {
 
 /* Moments E x^k against theirs, and the largest distance of the distribution functions. */
 static void statistics(const struct weft_kernels *k, bool normal) {
-    const struct weft_random_args a = {.seed = 42, .stream = 3, .first = 77, .n = N, .lo = 0, .hi = 1,
-                                       .mean = 0, .std = 1, .y = sample};
-    static const double uniform_moment[9] = {1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 0, 1. / 7, 0, 1. / 9};
+    const struct weft_random_args a = {.seed = 42,
+                                       .stream = 3,
+                                       .first = 77,
+                                       .n = N,
+                                       .lo = 0,
+                                       .hi = 1,
+                                       .mean = 0,
+                                       .std = 1,
+                                       .y = sample};
+    static const double uniform_moment[9] = {1, 1. / 2, 1. / 3, 1. / 4, 1. / 5,
+                                             0, 1. / 7, 0,      1. / 9};
     static const double normal_moment[9] = {1, 0, 1, 0, 3, 0, 15, 0, 105};
     const double *moment = normal ? normal_moment : uniform_moment;
     if (normal)
@@ -97,14 +105,15 @@ static void statistics(const struct weft_kernels *k, bool normal) {
         const double cdf = normal ? 0.5 * erfc(-x * sqrt(0.5)) : x;
         d = fmax(d, fabs(cdf - (double)i / N));
     }
-    expect(k->isa, "Kolmogorov-Smirnov", d * sqrt(N), 0, 0.4); /* P(> 2.0) = 7e-4, the seed is fixed */
+    expect(k->isa, "Kolmogorov-Smirnov", d * sqrt(N), 0,
+           0.4); /* P(> 2.0) = 7e-4, the seed is fixed */
 }
 
 int main(int argc, char **argv) {
-    static const struct check_family uniform = {"random_uniform", draw, oracle_uniform, call_uniform,
-                                                100, 0};
-    static const struct check_family normal = {"random_normal", draw, oracle_normal, call_normal,
-                                               100, 0};
+    static const struct check_family uniform = {"random_uniform", draw, oracle_uniform,
+                                                call_uniform,     100,  0};
+    static const struct check_family normal = {"random_normal", draw, oracle_normal,
+                                               call_normal,     100,  0};
     const struct check_family *const families[] = {&uniform, &normal};
     const struct weft_kernels *tables[8];
     const size_t n = check_tables(tables);

@@ -64,8 +64,8 @@ static void call_nonfinite(struct check *c, const struct weft_kernels *k) {
     k->nonfinite_f32(check_f32(c, "x"), count(c), check_ptr(c, "out"));
 }
 
-/* Blocks of 4096 are merged: sizes around and above them. |mean error| <= depth eps mean|x|; M2: each
- * deviation is off by the mean's error and one rounding. */
+/* Blocks of 4096 are merged: sizes around and above them. |mean error| <= depth eps mean|x|; M2:
+ * each deviation is off by the mean's error and one rounding. */
 static void draw_moments(struct check *c) {
     static const size_t sizes[] = {4095, 4096, 4097, 8192, 12345};
     const size_t n = c->index % 6 == 5 ? sizes[c->index / 6 % 5] : check_size(c, 0);
@@ -132,11 +132,12 @@ static void call_histogram(struct check *c, const struct weft_kernels *k) {
 static const struct check_family sum = {"sum", draw_f64, oracle_sum, call_sum, 80, 0};
 static const struct check_family dot = {"dot", draw_f64, oracle_dot, call_dot, 80, 0};
 static const struct check_family sumsq = {"sumsq", draw_f64, oracle_sumsq, call_sumsq, 60, 0};
-static const struct check_family absmax = {"absmax", draw_absmax, oracle_absmax, call_absmax, 90, 0};
-static const struct check_family nonfinite = {"nonfinite", draw_nonfinite, oracle_nonfinite,
-                                              call_nonfinite, 90, 0};
-static const struct check_family moments = {"moments", draw_moments, oracle_moments, call_moments,
-                                            90, 0};
-static const struct check_family histogram = {"histogram", draw_histogram, oracle_histogram,
-                                              call_histogram, 90, 0};
+static const struct check_family absmax = {"absmax",    draw_absmax, oracle_absmax,
+                                           call_absmax, 90,          0};
+static const struct check_family nonfinite = {
+    "nonfinite", draw_nonfinite, oracle_nonfinite, call_nonfinite, 90, 0};
+static const struct check_family moments = {"moments",    draw_moments, oracle_moments,
+                                            call_moments, 90,           0};
+static const struct check_family histogram = {
+    "histogram", draw_histogram, oracle_histogram, call_histogram, 90, 0};
 CHECK_MAIN(&sum, &dot, &sumsq, &absmax, &nonfinite, &moments, &histogram)

@@ -33,9 +33,22 @@ static uint32_t draw(void) {
 
 /* All pairs of the special values, then any bits, then numbers of like size, which cancel. */
 static void fill_operands(void) {
-    static const float special[] = {0, 1, 0.5F, 1.5F, 2.5F, 0x1p23F, 0x1.fffffep22F, 0x1p31F, 3.3F,
-                                    0x1p-126F, 0x1p-149F, 0x1.fffffep127F, (float)INFINITY,
-                                    (float)NAN, 0.49999997F, 0x1p24F};
+    static const float special[] = {0,
+                                    1,
+                                    0.5F,
+                                    1.5F,
+                                    2.5F,
+                                    0x1p23F,
+                                    0x1.fffffep22F,
+                                    0x1p31F,
+                                    3.3F,
+                                    0x1p-126F,
+                                    0x1p-149F,
+                                    0x1.fffffep127F,
+                                    (float)INFINITY,
+                                    (float)NAN,
+                                    0.49999997F,
+                                    0x1p24F};
     const uint32_t n = 2 * sizeof special / sizeof *special;
     for (uint32_t i = 0; i < N; i++) {
         const uint32_t pair[3] = {i % n, i / n % n, (i + i / n) % n};
@@ -74,8 +87,8 @@ static void check_ops(const struct vec_isa *emu, const struct vec_isa *v) {
         for (size_t i = 0; i < N; i++)
             if (!same(&v->op[k], i)) {
                 FAIL("%s %s(%a, %a, %a): %#x, emu has %#x", v->name, v->op[k].name,
-                     (double)as_float(a[i]), (double)as_float(b[i]), (double)as_float(c[i]),
-                     got[i], want[i]);
+                     (double)as_float(a[i]), (double)as_float(b[i]), (double)as_float(c[i]), got[i],
+                     want[i]);
                 break;
             }
     }
@@ -96,9 +109,12 @@ static float lib_max(float x, float y, float z) {
 static float lib_min(float x, float y, float z) { return -lib_max(-x, -y, z); }
 
 static void check_emu(const struct vec_isa *emu) {
-    static const struct { const char *name; float (*f)(float, float, float); } lib[] = {
-        {"fma", lib_fma}, {"fnma", lib_fnma}, {"round", lib_round}, {"floor", lib_floor},
-        {"copysign", lib_copysign}, {"max", lib_max}, {"min", lib_min}};
+    static const struct {
+        const char *name;
+        float (*f)(float, float, float);
+    } lib[] = {{"fma", lib_fma},     {"fnma", lib_fnma},         {"round", lib_round},
+               {"floor", lib_floor}, {"copysign", lib_copysign}, {"max", lib_max},
+               {"min", lib_min}};
     for (size_t k = 0; k < sizeof lib / sizeof *lib; k++) {
         const struct vec_op *op = emu->op;
         while (strcmp(op->name, lib[k].name) != 0) op++;
@@ -132,8 +148,7 @@ static void check_tails(const struct vec_isa *v) {
             bool ok = memcmp(x, y, bytes) == 0;
             memset(y, 0, bytes);
             v->copy_i32((const int32_t *)(void *)x, (int32_t *)(void *)y, n);
-            ok = ok && memcmp(x, y, bytes) == 0 &&
-                 !gbuf_find_damage(&out, out.page, y) &&
+            ok = ok && memcmp(x, y, bytes) == 0 && !gbuf_find_damage(&out, out.page, y) &&
                  !gbuf_find_damage(&out, y + bytes, out.page + out.page_bytes);
             v->load_f32((const float *)(void *)x, lanes, n);
             v->load_i32((const int32_t *)(void *)x, ilanes, n);
@@ -143,7 +158,8 @@ static void check_tails(const struct vec_isa *v) {
             int any, inverse;
             const size_t first = v->count_first(n, &any, &inverse);
             if (first != n || any != (n > 0) || inverse != (int)(v->vl - n))
-                FAIL("%s: m_first(%zu) counts %zu, any %d, not %d", v->name, n, first, any, inverse);
+                FAIL("%s: m_first(%zu) counts %zu, any %d, not %d", v->name, n, first, any,
+                     inverse);
         }
     gbuf_close(&in);
     gbuf_close(&out);

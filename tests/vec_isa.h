@@ -17,14 +17,14 @@ struct vec_op {
 struct vec_isa {
     const char *name;
     size_t vl;
-    const struct vec_op *op; /* ends with a NULL name; the same order for every ISA */
+    const struct vec_op *op;   /* ends with a NULL name; the same order for every ISA */
     const struct vec_op *math; /* functions of vec_math.h and vec_act.h, of one operand */
     /* what depends on VL */
-    void (*copy_f32)(const float *x, float *y, size_t n);     /* v_store_n(y, v_load_n(x, n), n) */
+    void (*copy_f32)(const float *x, float *y, size_t n); /* v_store_n(y, v_load_n(x, n), n) */
     void (*copy_i32)(const int32_t *x, int32_t *y, size_t n);
     void (*load_f32)(const float *x, float *lanes, size_t n); /* all lanes of v_load_n */
     void (*load_i32)(const int32_t *x, int32_t *lanes, size_t n);
-    size_t (*count_first)(size_t n, int *any, int *inverse);  /* m_count, m_any, count of m_not */
+    size_t (*count_first)(size_t n, int *any, int *inverse); /* m_count, m_any, count of m_not */
     void (*lanes)(int32_t *iota, float *bcast, const float *x);
     void (*fold)(const float *x, float out[3], double *dadd); /* add, max, min of VL values */
     void (*transpose)(float *block);                          /* (VL, VL) */

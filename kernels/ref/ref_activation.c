@@ -6,9 +6,7 @@
 static const double sqrt_2_pi = 0.79788456080286535588; /* sqrt(2/pi) */
 static const double cubic = 0.044715;
 
-static double logistic(double z) {
-    return z < 0 ? exp(z) / (1 + exp(z)) : 1 / (1 + exp(-z));
-}
+static double logistic(double z) { return z < 0 ? exp(z) / (1 + exp(z)) : 1 / (1 + exp(-z)); }
 static double dlogistic(double z) {
     const double e = exp(-fabs(z));
     return e / ((1 + e) * (1 + e));

@@ -1,4 +1,4 @@
-/* Oracles of random.h and dropout.h: one element at a time, straight from the documented mapping. */
+/* Oracles of random.h and dropout.h: one element at a time, from the documented mapping. */
 #ifndef WEFT_REF_RANDOM_H
 #define WEFT_REF_RANDOM_H
 #include <stdbool.h>
@@ -8,7 +8,11 @@
 double ref_uniform(uint64_t seed, uint32_t stream, uint64_t i); /* u in [0, 1) of element i */
 double ref_normal(uint64_t seed, uint32_t stream, uint64_t i);  /* z of element i */
 
-struct ref_dropout_at { uint64_t seed, step, sample; uint32_t stream; size_t position, channel; };
+struct ref_dropout_at {
+    uint64_t seed, step, sample;
+    uint32_t stream;
+    size_t position, channel;
+};
 bool ref_dropout_keep(const struct ref_dropout_at *at, double p);
 
 #endif

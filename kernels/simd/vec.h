@@ -3,7 +3,7 @@
  *
  * Types   vf  VL x f32      vi  VL x i32 (wraps; unsigned where an op says so)
  *         vd  VL x f64      vm  VL lanes of true/false
- * VL is 16 (avx512), 8 (avx2, emu) or 4 (neon). An _n op touches the first n lanes only, 0 <= n <= VL:
+ * VL is 16 (avx512), 8 (avx2, emu) or 4 (neon). An _n op touches the first n <= VL lanes only:
  * v_load_n gives 0 in the others and v_store_n leaves memory beyond n alone (neither may fault).
  *
  * f32     v_set1(x) v_zero() v_load(p) v_store(p,a) v_load_n(p,n) v_store_n(p,a,n) v_bcast(p)

@@ -40,7 +40,7 @@ static WEFT_INLINE vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c);
 static WEFT_INLINE vf v_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 
 /* MINPS and MAXPS return the second operand when the two are equal or one is NaN. Both operand
- * orders together hold both zeros (or the NaN): OR picks -0, AND picks +0; OR with a NaN is a NaN. */
+ * orders together hold both zeros (or the NaN): OR picks -0, AND +0; OR with a NaN is a NaN. */
 static WEFT_INLINE vf v_min(vf a, vf b) {
     return _mm256_or_ps(_mm256_min_ps(a, b), _mm256_min_ps(b, a));
 }
@@ -146,7 +146,7 @@ static WEFT_INLINE vd d_max(vd a, vd b) {
     return (vd){avx2_dmax(a.lo, b.lo), avx2_dmax(a.hi, b.hi)};
 }
 
-/* ---- folds: the upper half onto the lower, down to one lane (swapped, so all lanes hold it) ---- */
+/* ---- folds: halves are swapped and combined, so that every lane holds the result ---- */
 #define AVX2_FOLD(name, op)                                                                        \
     static WEFT_INLINE float name(vf a) {                                                          \
         a = op(a, _mm256_permute2f128_ps(a, a, 1));                                                \

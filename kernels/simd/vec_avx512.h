@@ -148,7 +148,7 @@ static WEFT_INLINE vd d_max(vd a, vd b) {
     return (vd){avx512_dmax(a.lo, b.lo), avx512_dmax(a.hi, b.hi)};
 }
 
-/* ---- folds: the upper half onto the lower, down to one lane (swapped, so all lanes hold it) ---- */
+/* ---- folds: halves are swapped and combined, so that every lane holds the result ---- */
 #define AVX512_FOLD(name, op)                                                                      \
     static WEFT_INLINE float name(vf a) {                                                          \
         a = op(a, _mm512_shuffle_f32x4(a, a, 0x4E));                                               \

@@ -8,7 +8,7 @@
 
 #define VL 8
 
-/* Under a sanitizer each lane carries its checks: inlined, kernels would take minutes to compile. */
+/* Under a sanitizer each lane carries checks: inlined, kernels would take minutes to compile. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define EMU_INLINE WEFT_NOINLINE WEFT_UNUSED
 #else

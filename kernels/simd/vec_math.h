@@ -15,11 +15,11 @@
 
 #include "kernels/simd/vec.h"
 
-#define MATH_INF __builtin_inff()
-#define MATH_LOG2E 0x1.715476p+0f
+#define MATH_INF    __builtin_inff()
+#define MATH_LOG2E  0x1.715476p+0f
 #define MATH_LN2_HI 0x1.62e43p-1f
 #define MATH_LN2_LO (-0x1.05c61p-29f)
-#define MATH_ROUND 0x1.8p23f /* adding it rounds to an integer, held in the low bits of the sum */
+#define MATH_ROUND  0x1.8p23f /* adding it rounds to an integer, held in the low bits of the sum */
 
 /* r * 2^k for k = shifted - MATH_ROUND; both r and the result are normal. */
 static WEFT_INLINE vf math_scale(vf r, vf shifted) {
@@ -154,8 +154,7 @@ static WEFT_INLINE vf math_clamp_abs(vf x, float lim) {
 static WEFT_INLINE vf v_gelu_erf(vf x) {
     const vf t = math_clamp_abs(x, 14.0f);
     const vf c = v_mul(math_gauss(t), math_mills(t));
-    return v_sel(v_lt(x, v_zero()), v_neg(v_mul(t, c)),
-                 v_mul(x, v_sub(v_set1(1.0f), c)));
+    return v_sel(v_lt(x, v_zero()), v_neg(v_mul(t, c)), v_mul(x, v_sub(v_set1(1.0f), c)));
 }
 static WEFT_INLINE vf v_dgelu_erf(vf x) {
     const vf one = v_set1(1.0f);
