@@ -14,7 +14,7 @@
 
 struct job {
     const struct weft_kernels *k;
-    enum { FMA, TRIAD, READ } kind;
+    enum { TOUCH, TRIAD, READ, FMA } kind;
     float *a, *b, *c;
     size_t floats; /* of each */
 };
@@ -25,6 +25,11 @@ static void work(void *arg, size_t thread, size_t team) {
     const size_t lo = j->floats / 16 * thread / team * 16;
     const size_t n = j->floats / 16 * (thread + 1) / team * 16 - lo;
     switch (j->kind) {
+    case TOUCH: /* untouched pages are all the same one: reading them would measure a cache */
+        j->k->fill_f32(1, j->a + lo, n);
+        j->k->fill_f32(1, j->b + lo, n);
+        j->k->fill_f32(1, j->c + lo, n);
+        break;
     case FMA: j->k->limit_fma_f32(FMA_ROUNDS, sink); break;
     case TRIAD: j->k->limit_triad_f32(n, 0.5F, j->a + lo, j->b + lo, j->c + lo); break;
     case READ: j->k->limit_read_f32(n, j->b + lo, sink); break;
@@ -52,9 +57,11 @@ enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory, struct weft_l
     if (p == NULL)
         return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "no %zu MB of memory to measure the bandwidth",
                              bytes >> 20);
-    struct job j = {.k = ctx->k, .kind = TRIAD, .a = p, .b = p + floats, .c = p + 2 * floats};
+    struct job j = {.k = ctx->k, .kind = TOUCH, .a = p, .b = p + floats, .c = p + 2 * floats};
     j.floats = floats;
     const size_t threads = ctx->threads < ctx->cores ? ctx->threads : ctx->cores;
+    weft_parallel(threads, work, &j);
+    j.kind = TRIAD;
     const double triad = best_seconds(&j, threads);
     j.kind = READ;
     const double read = best_seconds(&j, threads);
