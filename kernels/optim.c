@@ -135,23 +135,33 @@ static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_o
     if (stats) *a->stats = total;
 }
 
-static WEFT_INLINE void sweep_rule(const struct weft_optim_args *a, const bool stats) {
-    switch (a->rule) {
-    case WEFT_OPTIM_SGD: sweep(a, WEFT_OPTIM_SGD, stats); break;
-    case WEFT_OPTIM_MOMENTUM: sweep(a, WEFT_OPTIM_MOMENTUM, stats); break;
-    case WEFT_OPTIM_NESTEROV: sweep(a, WEFT_OPTIM_NESTEROV, stats); break;
-    case WEFT_OPTIM_RMSPROP: sweep(a, WEFT_OPTIM_RMSPROP, stats); break;
-    case WEFT_OPTIM_RMSPROP_PLAYBOOK: sweep(a, WEFT_OPTIM_RMSPROP_PLAYBOOK, stats); break;
-    case WEFT_OPTIM_ADAM: sweep(a, WEFT_OPTIM_ADAM, stats); break;
-    case WEFT_OPTIM_NADAM: sweep(a, WEFT_OPTIM_NADAM, stats); break;
+/* A function of its own for each: compilers take their time over one that holds them all. */
+typedef void sweep_fn(const struct weft_optim_args *a);
+#define SWEEP(name, rule)                                                                          \
+    static WEFT_NOINLINE void name(const struct weft_optim_args *a) { sweep(a, rule, false); }     \
+    static WEFT_NOINLINE void name##_stats(const struct weft_optim_args *a) {                      \
+        sweep(a, rule, true);                                                                      \
     }
-}
+SWEEP(sgd, WEFT_OPTIM_SGD)
+SWEEP(momentum, WEFT_OPTIM_MOMENTUM)
+SWEEP(nesterov, WEFT_OPTIM_NESTEROV)
+SWEEP(rmsprop, WEFT_OPTIM_RMSPROP)
+SWEEP(rmsprop_playbook, WEFT_OPTIM_RMSPROP_PLAYBOOK)
+SWEEP(adam, WEFT_OPTIM_ADAM)
+SWEEP(nadam, WEFT_OPTIM_NADAM)
+#undef SWEEP
 
 void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
-    if (a->stats)
-        sweep_rule(a, true);
-    else
-        sweep_rule(a, false);
+    static sweep_fn *const sweeps[][2] = {
+        [WEFT_OPTIM_SGD] = {sgd, sgd_stats},
+        [WEFT_OPTIM_MOMENTUM] = {momentum, momentum_stats},
+        [WEFT_OPTIM_NESTEROV] = {nesterov, nesterov_stats},
+        [WEFT_OPTIM_RMSPROP] = {rmsprop, rmsprop_stats},
+        [WEFT_OPTIM_RMSPROP_PLAYBOOK] = {rmsprop_playbook, rmsprop_playbook_stats},
+        [WEFT_OPTIM_ADAM] = {adam, adam_stats},
+        [WEFT_OPTIM_NADAM] = {nadam, nadam_stats},
+    };
+    sweeps[a->rule][a->stats != NULL](a);
 }
 
 void WEFT_FN(grad_stats_f32)(const float *g, size_t n, struct weft_grad_stats *out) {
