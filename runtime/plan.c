@@ -11,18 +11,14 @@
 #include "runtime/exec.h"
 #include "runtime/memory.h"
 
-/* A thread joins a phase when it brings at least this much work: less does not pay for waking it and
- * for moving what it needs from the cache of the core that wrote it (measured on small nets). */
-#define NS_PER_THREAD 12000.0
-
 static size_t tensor_bytes(const struct weft_tensor_desc *d) {
     const size_t size = d->dtype == WEFT_F64 ? 8 : 4;
     return weft_align_up(weft_desc_count(d) * size, WEFT_ALIGNMENT);
 }
 
 static size_t choose_threads(const weft_ctx *ctx, const struct weft_phase *ph) {
-    size_t n = ph->ns / NS_PER_THREAD < (double)ctx->threads ? (size_t)(ph->ns / NS_PER_THREAD)
-                                                             : ctx->threads;
+    const double worth = ph->ns / ctx->grain_ns;
+    size_t n = worth < (double)ctx->threads ? (size_t)worth : ctx->threads;
     if (n > ph->tasks) n = ph->tasks;
     return n < 1 ? 1 : n;
 }

@@ -165,6 +165,7 @@ static uint64_t everywhere(const struct setup *s) {
 }
 
 int main(void) {
+    setenv("WEFT_GRAIN", "1", 1); /* or such small phases would stay on one thread */
     const struct setup gpt2 = {
         .what = "gpt2", .batch = 3, .seq = 21, .optimizer = "adamw", .steps = STEPS};
     const struct setup mlp = {.what = "mlp",
