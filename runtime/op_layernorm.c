@@ -84,8 +84,9 @@ static void backward_fold(const struct weft_exec *x, const struct weft_node *n, 
 
 static void backward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                          size_t task, size_t thread) {
+    (void)thread;
     if (phase == 0)
-        backward_block(x, n, WEFT_BUG(19) && thread > 0 ? 0 : task);
+        backward_block(x, n, task);
     else
         backward_fold(x, n, task);
 }
