@@ -24,7 +24,7 @@ say() { printf '\n== %s (%d s)\n' "$*" $(($(date +%s) - begin)); }
 
 # The model and the steps. Steps are fixed, so that everybody gets the same bits; a machine that
 # would need more than eight minutes for them takes fewer. (WEFT_QUICKSTART_STEPS: for a quick look.)
-steps=${WEFT_QUICKSTART_STEPS:-1100}
+steps=${WEFT_QUICKSTART_STEPS:-1300}
 model='--layers 12 --heads 6 --width 192 --context 128'
 batch='--batch 8'
 optimizer='--lr 2e-3 --weight-decay 0.1 --clip 1'
