@@ -196,7 +196,10 @@ void weft_plot_write(FILE *out, const struct weft_plot *p) {
     f.x = weft_plot_line(&p->x, ex, p->x.integer ? 0.02 : 0, 0, f.width);
     f.y = weft_plot_line(&p->y, ey, 0.05, f.height, 0);
     weft_plot_open(out, &f, &p->x, &p->y, p->title);
-    for (size_t i = 0; i < p->count; i++) draw_series(out, &f, &p->series[i]);
+    for (size_t i = 0; i < p->count; i++)
+        if (p->series[i].mark != WEFT_MARK_RULE) draw_series(out, &f, &p->series[i]);
+    for (size_t i = 0; i < p->count; i++) /* last, so that no line hides their labels */
+        if (p->series[i].mark == WEFT_MARK_RULE) draw_series(out, &f, &p->series[i]);
     weft_plot_close(out);
 }
 

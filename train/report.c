@@ -86,7 +86,7 @@ static size_t losses(const struct weft_run_data *run, struct result *r) {
     const double bigram = weft_run_number(run, "bigram_loss");
     if (isfinite(bigram)) {
         struct result *x = add_result(r, &n, "bigram model", bigram, "");
-        snprintf(x->note, sizeof x->note, "loss on the same validation data");
+        snprintf(x->note, sizeof x->note, "loss on all validation data");
     }
     const struct weft_track *accuracy = weft_run_metric(run, "val_accuracy");
     const size_t top = accuracy ? best_of(accuracy, -1) : 0;
