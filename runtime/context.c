@@ -32,7 +32,7 @@ const char *weft_compiler(void) {
 /* A thread joins a phase when it brings at least this much work: less does not pay for waking it and
  * for moving what it needs from the cache of the core that wrote it (measured on small nets).
  * WEFT_GRAIN, in nanoseconds, overrides it: at 1 the smallest test runs on all its threads. */
-#define GRAIN_NS 12000.0
+#define GRAIN_NS 40000.0
 
 static double grain_ns(void) {
     const char *const text = getenv("WEFT_GRAIN");

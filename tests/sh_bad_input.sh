@@ -1,0 +1,74 @@
+#!/bin/sh
+# usage: sh_bad_input.sh BUILD/weft
+# Bad input gets one clear line on stderr and exit code 1 (2: usage), never a crash, and loses nothing.
+set -u
+weft=$1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0
+
+# refused CODE WORDS COMMAND...: the exit code; the error starts with "weft: " and holds WORDS
+refused() {
+    code=$1 words=$2
+    shift 2
+    "$@" >out 2>err
+    got=$?
+    if [ "$got" != "$code" ] || ! grep '^weft: ' err | grep -qF -- "$words"; then
+        echo "FAILED: $* -> $got, expected $code and '$words':"
+        head -3 err
+        failed=1
+    fi
+}
+
+yes 'the cat sat on the mat' | head -400 >text
+: >empty
+printf 'short' >short
+printf 'bad \377\376 bytes in a text of characters\n' >invalid
+small="--layers 1 --heads 2 --width 16 --context 16 --batch 2 --steps 2 --threads 1"
+train="$weft train gpt2 $small"
+# shellcheck disable=SC2086  # lists of options
+{
+    refused 1 "nowhere" $train --data nowhere --out r
+    refused 1 "empty" $train --data empty --out r
+    refused 1 "short" $train --data short --out r
+    refused 1 "invalid" $train --data invalid --tokenizer char --out r
+    refused 1 "vocab" $train --data text --vocab 10 --out r
+    refused 2 "heads" $train --data text --heads 3 --out r
+    refused 2 "seq" $train --data text --seq 17 --out r
+    refused 2 "threads" $train --data text --threads 0 --out r
+    refused 2 "threads" $train --data text --threads 10000 --out r
+    refused 2 "bogus" $train --data text --bogus 1 --out r
+    refused 2 "lr" $train --data text --lr fast --out r
+    refused 1 "finite" $train --data text --lr 1e6 --clip 0 --optimizer sgd --steps 60 --out nan
+    refused 1 "sse9" env WEFT_ISA=sse9 $train --data text --out r
+    printf '{"layerz": 3}' >unknown.json
+    refused 2 "layerz" $train --data text --config unknown.json --out r
+    printf '{"layers": ' >broken.json
+    refused 2 "broken.json" $train --data text --config broken.json --out r
+    printf 'a,b,y\n1,2,x\n3,four,z\n' >bad.csv
+    refused 1 "line 3" "$weft" train mlp --data bad.csv --label y --out r
+    refused 1 "nolabel" "$weft" train mlp --data bad.csv --label nolabel --out r
+    mkdir mnist && printf 'not an idx file' >mnist/train-images-idx3-ubyte
+    refused 1 "mnist" "$weft" train mlp --data mnist --out r
+
+    $train --data text --out good >/dev/null 2>&1 || { echo "FAILED: a good run"; failed=1; }
+    refused 1 "resume" $train --data text --out good
+    refused 2 "width" "$weft" train gpt2 --resume good --width 32
+    last=$(readlink good/checkpoints/last)
+    model=good/checkpoints/$last/model.safetensors
+    cp "$model" whole
+    for at in 0 7 9 60 400 5000; do # a flipped byte: length, header, data
+        cp whole "$model"
+        printf '\377' | dd of="$model" bs=1 seek=$at conv=notrunc 2>/dev/null
+        refused 1 "model.safetensors" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
+    done
+    head -c 3000 whole >"$model"
+    refused 1 "model.safetensors" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
+    cp whole "$model"
+    sed -i 's/"n_head": *2/"n_head": 3/' "good/checkpoints/$last/config.json"
+    refused 1 "head" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
+    refused 1 "nothing" "$weft" report nothing
+    refused 2 "nonsense" "$weft" nonsense
+}
+exit $failed
