@@ -2,8 +2,8 @@
  *
  * For each k chunk, for each panel of columns: the panel of B (256 x GEMM_NR, 32 KB or less) is in
  * L1, made there on the stack if B is not packed, and the rows of A pass over it. Blocks are cut so
- * that their A (m x 256) and C stay in L2. Columns beyond n are computed from zeros into a spare
- * tile and never stored; rows beyond m do not exist.
+ * that their A (m x 256) and C stay in L2. Columns beyond n are computed from zeros and never
+ * stored, less than a vector of them where one vector is enough; rows beyond m do not exist.
  * Error of an element: (k + 2)·u·Σ|a||b|, and far less (256 + k/256 instead of k). */
 #include "kernels/gemm_inner.h"
 #include "kernels/gemm_pack.h"
@@ -43,32 +43,28 @@ static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const flo
 
 /* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+t.k): all rows. */
 static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t j, size_t cols) {
-    float spare[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
     const bool last = g->epilogue != WEFT_EPI_NONE && k0 + t.k == g->k;
     const bool inner = g->a_layout == WEFT_K_INNER;
-    const bool add = (g->accumulate && !WEFT_BUG(8)) || k0 > 0;
+    const bool narrow = cols <= VL;
     const size_t step = rows_step(g);
     const size_t a_step = inner ? step * g->lda : g->a_layout == WEFT_PANELS ? g->lda : step;
     const float *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
     t.a = inner ? g->a + k0 : g->a + k0 * t.lda;
-    t.ldc = cols == GEMM_NR ? g->ldc : GEMM_NR;
-    t.add = add && cols == GEMM_NR;
+    t.ldc = g->ldc;
+    t.cols = cols;
+    t.add = (g->accumulate && !WEFT_BUG(8)) || k0 > 0;
     for (size_t i = 0; i < g->m; i += step, t.a += a_step) {
         const size_t rows = min_size(step, g->m - i);
-        float *const c = g->c + i * g->ldc + j;
-        t.c = cols == GEMM_NR ? c : spare;
+        t.c = g->c + i * g->ldc + j;
         look_ahead(g, &t, next, i / step);
-        if (inner)
+        if (inner && narrow)
+            tile_inner_narrow(&t, rows);
+        else if (inner)
             tile_inner(&t, rows);
+        else if (narrow)
+            tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        for (size_t r = 0; r < rows && cols < GEMM_NR; r++)
-            for (size_t q = 0; q < cols; q += VL) {
-                const size_t n = min_size(VL, cols - q);
-                const vf x = v_load(spare + r * GEMM_NR + q);
-                float *const p = c + r * g->ldc + q;
-                v_store_n(p, add ? v_add(v_load_n(p, n), x) : x, n);
-            }
         if (last) WEFT_FN(gemm_epilogue_f32)(g, i, j, rows, cols);
     }
 }
@@ -82,11 +78,16 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
                          .lda = g->a_layout == WEFT_PANELS ? GEMM_MR : g->lda,
                          .b = b_at(g, k0, j),
                          .ldb = GEMM_NR};
-        if (g->b_layout == WEFT_K_OUTER && cols == GEMM_NR && g->m <= 2 * GEMM_MR) {
+        if (g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) &&
+            g->m <= 2 * GEMM_MR) {
             t.ldb = g->ldb; /* too few rows to pay for a copy */
         } else if (g->b_layout != WEFT_PANELS) {
-            pack_panel(GEMM_NR, g->b_layout, t.b, g->ldb, cols, kc, packed);
+            if (cols <= VL)
+                pack_panel(VL, g->b_layout, t.b, g->ldb, cols, kc, packed);
+            else
+                pack_panel(GEMM_NR, g->b_layout, t.b, g->ldb, cols, kc, packed);
             t.b = packed;
+            t.ldb = cols <= VL ? VL : GEMM_NR;
         }
         panel(g, t, k0, j, cols);
     }

@@ -1,7 +1,8 @@
 /* The register tile: rows x GEMM_NR of C over one k chunk, in rows * GEMM_NRV accumulators.
  *
  * An instance for each row count 1..GEMM_MR and each of the two ways to walk A, so that no product
- * is padded along m. B is read as (k, GEMM_NR) with rows ldb apart. */
+ * is padded along m; and each of them again with one vector of columns instead of GEMM_NRV, for
+ * what is left at the right edge. B is read as (k, nv * VL) with rows ldb apart. */
 #ifndef WEFT_GEMM_TILE_H
 #define WEFT_GEMM_TILE_H
 #include "kernels/gemm.h"
@@ -16,35 +17,58 @@ struct tile {
     size_t ldb;
     float *c;
     size_t ldc;
+    size_t cols;           /* of C that exist; the accumulators beyond are not stored */
     bool add;              /* C += instead of = */
     const float *ahead[2]; /* prefetched into L2 on the way, ahead_step further every k */
     size_t ahead_step;
 };
 
-static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const bool inner) {
+/* C = or += the accumulators, one row after the other; whole: every column exists. */
+static WEFT_INLINE void tile_store(const struct tile *t, vf acc[GEMM_MR][GEMM_NRV],
+                                   const size_t rows, const size_t nv, const bool add,
+                                   const bool whole) {
+    float *c = t->c;
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < rows; i++, c += t->ldc) {
+        WEFT_UNROLL_ALL
+        for (size_t v = 0; v < nv; v++) {
+            const size_t at = v * VL;
+            const size_t n = t->cols < at ? 0 : t->cols - at < VL ? t->cols - at : VL;
+            vf x = acc[i][v];
+            if (add) x = v_add(whole ? v_load(c + at) : v_load_n(c + at, n), x);
+            if (whole)
+                v_store(c + at, x);
+            else
+                v_store_n(c + at, x, n);
+        }
+    }
+}
+
+static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const bool inner,
+                                  const size_t nv) {
     vf acc[GEMM_MR][GEMM_NRV];
-    const size_t lda = t->lda, ldb = t->ldb, ldc = t->ldc;
+    const size_t lda = t->lda, ldb = t->ldb;
     WEFT_UNROLL_ALL
     for (size_t i = 0; i < rows; i++) {
         WEFT_UNROLL_ALL
-        for (size_t v = 0; v < GEMM_NRV; v++) acc[i][v] = v_zero();
+        for (size_t v = 0; v < nv; v++) acc[i][v] = v_zero();
     }
     float *c = t->c;
     WEFT_UNROLL(1)
-    for (size_t i = 0; i < rows; i++, c += ldc) {
+    for (size_t i = 0; i < rows; i++, c += t->ldc) {
         WEFT_PREFETCH_W(c);
-        WEFT_PREFETCH_W(c + GEMM_NR - 1);
+        WEFT_PREFETCH_W(c + t->cols - 1);
     }
     const float *a = t->a, *b = t->b, *ahead0 = t->ahead[0], *ahead1 = t->ahead[1];
     for (size_t k = t->k; k > 0; k--) {
         vf bk[GEMM_NRV];
         WEFT_UNROLL_ALL
-        for (size_t v = 0; v < GEMM_NRV; v++) bk[v] = v_load(b + v * VL);
+        for (size_t v = 0; v < nv; v++) bk[v] = v_load(b + v * VL);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < rows; i++) {
             const vf x = v_bcast(inner ? a + i * lda : a + i);
             WEFT_UNROLL_ALL
-            for (size_t v = 0; v < GEMM_NRV; v++) acc[i][v] = v_fma(x, bk[v], acc[i][v]);
+            for (size_t v = 0; v < nv; v++) acc[i][v] = v_fma(x, bk[v], acc[i][v]);
         }
         a += inner ? 1 : lda;
         b += ldb;
@@ -53,69 +77,34 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
         ahead0 += t->ahead_step;
         ahead1 += t->ahead_step;
     }
-    c = t->c;
-    if (t->add) {
-        WEFT_UNROLL_ALL
-        for (size_t i = 0; i < rows; i++, c += ldc) {
-            WEFT_UNROLL_ALL
-            for (size_t v = 0; v < GEMM_NRV; v++)
-                v_store(c + v * VL, v_add(v_load(c + v * VL), acc[i][v]));
-        }
-    } else {
-        WEFT_UNROLL_ALL
-        for (size_t i = 0; i < rows; i++, c += ldc) {
-            WEFT_UNROLL_ALL
-            for (size_t v = 0; v < GEMM_NRV; v++) v_store(c + v * VL, acc[i][v]);
-        }
-    }
+    const bool whole = t->cols == nv * VL;
+    if (t->add && whole)
+        tile_store(t, acc, rows, nv, true, true);
+    else if (whole)
+        tile_store(t, acc, rows, nv, false, true);
+    else if (t->add)
+        tile_store(t, acc, rows, nv, true, false);
+    else
+        tile_store(t, acc, rows, nv, false, false);
 }
 
-#if GEMM_MR > 8
-#define TILE_ROWS_9(inner)                                                                         \
-    case 9: tile_body(t, 9, inner); break;                                                         \
-    case 10: tile_body(t, 10, inner); break;                                                       \
-    case 11: tile_body(t, 11, inner); break;                                                       \
-    case 12: tile_body(t, 12, inner); break;                                                       \
-    case 13: tile_body(t, 13, inner); break;                                                       \
-    case 14:                                                                                       \
-        tile_body(t, 14, inner);                                                                   \
-        break;
-#else
-#define TILE_ROWS_9(inner)
-#endif
-#if GEMM_MR > 6
-#define TILE_ROWS_7(inner)                                                                         \
-    case 7: tile_body(t, 7, inner); break;                                                         \
-    case 8:                                                                                        \
-        tile_body(t, 8, inner);                                                                    \
-        break;
-#else
-#define TILE_ROWS_7(inner)
-#endif
-#if GEMM_MR > 4
-#define TILE_ROWS_5(inner)                                                                         \
-    case 5: tile_body(t, 5, inner); break;                                                         \
-    case 6:                                                                                        \
-        tile_body(t, 6, inner);                                                                    \
-        break;
-#else
-#define TILE_ROWS_5(inner)
-#endif
-_Static_assert(GEMM_MR == 4 || GEMM_MR == 6 || GEMM_MR == 8 || GEMM_MR == 14,
-               "list the rows above");
-
-#define TILE_SWITCH(inner)                                                                         \
-    switch (rows) {                                                                                \
-    case 1: tile_body(t, 1, inner); break;                                                         \
-    case 2: tile_body(t, 2, inner); break;                                                         \
-    case 3: tile_body(t, 3, inner); break;                                                         \
-    case 4:                                                                                        \
-        tile_body(t, 4, inner);                                                                    \
-        break;                                                                                     \
-        TILE_ROWS_5(inner) TILE_ROWS_7(inner) TILE_ROWS_9(inner)                                   \
+#define ROWS_4(CASE)  CASE(1) CASE(2) CASE(3) CASE(4)
+#define ROWS_6(CASE)  ROWS_4(CASE) CASE(5) CASE(6)
+#define ROWS_8(CASE)  ROWS_6(CASE) CASE(7) CASE(8)
+#define ROWS_14(CASE) ROWS_8(CASE) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#define TILE_CASE(r)                                                                               \
+    case r: tile_body(t, r, inner, nv); break;
+#define TILE(name, is_inner, vectors)                                                              \
+    static WEFT_NOINLINE void name(const struct tile *t, size_t rows) {                            \
+        const bool inner = is_inner;                                                               \
+        const size_t nv = vectors;                                                                 \
+        switch (rows) { WEFT_PASTE(ROWS_, GEMM_MR)(TILE_CASE) }                                    \
     }
-static WEFT_NOINLINE void tile_inner(const struct tile *t, size_t rows) { TILE_SWITCH(true) }
-static WEFT_NOINLINE void tile_outer(const struct tile *t, size_t rows) { TILE_SWITCH(false) }
-#undef TILE_SWITCH
+TILE(tile_inner, true, GEMM_NRV)
+TILE(tile_outer, false, GEMM_NRV)
+TILE(tile_inner_narrow, true, 1)
+TILE(tile_outer_narrow, false, 1)
+#undef TILE
+#undef TILE_CASE
 
 #endif

@@ -94,13 +94,79 @@ static WEFT_INLINE void xent_row(const struct weft_xent_args *a, size_t r, const
     dx[t] -= a->scale;
 }
 
-void WEFT_FN(xent_f32)(const struct weft_xent_args *a) {
-    for (size_t r = 0; r < a->rows; r++) xent_row(a, r, true);
+/* ---- few classes: the lanes of a vector are rows, a column is a vector; the same bits ---- */
+#define FEW 32 /* the virtual lanes of a row's sum: class c is alone in lane c */
+
+/* col[c] lane i <- row i of x (rows <= VL, v) ld=ld, c < v. */
+static WEFT_INLINE void load_columns(const float *x, size_t ld, size_t rows, size_t v, vf *col) {
+    for (size_t c = 0; c < v; c += VL) {
+        for (size_t i = 0; i < VL; i++)
+            col[c + i] = i < rows ? v_load_n(x + i * ld + c, v - c < VL ? v - c : VL) : v_zero();
+        v_transpose(col + c);
+    }
 }
 
-void WEFT_FN(xent_fwd_f32)(const struct weft_xent_args *a) {
-    for (size_t r = 0; r < a->rows; r++) xent_row(a, r, false);
+static WEFT_INLINE void store_columns(vf *col, size_t rows, size_t v, float *x, size_t ld) {
+    for (size_t c = 0; c < v; c += VL) {
+        v_transpose(col + c);
+        for (size_t i = 0; i < rows; i++)
+            v_store_n(x + i * ld + c, col[c + i], v - c < VL ? v - c : VL);
+    }
 }
+
+/* The tree of v32_sum, without the lanes that hold +0. */
+static WEFT_INLINE vf sum_columns(const vf *col, size_t v) {
+    vf s[FEW];
+    for (size_t c = 0; c < v; c++) s[c] = col[c];
+    for (size_t w = FEW / 2; w > 0; v = v < w ? v : w, w /= 2)
+        for (size_t c = 0; c + w < v; c++) s[c] = v_add(s[c], s[c + w]);
+    return s[0];
+}
+
+/* Rows [r, r + n), n <= VL, v <= FEW. */
+static WEFT_INLINE void xent_few(const struct weft_xent_args *a, size_t r, size_t n,
+                                 const bool grad) {
+    const size_t ld = a->ld ? a->ld : a->v, v = a->v;
+    const vi target = i_load_n(a->target + r, n);
+    const vm ignored = i_gt(i_set1(0), target);
+    vf col[FEW + VL];
+    load_columns(a->x + r * ld, ld, n, v, col);
+    vf max = v_set1(minus_inf);
+    for (size_t c = 0; c < v; c++) max = v_max(max, col[c]);
+    max = v_sel(v_eq(max, v_set1(minus_inf)), v_zero(), max);
+    vf hit = v_zero();
+    vi first = i_set1(-1);
+    for (size_t c = v; c-- > 0;) {
+        const vi at = i_set1((int32_t)c);
+        hit = v_sel(i_eq(target, at), col[c], hit);
+        first = i_sel(v_eq(col[c], max), at, first);
+    }
+    for (size_t c = 0; c < v; c++) col[c] = v_exp(v_mul(v_sub(col[c], max), v_set1(1.0f)));
+    const vf sum = sum_columns(col, v), log_sum = v_log(sum);
+    const vf loss = v_add(log_sum, v_sub(max, hit));
+    v_store_n(a->loss + r, v_sel(ignored, v_zero(), loss), n);
+    if (a->lse) v_store_n(a->lse + r, v_sel(ignored, v_zero(), v_add(max, log_sum)), n);
+    const vm right = m_and(i_eq(first, target), m_not(ignored));
+    if (a->correct) i_store_n(a->correct + r, i_sel(right, i_set1(1), i_set1(0)), n);
+    if (!grad) return;
+    const vf none = v_zero(), scale = v_set1(a->scale);
+    const vf share = v_sel(v_eq(sum, none), none, v_div(scale, sum));
+    for (size_t c = 0; c < v; c++) {
+        const vf p = v_mul(col[c], share);
+        const vf dx = v_sel(i_eq(target, i_set1((int32_t)c)), v_sub(p, scale), p);
+        col[c] = v_sel(ignored, none, dx);
+    }
+    store_columns(col, n, v, (a->dx ? a->dx : a->x) + r * ld, ld);
+}
+
+static WEFT_INLINE void xent(const struct weft_xent_args *a, const bool grad) {
+    for (size_t r = 0; a->v <= FEW && r < a->rows; r += VL)
+        xent_few(a, r, a->rows - r < VL ? a->rows - r : VL, grad);
+    for (size_t r = 0; a->v > FEW && r < a->rows; r++) xent_row(a, r, grad);
+}
+
+void WEFT_FN(xent_f32)(const struct weft_xent_args *a) { xent(a, true); }
+void WEFT_FN(xent_fwd_f32)(const struct weft_xent_args *a) { xent(a, false); }
 
 void WEFT_FN(softmax_fwd_f32)(float *x, size_t rows, size_t v, size_t ld, float inv_temp) {
     for (size_t r = 0; r < rows; r++, x += ld) {

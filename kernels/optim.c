@@ -102,7 +102,7 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     sums->dw2.v[j] = v_fma(dw, dw, sums->dw2.v[j]);
     sums->wg.v[j] = v_fma(WEFT_BUG(5) ? next : w, g, sums->wg.v[j]);
     sums->rate.v[j] = v_add(sums->rate.v[j], rate);
-    sums->max.v[j] = v_max(sums->max.v[j], v_abs(next));
+    sums->max.v[j] = v_max_abs(sums->max.v[j], next);
 }
 
 static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
@@ -164,26 +164,32 @@ void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
     sweeps[a->rule][a->stats != NULL](a);
 }
 
+static size_t count_nonfinite(const float *g, size_t n) {
+    size_t bad = 0;
+    for (size_t i = 0; i < n; i += VL) {
+        const size_t m = n - i < VL ? n - i : VL; /* absent lanes are 0 */
+        bad += m_count(m_not(v_isfinite(v_load_n(g + i, m))));
+    }
+    return bad;
+}
+
 void WEFT_FN(grad_stats_f32)(const float *g, size_t n, struct weft_grad_stats *out) {
     d32 sq = d32_zero();
     v32 max = v32_zero();
-    size_t bad = 0;
     size_t i = 0;
     for (; i + 32 <= n; i += 32) V32_EACH(j) {
             const vf x = v_load(g + i + j * VL);
             const vd x64 = d_from_v(x);
             sq.v[j] = d_fma(x64, x64, sq.v[j]);
-            max.v[j] = v_max(max.v[j], v_abs(x));
-            bad += m_count(m_not(v_isfinite(x)));
+            max.v[j] = v_max_abs(max.v[j], x);
         }
     V32_TAIL(i, j, m, n) {
         const vf x = v_load_n(g + i, m);
         const vd x64 = d_from_v(x);
         sq.v[j] = d_fma(x64, x64, sq.v[j]);
-        max.v[j] = v_max(max.v[j], v_abs(x));
-        bad += m_count(m_not(v_isfinite(x)));
+        max.v[j] = v_max_abs(max.v[j], x);
     }
     out->sq = d32_sum(&sq);
     out->max = (double)v32_max(&max);
-    out->nonfinite = (double)bad;
+    out->nonfinite = out->max <= (double)0x1.fffffep127f ? 0 : (double)count_nonfinite(g, n);
 }

@@ -119,11 +119,11 @@ static enum weft_status copy_indices(weft_model *m, weft_tensor t, const int32_t
     return WEFT_OK;
 }
 
-static enum weft_status copy_values(weft_model *m, weft_tensor t, const float *src, size_t rows) {
+/* Inputs are only read: the run looks at the caller's memory. */
+static enum weft_status borrow_values(weft_model *m, weft_tensor t, const float *src) {
     if (t < 0) return WEFT_OK;
     if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no values");
-    memcpy(weft_tensor_data(m->graph, t), src,
-           rows * weft_desc_cols(weft_desc(m->graph, t)) * sizeof *src);
+    m->graph->tensor[t].data = (void *)(uintptr_t)src;
     return WEFT_OK;
 }
 
@@ -138,8 +138,8 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     const size_t n = b->rows * (m->language ? m->training.seq : 1);
     enum weft_status st = WEFT_OK;
     if (m->language) st = copy_indices(m, io->tokens, b->tokens, n, "token", false);
-    if (st == WEFT_OK && !m->language) st = copy_values(m, io->inputs, b->inputs, b->rows);
-    if (st == WEFT_OK && m->mlp.mse) st = copy_values(m, io->values, b->values, b->rows);
+    if (st == WEFT_OK && !m->language) st = borrow_values(m, io->inputs, b->inputs);
+    if (st == WEFT_OK && m->mlp.mse) st = borrow_values(m, io->values, b->values);
     if (st == WEFT_OK && !m->mlp.mse)
         st = copy_indices(m, io->targets, b->targets, n, "target", true);
     return st;

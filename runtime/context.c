@@ -29,10 +29,10 @@ const char *weft_compiler(void) {
 #endif
 }
 
-/* A thread joins a phase when it brings at least this much work: less does not pay for waking it and
- * for moving what it needs from the cache of the core that wrote it (measured on small nets).
- * WEFT_GRAIN, in nanoseconds, overrides it: at 1 the smallest test runs on all its threads. */
-#define GRAIN_NS 40000.0
+/* A thread joins a phase when it brings at least this much work: less does not pay for handing over
+ * what it needs from the cache of the core that wrote it (measured on small nets). WEFT_GRAIN, in
+ * nanoseconds, overrides it: at 1 the smallest test runs on all its threads. */
+#define GRAIN_NS 8000.0
 
 static double grain_ns(void) {
     const char *const text = getenv("WEFT_GRAIN");
@@ -92,6 +92,7 @@ enum weft_status weft_ctx_create(const struct weft_ctx_options *options, weft_ct
         st = weft_ctx_fail(ctx, WEFT_ERR_ARG, "%d threads: must be between 1 and %d", o->threads,
                            WEFT_MAX_THREADS);
     if (st == WEFT_OK) st = choose_table(ctx, o->isa);
+    if (st == WEFT_OK) ctx->fma_gflops = weft_fma_probe(ctx->k);
     if (st != WEFT_OK) {
         if (o->message != NULL) memcpy(o->message, ctx->message, WEFT_MESSAGE_MAX);
         weft_ctx_free(ctx);

@@ -1,6 +1,6 @@
-/* The executor: one parallel region a program run, nodes in order, a barrier between phases only
- * where more than one thread is involved. Tasks are dealt by a counter: who runs a task never
- * matters for its bits. */
+/* The executor: one parallel region a program run, nodes in order. A phase begins when all tasks of
+ * the one before are done, not when all threads have arrived: one that lost its core holds up no
+ * more than the task it is in, and catches up later. Who runs a task never matters for its bits. */
 #include "runtime/exec.h"
 
 #include <math.h>
@@ -8,59 +8,89 @@
 #include <string.h>
 
 #include "kernels/base/compiler.h"
+#include "runtime/memory.h"
 #include "runtime/parallel.h"
 
 struct team {
     weft_program *p;
     struct weft_exec x;
-    struct weft_barrier barrier;
+    struct weft_gate gate;
 };
 
-static void run_phase(const struct team *t, const struct weft_node *n, size_t phase, size_t thread,
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+static struct weft_deal *deal_of(const weft_program *p, size_t phase) {
+    return (void *)(p->deals + phase * weft_deal_bytes(p->threads));
+}
+
+/* Until all tasks of a phase are done. */
+static void wait_for(struct team *t, size_t phase) {
+    weft_gate_wait(&t->gate, &deal_of(t->p, phase)->done, (unsigned)t->p->phase[phase].tasks);
+}
+
+/* A task of a phase of a node. */
+static void run_task(const struct team *t, const struct weft_node *n, size_t phase, size_t task,
+                     size_t thread) {
+    if (WEFT_BUG(19) && t->p->threads > 1 && task + 1 == t->p->phase[phase].tasks) return;
+    n->op->run(&t->x, n, phase - n->phase0, task, thread);
+}
+
+/* All tasks, on one thread. */
+static void run_alone(const struct team *t, const struct weft_node *n, size_t phase) {
+    for (size_t task = 0; task < t->p->phase[phase].tasks; task++) run_task(t, n, phase, task, 0);
+}
+
+/* What this thread gets of the tasks: those of its own queue, then what others have left. */
+static void run_share(struct team *t, const struct weft_node *n, size_t phase, size_t thread,
                       size_t threads) {
-    const struct weft_phase *const ph = &t->p->phase[n->phase0 + phase];
-    if (threads == 1) {
-        for (size_t task = 0; task < ph->tasks; task++) n->op->run(&t->x, n, phase, task, thread);
-        return;
+    struct weft_deal *const d = deal_of(t->p, phase);
+    const size_t tasks = t->p->phase[phase].tasks;
+    const size_t queues = smaller(threads, WEFT_QUEUES);
+    size_t mine = 0;
+    for (size_t i = 0, q = thread * queues / threads; i < queues; i++, q = (q + 1) % queues) {
+        const size_t first = tasks * q / queues, end = tasks * (q + 1) / queues;
+        for (;; mine++) {
+            const size_t next =
+                atomic_fetch_add_explicit(&d->queue[q].next, 1, memory_order_relaxed);
+            if (next >= end - first) break;
+            run_task(t, n, phase, first + next, thread);
+        }
     }
-    atomic_size_t *const next = &t->p->counter[n->phase0 + phase].next;
-    for (;;) {
-        const size_t task = atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
-        if (task >= ph->tasks - WEFT_BUG(19)) return;
-        n->op->run(&t->x, n, phase, task, thread);
+    if (mine > 0) weft_gate_add(&t->gate, &d->done, (unsigned)mine, (unsigned)tasks);
+}
+
+/* Phases in which only one thread takes part need not be dealt; in a team the others must learn of
+ * their end. */
+static void run_phase(struct team *t, const struct weft_node *n, size_t phase, size_t thread,
+                      size_t team) {
+    weft_program *const p = t->p;
+    const size_t threads = smaller(p->phase[phase].threads, team);
+    if (thread >= threads) return;
+    if (team > 1 && phase > 0) wait_for(t, phase - 1);
+    if (threads > 1) {
+        run_share(t, n, phase, thread, threads);
+    } else {
+        run_alone(t, n, phase);
+        const unsigned tasks = (unsigned)p->phase[phase].tasks;
+        if (team > 1) weft_gate_add(&t->gate, &deal_of(p, phase)->done, tasks, tasks);
     }
 }
 
-/* What each member of the team does: all see the same sequence of phases and barriers. */
+/* What each member of the team does. The system may give fewer than asked for. */
 static void member(void *arg, size_t thread, size_t team) {
     struct team *const t = arg;
     weft_program *const p = t->p;
     const bool timing = p->timing && thread == 0;
-    size_t before = 1;
     double start = timing ? weft_now() : 0;
     for (size_t i = 0; i < p->nodes; i++) {
         const struct weft_node *const n = &p->node[i];
-        for (size_t ph = 0; ph < n->phases; ph++) {
-            size_t threads = p->phase[n->phase0 + ph].threads;
-            if (threads > team) threads = team;
-            if (before > 1 || threads > 1) weft_barrier_wait(&t->barrier);
-            if (timing && ph == 0 && i > 0) {
-                const double now = weft_now();
-                p->seconds[i - 1] += now - start;
-                start = now;
-            }
-            if (thread < threads) run_phase(t, n, ph, thread, threads);
-            before = threads;
-        }
+        for (size_t ph = 0; ph < n->phases; ph++) run_phase(t, n, n->phase0 + ph, thread, team);
+        if (!timing) continue;
+        if (team > 1 && n->phases > 0) wait_for(t, n->phase0 + n->phases - 1);
+        const double now = weft_now();
+        p->seconds[i] += now - start;
+        start = now;
     }
-    if (timing && p->nodes > 0) p->seconds[p->nodes - 1] += weft_now() - start;
-}
-
-/* The system may give fewer threads than asked for: the barrier counts those that are there. */
-static void team_main(void *arg, size_t thread, size_t team) {
-    struct team *const t = arg;
-    atomic_store_explicit(&t->barrier.threads, (unsigned)team, memory_order_relaxed);
-    member(t, thread, team);
 }
 
 static enum weft_status prepare(weft_program *p, const struct weft_run *run, struct team *t) {
@@ -84,19 +114,27 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
     return WEFT_OK;
 }
 
+static void clear_deals(weft_program *p) {
+    for (size_t i = 0; i < p->phases; i++) {
+        struct weft_deal *const d = deal_of(p, i);
+        const size_t queues = smaller(p->phase[i].threads, WEFT_QUEUES);
+        atomic_store_explicit(&d->done, 0, memory_order_relaxed);
+        for (size_t q = 0; q < queues; q++)
+            atomic_store_explicit(&d->queue[q].next, 0, memory_order_relaxed);
+    }
+}
+
 enum weft_status weft_program_run(weft_program *p, const struct weft_run *run) {
     struct team t;
     const enum weft_status st = prepare(p, run, &t);
     if (st != WEFT_OK) return st;
-    const weft_ctx *const ctx = p->graph->ctx;
-    if (p->threads > 1)
-        for (size_t i = 0; i < p->phases; i++)
-            atomic_store_explicit(&p->counter[i].next, 0, memory_order_relaxed);
-    weft_barrier_init(&t.barrier, p->threads, ctx->cores);
-    if (p->threads == 1)
+    if (p->threads == 1) {
         member(&t, 0, 1);
-    else
-        weft_parallel(p->threads, team_main, &t);
+    } else {
+        clear_deals(p);
+        weft_gate_init(&t.gate, p->threads, p->graph->ctx->cores);
+        weft_parallel(p->threads, member, &t);
+    }
     p->calls++;
     return WEFT_OK;
 }
@@ -124,7 +162,7 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
             if (t.x.g->tensor[n->in[j]].kind == WEFT_PARAM && !all_finite(&t.x, n->in[j]))
                 return weft_graph_format(p->graph, "%s (parameter %s)", n->name,
                                          t.x.g->tensor[n->in[j]].name);
-        for (size_t ph = 0; ph < n->phases; ph++) run_phase(&t, n, ph, 0, 1);
+        for (size_t ph = 0; ph < n->phases; ph++) run_alone(&t, n, n->phase0 + ph);
         for (size_t j = 0; j < WEFT_NODE_OUT; j++)
             if (n->out[j] >= 0 && !all_finite(&t.x, n->out[j])) return n->name;
     }

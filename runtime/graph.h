@@ -112,7 +112,7 @@ struct weft_program {
     size_t act_bytes;             /* activations, inputs and shared scratch */
     size_t local_bytes;           /* largest per-thread scratch */
     size_t threads;               /* team size */
-    struct weft_counter *counter; /* one a phase: the next task to deal */
+    unsigned char *deals;         /* struct weft_deal of each phase (exec.h); NULL: one thread */
     double *seconds;              /* per node, when timing */
     uint64_t calls;
     bool timing;
@@ -190,10 +190,12 @@ static inline const struct weft_tensor_desc *weft_node_in(const struct weft_node
 static inline const struct weft_tensor_desc *weft_node_out(const struct weft_node *n, size_t i) {
     return weft_desc(n->program->graph, n->out[i]);
 }
-/* Rough single-thread costs for weft_phase_add: 60 GFLOP/s; 60 GB/s for what stays in a cache, 12
- * from memory. */
-static inline double weft_ns_flops(double flops) { return flops / 60; }
-static inline double weft_ns_bytes(double bytes) { return bytes / (bytes < 16e6 ? 60 : 12); }
+/* Rough times on one thread, for weft_phase_add: two thirds of the measured peak; 20 GB/s for what
+ * stays in a cache, 10 from memory. */
+static inline double weft_ns_flops(const weft_ctx *ctx, double flops) {
+    return flops / (0.67 * ctx->fma_gflops);
+}
+static inline double weft_ns_bytes(double bytes) { return bytes / (bytes < 16e6 ? 20 : 10); }
 
 /* ---- running ---- */
 struct weft_exec {

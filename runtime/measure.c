@@ -47,6 +47,29 @@ static double best_seconds(struct job *j, size_t threads) {
     return best;
 }
 
+static double fma_flops(const struct weft_kernels *k, size_t rounds) {
+    return 2.0 * (double)k->vl * WEFT_LIMIT_CHAINS * (double)rounds;
+}
+
+double weft_fma_probe(const struct weft_kernels *k) {
+    float sink[16];
+    double best = 0;
+    size_t rounds = 16; /* emu without an FMA instruction is a thousand times slower than AVX-512 */
+    for (int done = 0; done < 3;) {
+        const double start = weft_now();
+        k->limit_fma_f32(rounds, sink);
+        const double t = weft_now() - start;
+        if (t < 10e-6) {
+            rounds *= 2;
+            continue;
+        }
+        const double gflops = 1e-9 * fma_flops(k, rounds) / t;
+        if (gflops > best) best = gflops;
+        done++;
+    }
+    return best;
+}
+
 enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory, struct weft_limits *out) {
     if (ctx == NULL || out == NULL) return WEFT_ERR_NULL;
     const size_t bytes = memory == 0 || memory > BYTES ? BYTES
@@ -67,8 +90,7 @@ enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory, struct weft_l
     const double read = best_seconds(&j, threads);
     j.kind = FMA;
     const double fma = best_seconds(&j, threads);
-    const double flops =
-        2.0 * (double)ctx->k->vl * WEFT_LIMIT_CHAINS * FMA_ROUNDS * (double)threads;
+    const double flops = fma_flops(ctx->k, FMA_ROUNDS) * (double)threads;
     const double array = (double)(floats * sizeof(float));
     out->fma_gflops = 1e-9 * flops / fma;
     out->triad_gbs = 1e-9 * 3 * array / triad;

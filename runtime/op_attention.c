@@ -33,7 +33,7 @@ static void forward_plan(struct weft_node *n) {
     n->bytes = 4.0 * 4 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_fwd_scratch(hs);
     weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
-                   2 * weft_ns_flops(n->flops) + weft_ns_bytes(n->bytes));
+                   2 * weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
 }
 
 static void forward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
@@ -82,7 +82,7 @@ static void backward_plan(struct weft_node *n) {
     plan_flops(n, 4, 5);
     n->bytes = 4.0 * 8 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_bwd_scratch(hs);
-    const double ns = 2 * weft_ns_flops(n->flops) + weft_ns_bytes(n->bytes);
+    const double ns = 2 * weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes);
     weft_phase_add(n, all * (plan->split ? plan->segments : 1), ns);
     if (!plan->split) return;
     n->shared_bytes = all * (plan->segments - 1) * t * hs * sizeof(float);
@@ -185,7 +185,7 @@ static void kv_plan(struct weft_node *n) {
     n->model_flops = n->flops = 4.0 * (double)(weft_desc_rows(qkv) * c * n->attr.max_context) / 2;
     n->bytes = 8.0 * (double)(c * n->attr.max_context) / 2;
     n->local_bytes = weft_attn_fwd_scratch(hs);
-    weft_phase_add(n, n->attr.heads, weft_ns_flops(n->flops) + weft_ns_bytes(n->bytes));
+    weft_phase_add(n, n->attr.heads, weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
 }
 
 static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t h,

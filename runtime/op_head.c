@@ -28,7 +28,7 @@ static size_t chunk_rows(size_t tokens, size_t ld) {
 
 static void add_phases(struct weft_node *n, const struct weft_product *p) {
     for (size_t i = 0; i < weft_product_phases(p); i++)
-        weft_phase_add(n, weft_product_tasks(p, i), weft_product_ns(p, i));
+        weft_phase_add(n, weft_product_tasks(p, i), weft_product_ns(p, n->program->graph->ctx, i));
 }
 
 static void plan(struct weft_node *n) {
@@ -40,7 +40,12 @@ static void plan(struct weft_node *n) {
     const size_t rows = plan->rows = chunk_rows(tokens, plan->ld);
     const struct weft_product all[3] = {
         [LOGITS] = {.m = rows, .n = v, .k = c, .a = WEFT_K_INNER, .b = WEFT_K_INNER},
-        [DW] = {.m = v, .n = c, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER},
+        [DW] = {.m = v,
+                .n = c,
+                .k = rows,
+                .a = WEFT_K_OUTER,
+                .b = WEFT_K_OUTER,
+                .by_rows = true},
         [DX] = {.m = rows, .n = c, .k = v, .a = WEFT_K_INNER, .b = WEFT_K_OUTER},
     };
     const size_t products = n->attr.with_grad ? 3 : 1;

@@ -29,7 +29,7 @@ static void plan_product(struct weft_node *n, const struct weft_product *product
     n->bytes = 4 * (m * k + cols * k + m * cols);
     for (size_t i = 0; i < weft_product_phases(&plan->product); i++)
         weft_phase_add(n, weft_product_tasks(&plan->product, i) + (i == 0 ? sum_tasks : 0),
-                       weft_product_ns(&plan->product, i) +
+                       weft_product_ns(&plan->product, n->program->graph->ctx, i) +
                            (i == 0 && sum_tasks > 0 ? weft_ns_bytes(4 * m * k) : 0));
 }
 
@@ -117,7 +117,7 @@ static void dw_plan(struct weft_node *n) {
     const size_t out = weft_desc_cols(weft_node_in(n, 0)), in = weft_desc_cols(weft_node_in(n, 1));
     const size_t sums = n->out[1] < 0 ? 0 : rows * out < 65536 ? 1 : (out + 255) / 256;
     const struct weft_product p = {
-        .m = out, .n = in, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER};
+        .m = out, .n = in, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER, .by_rows = true};
     plan_product(n, &p, sums);
 }
 

@@ -14,6 +14,7 @@
 #include "weft/math.h"
 
 #define TASK_ELEMENTS WEFT_OPTIM_BLOCK
+#define PLACES        64
 
 struct segment {
     weft_tensor param;
@@ -25,10 +26,13 @@ struct block {
     weft_tensor param;
     size_t first, n;
 };
+struct task { /* blocks [first, end); where it lies in its parameter, in PLACES */
+    size_t first, end, place;
+};
 struct sweep { /* shared by the nodes of one program */
     struct segment *segment;
     struct block *block;
-    size_t *task; /* (tasks + 1): first block of each */
+    struct task *task;
     size_t segments, blocks, tasks, elements;
     const struct weft_optim_kind *kind;
     struct weft_optim_args args[2]; /* of this step: without and with decay; set by gradnorm */
@@ -75,15 +79,36 @@ static void walk(const weft_graph *g, struct sweep *s) {
 }
 
 /* Runs of blocks with at least TASK_ELEMENTS elements, so that many small parameters make one task.
- */
-static void cut_tasks(struct sweep *s) {
-    size_t n = 0;
+ * Returns how many; fills them in when there is room. */
+static size_t cut_tasks(const weft_graph *g, const struct sweep *s, struct task *out) {
+    size_t tasks = 0, n = 0;
     for (size_t b = 0; b < s->blocks; b++) {
-        if (n == 0) s->task[s->tasks++] = b;
-        n += s->block[b].n;
-        if (n >= TASK_ELEMENTS) n = 0;
+        const struct block *const k = &s->block[b];
+        if (n == 0 && out != NULL)
+            out[tasks] = (struct task){
+                .first = b, .place = k->first * PLACES / weft_desc_count(weft_desc(g, k->param))};
+        if (out != NULL) out[tasks].end = b + 1;
+        n += k->n;
+        if (n < TASK_ELEMENTS && b + 1 < s->blocks) continue;
+        n = 0;
+        tasks++;
     }
-    s->task[s->tasks] = s->blocks;
+    return tasks;
+}
+
+/* The tasks in the order of their place in their parameter: a thread then gets about the same rows
+ * of every one, those whose gradients it has made and whose products it makes, and has them in its
+ * cache. */
+static void order_tasks(weft_graph *g, struct sweep *s) {
+    s->tasks = cut_tasks(g, s, NULL);
+    struct task *const cut = weft_graph_alloc(g, (s->tasks + 1) * sizeof *cut);
+    s->task = weft_graph_alloc(g, (s->tasks + 1) * sizeof *s->task);
+    if (cut == NULL || s->task == NULL) return;
+    cut_tasks(g, s, cut);
+    size_t at[PLACES + 1] = {0};
+    for (size_t i = 0; i < s->tasks; i++) at[cut[i].place + 1]++;
+    for (size_t p = 1; p < PLACES; p++) at[p] += at[p - 1];
+    for (size_t i = 0; i < s->tasks; i++) s->task[at[cut[i].place]++] = cut[i];
 }
 
 static struct sweep *sweep_create(weft_graph *g) {
@@ -92,12 +117,12 @@ static struct sweep *sweep_create(weft_graph *g) {
     walk(g, s);
     struct segment *const segment = weft_graph_alloc(g, (s->segments + 1) * sizeof *segment);
     struct block *const block = weft_graph_alloc(g, (s->blocks + 1) * sizeof *block);
-    s->task = weft_graph_alloc(g, (s->blocks + 1) * sizeof *s->task);
     s->segment = segment;
     s->block = block;
-    if (segment == NULL || block == NULL || s->task == NULL) return NULL;
+    if (segment == NULL || block == NULL) return NULL;
     walk(g, s);
-    cut_tasks(s);
+    order_tasks(g, s);
+    if (g->status != WEFT_OK) return NULL;
     if (s->blocks == 0)
         weft_graph_fail(g, WEFT_ERR_ARG, "no parameter has a gradient: nothing to train");
     return s;
@@ -124,7 +149,7 @@ static void fold_run(const struct weft_exec *x, const struct weft_node *n, size_
                      size_t task, size_t thread) {
     (void)phase, (void)thread;
     const struct sweep *const s = n->plan;
-    for (size_t i = s->task[task]; i < s->task[task + 1]; i++) {
+    for (size_t i = s->task[task].first; i < s->task[task].end; i++) {
         const struct block *const b = &s->block[i];
         float *const grad = grad_of(x, b);
         float *const sum =
@@ -141,7 +166,7 @@ static void norm_plan(struct weft_node *n) {
     const struct sweep *const s = n->plan;
     n->flops = 2.0 * (double)s->elements;
     n->bytes = 4.0 * (double)s->elements;
-    weft_phase_add(n, s->tasks, weft_ns_bytes(n->bytes));
+    weft_phase_add(n, s->tasks, 2 * weft_ns_bytes(n->bytes));
     weft_phase_add(n, 1, 2.0 * (double)s->blocks);
 }
 
@@ -176,7 +201,7 @@ static void norm_run(const struct weft_exec *x, const struct weft_node *n, size_
         norm_result(x, n);
         return;
     }
-    for (size_t b = s->task[task]; b < s->task[task + 1]; b++)
+    for (size_t b = s->task[task].first; b < s->task[task].end; b++)
         x->k->grad_stats_f32(grad_of(x, &s->block[b]), s->block[b].n, &part[b]);
 }
 
@@ -196,7 +221,7 @@ static void step_run(const struct weft_exec *x, const struct weft_node *n, size_
     const weft_graph *const g = x->g;
     struct weft_optim_stats *const stats = x_ptr(x, n->out[0]);
     const bool finite = x_f64(x, n->in[0])[1] != 0;
-    for (size_t i = s->task[task]; finite && i < s->task[task + 1]; i++) {
+    for (size_t i = s->task[task].first; finite && i < s->task[task].end; i++) {
         const struct block *const b = &s->block[i];
         const struct weft_tensor_desc *const d = &g->tensor[b->param];
         struct weft_optim_args a = s->args[d->param.decay];

@@ -1,9 +1,5 @@
-/* The team and its barrier.
- *
- * The barrier counts arrivals; the last one resets the count and bumps the generation, on which the
- * others wait: a short spin (the usual case inside a step), then a futex sleep, so that a
- * descheduled or oversubscribed team does not burn the cores it waits for. With -fsanitize=thread
- * the team is made of POSIX threads, because libgomp is not instrumented. */
+/* The team and its gate. With -fsanitize=thread the team is made of POSIX threads, because libgomp
+ * is not instrumented. */
 #include "runtime/parallel.h"
 
 #include <limits.h>
@@ -25,7 +21,8 @@
 #include <omp.h>
 #endif
 
-#define SPINS 4000
+#define SPIN_SECONDS 100e-6 /* longer than most phases, shorter than a time slice */
+#define SPIN_LOOKS   64      /* between two looks at the clock */
 
 static void pause_cpu(void) {
 #if defined(__x86_64__)
@@ -39,32 +36,42 @@ static void futex(atomic_uint *word, int op, unsigned value) {
     syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-void weft_barrier_init(struct weft_barrier *b, size_t threads, size_t cores) {
-    atomic_init(&b->arrived, 0);
-    atomic_init(&b->generation, 0);
-    atomic_init(&b->sleepers, 0);
-    atomic_init(&b->threads, (unsigned)threads);
-    b->spins = threads > cores ? 0 : SPINS;
+void weft_gate_init(struct weft_gate *g, size_t threads, size_t cores) {
+    atomic_init(&g->sleepers, 0);
+    g->spin = threads <= cores;
 }
 
-void weft_barrier_wait(struct weft_barrier *b) {
-    const unsigned g = atomic_load_explicit(&b->generation, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 ==
-        atomic_load_explicit(&b->threads, memory_order_relaxed)) {
-        atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
-        atomic_store(&b->generation, g + 1);
-        if (atomic_load(&b->sleepers) != 0) futex(&b->generation, FUTEX_WAKE, INT_MAX);
-        return;
-    }
-    for (unsigned i = 0; i < b->spins; i++) {
-        if (atomic_load_explicit(&b->generation, memory_order_acquire) != g) return;
-        pause_cpu();
-    }
-    /* Sequentially consistent: either the last arrival sees this sleeper, or the futex call sees
-     * the new generation. */
-    atomic_fetch_add(&b->sleepers, 1);
-    while (atomic_load(&b->generation) == g) futex(&b->generation, FUTEX_WAIT, g);
-    atomic_fetch_sub(&b->sleepers, 1);
+void weft_gate_add(struct weft_gate *g, atomic_uint *count, unsigned n, unsigned full) {
+    /* Sequentially consistent, as in sleep_until: either this thread sees the sleeper, or the
+     * sleeper sees the count. */
+    if (atomic_fetch_add(count, n) + n != full || atomic_load(&g->sleepers) == 0) return;
+    futex(count, FUTEX_WAKE, INT_MAX);
+}
+
+static bool is_full(atomic_uint *count, unsigned full) {
+    return atomic_load_explicit(count, memory_order_acquire) == full;
+}
+
+static bool spin_until(atomic_uint *count, unsigned full) {
+    const double end = weft_now() + SPIN_SECONDS;
+    do {
+        for (int i = 0; i < SPIN_LOOKS; i++) {
+            if (is_full(count, full)) return true;
+            pause_cpu();
+        }
+    } while (weft_now() < end);
+    return false;
+}
+
+static void sleep_until(struct weft_gate *g, atomic_uint *count, unsigned full) {
+    atomic_fetch_add(&g->sleepers, 1);
+    for (unsigned now; now = atomic_load(count), now != full;) futex(count, FUTEX_WAIT, now);
+    atomic_fetch_sub(&g->sleepers, 1);
+}
+
+void weft_gate_wait(struct weft_gate *g, atomic_uint *count, unsigned full) {
+    if (is_full(count, full) || (g->spin && spin_until(count, full))) return;
+    sleep_until(g, count, full);
 }
 
 #ifdef WEFT_PTHREADS

@@ -1,5 +1,5 @@
-/* Threads: one team per program run, a barrier that spins briefly and then sleeps. The only place
- * that knows OpenMP. */
+/* Threads: one team per program run, and counts that its members wait for. The only place that
+ * knows OpenMP. */
 #ifndef WEFT_RUNTIME_PARALLEL_H
 #define WEFT_RUNTIME_PARALLEL_H
 
@@ -8,16 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct weft_barrier {
-    _Alignas(64) atomic_uint arrived;
-    _Alignas(64) atomic_uint generation;
-    atomic_uint sleepers;
-    atomic_uint threads;
-    unsigned spins; /* before sleeping; 0 when there are more threads than cores */
+/* Where the members of a team wait for a count to become full: they spin for a while (the usual
+ * case inside a step), then sleep, so that a team that lost a core does not burn the others. */
+struct weft_gate {
+    _Alignas(64) atomic_uint sleepers; /* whatever count they wait for */
+    bool spin;                         /* false when there are more threads than cores */
 };
-void weft_barrier_init(struct weft_barrier *b, size_t threads, size_t cores);
-/* All writes before the barrier by any thread are visible to all after it. */
-void weft_barrier_wait(struct weft_barrier *b);
+void weft_gate_init(struct weft_gate *g, size_t threads, size_t cores);
+/* *count += n; the one that makes it full wakes those who sleep. All that a thread wrote before is
+ * visible to whoever finds the count full. */
+void weft_gate_add(struct weft_gate *g, atomic_uint *count, unsigned n, unsigned full);
+void weft_gate_wait(struct weft_gate *g, atomic_uint *count, unsigned full);
 
 /* fn(arg, thread, team) on `threads` threads at once, the caller among them (thread 0). The system
  * may give fewer: team is the number that runs. */

@@ -42,7 +42,10 @@ static void plan_nodes(weft_program *p) {
         }
         if (n->local_bytes > p->local_bytes) p->local_bytes = n->local_bytes;
     }
-    p->counter = weft_graph_alloc(g, (p->phases + 1) * sizeof *p->counter);
+    if (p->threads == 1) return;
+    unsigned char *const deals =
+        weft_graph_alloc(g, p->phases * weft_deal_bytes(p->threads) + WEFT_ALIGNMENT);
+    if (deals != NULL) p->deals = (void *)weft_align_up((uintptr_t)deals, WEFT_ALIGNMENT);
 }
 
 static void touch(weft_program *p, weft_tensor t, size_t node) {

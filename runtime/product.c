@@ -5,44 +5,53 @@
 #define PACK_FROM  ((size_t)96 << 10) /* bytes of A from which packing pays: more than L1 holds */
 #define PACK_TASK  ((size_t)64 << 10) /* bytes of A in a packing task */
 #define FEW_ROWS   4                  /* up to here the kernel streams B and packs nothing */
-#define TASKS      4                  /* of a thread: who is late then loses little */
-#define TASK_FLOPS 1e6                /* at least: some 10 us */
-#define TASK_BYTES 250e3              /* of B at least, with few rows */
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t unit) { return ceil_div(a, unit) * unit; }
 
-/* How many tasks a part is worth. */
-static size_t tasks_wanted(const struct weft_product *p, const weft_ctx *ctx) {
-    const double flops = 2.0 * (double)p->m_part * (double)p->n * (double)p->k_part;
-    const double stream = 4.0 * (double)p->n * (double)p->k;
-    const double worth = p->m <= FEW_ROWS ? stream / TASK_BYTES : flops / TASK_FLOPS;
-    const size_t most = ctx->threads > 1 ? TASKS * ctx->threads : 1;
-    return worth < 1 ? 1 : worth < (double)most ? (size_t)worth : most;
+/* What a task of so many rows and columns takes, in vector FMAs: the multiplications, whole vectors
+ * of columns; its A and B, an element at a time, B being packed on the way; the start and end of
+ * every tile; C, which every chunk of k adds to, from L2 or from beyond; and handing it out. */
+static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_t rows,
+                        size_t cols) {
+    const size_t vl = ctx->k->vl, mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
+    const double vectors = (double)(cols / nr * (nr / vl) + ceil_div(cols % nr, vl));
+    const double k = (double)p->k_part, chunks = (double)ceil_div(p->k_part, WEFT_GEMM_CHUNK);
+    const double b = p->b == WEFT_K_INNER ? 0.8 : 0.4, a = p->pack ? 0.1 : 0.2;
+    const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
+    const size_t near = rows * (cols + WEFT_GEMM_CHUNK) * sizeof(float);
+    const double reload = chunks > 1 && near > ctx->l2 / 4 * 3 ? 4 : 0.3;
+    return 1.05 * (double)rows * vectors * k + (a * (double)rows + b * (double)cols) * k +
+           80 * tiles + reload * (double)(rows * cols) * chunks + 1000;
 }
 
-/* Three quarters of L2 hold a task's C (rows x cols), which every chunk adds to, and its chunk of A
- * (rows x 256), which every panel of B passes over. About as many rows as columns then cost the
- * least traffic: 512 x 512 with 2 MB. Fewer columns, then fewer rows, if that gives too few tasks.
- */
+/* The grid with the least time: rounds of tasks on all threads, and half a task more, because they
+ * never end together. Rows in whole tiles, columns in whole panels. */
 static void cut(struct weft_product *p, const weft_ctx *ctx) {
-    const size_t mr = ctx->k->gemm_mr;
-    const size_t nr = ctx->k->gemm_nr;
-    const size_t budget = ctx->l2 / 4 * 3 / sizeof(float);
-    const size_t want = tasks_wanted(p, ctx);
-    const size_t panels = ceil_div(p->n, nr);
-    size_t rows = mr;
-    while ((rows + mr) * (rows + mr + WEFT_GEMM_CHUNK) <= budget) rows += mr;
-    const size_t row_tasks = max_size(
-        ceil_div(p->m_part, rows), min_size(ceil_div(want, panels), ceil_div(p->m_part, 4 * mr)));
-    p->rows = round_up(ceil_div(p->m_part, row_tasks), mr);
-    p->row_tasks = ceil_div(p->m_part, p->rows);
-    const size_t cols = max_size(budget / p->rows, WEFT_GEMM_CHUNK + nr) - WEFT_GEMM_CHUNK;
-    const size_t col_tasks = max_size(ceil_div(p->n, cols), ceil_div(want, p->row_tasks));
-    p->cols = round_up(ceil_div(p->n, col_tasks), nr);
-    p->col_tasks = ceil_div(p->n, p->cols);
+    const size_t mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
+    const size_t tiles = ceil_div(p->m_part, mr), panels = ceil_div(p->n, nr);
+    const double all = weft_product_ns(p, ctx, p->pack) / ctx->grain_ns;
+    const size_t team = all < 1 ? 1 : all < (double)ctx->threads ? (size_t)all : ctx->threads;
+    double best = 0;
+    for (size_t r = p->by_rows ? min_size(team, tiles) : 1; r <= tiles; r++) {
+        const size_t rows = round_up(ceil_div(p->m_part, r), mr);
+        if (r != ceil_div(p->m_part, rows) && best != 0) continue;
+        for (size_t c = 1; c <= panels; c++) {
+            const size_t cols = round_up(ceil_div(p->n, c), nr);
+            if (c > 1 && c != ceil_div(p->n, cols)) continue;
+            const double rounds = (double)ceil_div(r * c, team) + (team > 1 ? 0.5 : 0);
+            const double cost =
+                rounds * task_cost(p, ctx, min_size(rows, p->m_part), min_size(cols, p->n));
+            if (best != 0 && cost >= best) continue;
+            best = cost;
+            p->rows = rows;
+            p->cols = cols;
+            p->row_tasks = ceil_div(p->m_part, rows);
+            p->col_tasks = c;
+        }
+    }
 }
 
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
@@ -72,10 +81,10 @@ size_t weft_product_tasks(const struct weft_product *p, size_t phase) {
     return packs(p, phase) ? p->pack_tasks : p->row_tasks * p->col_tasks;
 }
 
-double weft_product_ns(const struct weft_product *p, size_t phase) {
+double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t phase) {
     const double a = 4.0 * (double)p->m_part * (double)p->k_part;
     const double b = 4.0 * (double)p->n * (double)p->k_part;
-    const double compute = weft_ns_flops(a * (double)p->n / 2);
+    const double compute = weft_ns_flops(ctx, a * (double)p->n / 2);
     if (packs(p, phase)) return weft_ns_bytes(2 * a);
     return compute > weft_ns_bytes(b) ? compute : weft_ns_bytes(b);
 }
@@ -115,8 +124,9 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
         if (!direct) pack_task(p, k, a, g->lda, m, depth, packed, task);
         return;
     }
-    const size_t i = task % p->row_tasks * p->rows;
-    const size_t j = task / p->row_tasks * p->cols;
+    const size_t row = p->by_rows ? task / p->col_tasks : task % p->row_tasks;
+    const size_t i = row * p->rows;
+    const size_t j = (p->by_rows ? task % p->col_tasks : task / p->row_tasks) * p->cols;
     if (i >= m || j >= g->n) return;
     struct weft_gemm_args t = *g;
     t.m = min_size(p->rows, m - i);

@@ -13,6 +13,8 @@
 struct weft_product {
     size_t m, n, k;               /* of the whole product; a run may have smaller m or k */
     enum weft_layout a, b;        /* K_INNER or K_OUTER */
+    bool by_rows; /* a thread's tasks are rows of C rather than columns: what it leaves in its cache
+                   * is then what it gets of C's rows elsewhere (of weights: where they are n) */
     size_t m_part, k_part, parts; /* rows and depth of A in a part */
     bool pack;                    /* parts are packed: two phases each */
     size_t rows, cols;            /* of a task */
@@ -27,7 +29,7 @@ static inline size_t weft_product_phases(const struct weft_product *p) {
 }
 /* Tasks of a phase, and its time on one thread. */
 size_t weft_product_tasks(const struct weft_product *p, size_t phase);
-double weft_product_ns(const struct weft_product *p, size_t phase);
+double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t phase);
 /* Task of a phase. g: the live product, unpacked, g->m <= p->m, g->k <= p->k. */
 void weft_product_run(const struct weft_product *p, const struct weft_kernels *k,
                       const struct weft_gemm_args *g, float *packed, size_t phase, size_t task);

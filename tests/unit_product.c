@@ -24,7 +24,7 @@ static void run(const struct weft_product *p, const struct weft_gemm_args *g) {
     float *const packed = malloc(p->packed_bytes + 64);
     assert_non_null(packed);
     for (size_t phase = 0; phase < weft_product_phases(p); phase++) {
-        assert_true(weft_product_tasks(p, phase) > 0 && weft_product_ns(p, phase) > 0);
+        assert_true(weft_product_tasks(p, phase) > 0 && weft_product_ns(p, unit_ctx, phase) > 0);
         for (size_t task = weft_product_tasks(p, phase); task-- > 0;)
             weft_product_run(p, unit_ctx->k, g, packed, phase, task);
     }

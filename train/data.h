@@ -65,7 +65,7 @@ struct weft_data {
     double *mean, *scale;             /* CSV: x = (raw - mean) * scale, (features) */
     double target_mean, target_scale; /* regression: value = (raw - mean) * scale */
     uint8_t *pixels[2];               /* MNIST: (n, features) */
-    float pixel_value[256];
+    float pixel_scale, pixel_shift;   /* MNIST: x = pixel * scale - shift */
     float *x;           /* CSV: (rows, features), standardised */
     float *y;           /* CSV, regression: (rows) */
     int32_t *labels[2]; /* classes: MNIST (n) each; CSV labels[0]: (rows) */

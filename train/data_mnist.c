@@ -154,7 +154,8 @@ enum weft_status weft_data_mnist(weft_ctx *ctx, const struct weft_data_options *
                                  struct weft_data *data) {
     data->format = "MNIST";
     const double mean = o->unit_pixels ? 0 : MNIST_MEAN, std = o->unit_pixels ? 1 : MNIST_STD;
-    for (int i = 0; i < 256; i++) data->pixel_value[i] = (float)((i / 255.0 - mean) / std);
+    data->pixel_scale = (float)(1 / (255 * std));
+    data->pixel_shift = (float)(mean / std);
     if (o->regression)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "%s: MNIST has classes; --loss mse needs a CSV file "

@@ -17,7 +17,7 @@
  * i32     i_set1(x) i_load(p) i_store(p,a) i_load_n(p,n) i_store_n(p,a,n) i_iota() = 0,1,2..
  *         i_add i_sub i_mullo i_mulhi_u (high half of the unsigned product) i_and i_or i_xor
  *         i_shl(a,k) i_shr(a,k) logical, i_sar(a,k) arithmetic; k is a constant
- *         i_eq i_gt (signed) -> vm     i_sel(m,a,b)
+ *         i_eq i_gt (signed) -> vm     i_sel(m,a,b)    i_max(a,b) signed
  * cast    v_bits(a) f32 -> i32 bits   i_bits(a) i32 bits -> f32
  *         v_to_i(a) truncates (caller clamps first)   i_to_v(a) signed, round to nearest
  * f64     d_zero() d_set1(x) d_from_v(vf) exact  d_add d_sub d_mul d_fma(a,b,c)

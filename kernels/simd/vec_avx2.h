@@ -107,6 +107,7 @@ static WEFT_INLINE vf i_bits(vi a) { return _mm256_castsi256_ps(a); }
 static WEFT_INLINE vi v_to_i(vf a) { return _mm256_cvttps_epi32(a); }
 static WEFT_INLINE vf i_to_v(vi a) { return _mm256_cvtepi32_ps(a); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return v_bits(v_sel(m, i_bits(a), i_bits(b))); }
+static WEFT_INLINE vi i_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
 
 /* ---- f64 ---- */
 static WEFT_INLINE vd d_set1(double x) { return (vd){_mm256_set1_pd(x), _mm256_set1_pd(x)}; }

@@ -103,6 +103,7 @@ static WEFT_INLINE vi i_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 static WEFT_INLINE vm i_eq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
+static WEFT_INLINE vi i_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return _mm512_castps_si512(a); }

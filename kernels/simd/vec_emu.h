@@ -135,6 +135,7 @@ EMU_OP(vi, i_sar(vi a, int k), a.l[i] >> k)
 EMU_OP(vm, i_eq(vi a, vi b), a.l[i] == b.l[i])
 EMU_OP(vm, i_gt(vi a, vi b), a.l[i] > b.l[i])
 EMU_OP(vi, i_sel(vm m, vi a, vi b), m.l[i] ? a.l[i] : b.l[i])
+EMU_OP(vi, i_max(vi a, vi b), a.l[i] > b.l[i] ? a.l[i] : b.l[i])
 
 static EMU_INLINE void i_store(int32_t *p, vi a) { EMU_LANES p[i] = a.l[i]; }
 static EMU_INLINE void i_store_n(int32_t *p, vi a, size_t n) {

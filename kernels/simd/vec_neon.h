@@ -55,6 +55,7 @@ static WEFT_INLINE vi i_xor(vi a, vi b) { return veorq_s32(a, b); }
 static WEFT_INLINE vm i_eq(vi a, vi b) { return vceqq_s32(a, b); }
 static WEFT_INLINE vm i_gt(vi a, vi b) { return vcgtq_s32(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
+static WEFT_INLINE vi i_max(vi a, vi b) { return vmaxq_s32(a, b); }
 
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return vreinterpretq_s32_f32(a); }

@@ -95,13 +95,17 @@ static WEFT_INLINE float r_max(const float *x, size_t n) {
     return v32_max(&acc);
 }
 
+/* The larger of a and |x|, a being such a maximum or +0. The bits of what has no sign are in the
+ * order of the numbers, NaN above infinity: an integer maximum, in which a NaN wins. */
+static WEFT_INLINE vf v_max_abs(vf a, vf x) { return i_bits(i_max(v_bits(a), v_bits(v_abs(x)))); }
+
 /* max of |x[i]|; a NaN wins; 0 when n = 0. */
 static WEFT_INLINE float r_absmax(const float *x, size_t n) {
     v32 acc = v32_zero();
     size_t i = 0;
     for (; i + 32 <= n; i += 32)
-        V32_EACH(j) acc.v[j] = v_max(acc.v[j], v_abs(v_load(x + i + j * VL)));
-    V32_TAIL(i, j, m, n) acc.v[j] = v_max(acc.v[j], v_abs(v_load_n(x + i, m)));
+        V32_EACH(j) acc.v[j] = v_max_abs(acc.v[j], v_load(x + i + j * VL));
+    V32_TAIL(i, j, m, n) acc.v[j] = v_max_abs(acc.v[j], v_load_n(x + i, m));
     return v32_max(&acc);
 }
 
