@@ -78,8 +78,7 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
                          .lda = g->a_layout == WEFT_PANELS ? GEMM_MR : g->lda,
                          .b = b_at(g, k0, j),
                          .ldb = GEMM_NR};
-        if (g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) &&
-            g->m <= 2 * GEMM_MR) {
+        if (g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) && g->m <= 2 * GEMM_MR) {
             t.ldb = g->ldb; /* too few rows to pay for a copy */
         } else if (g->b_layout != WEFT_PANELS) {
             if (cols <= VL)

@@ -93,7 +93,9 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
 #define ROWS_8(CASE)  ROWS_6(CASE) CASE(7) CASE(8)
 #define ROWS_14(CASE) ROWS_8(CASE) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
 #define TILE_CASE(r)                                                                               \
-    case r: tile_body(t, r, inner, nv); break;
+    case r:                                                                                        \
+        tile_body(t, r, inner, nv);                                                                \
+        break;
 #define TILE(name, is_inner, vectors)                                                              \
     static WEFT_NOINLINE void name(const struct tile *t, size_t rows) {                            \
         const bool inner = is_inner;                                                               \

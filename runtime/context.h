@@ -7,11 +7,11 @@
 
 struct weft_ctx {
     const struct weft_kernels *k;
-    size_t threads; /* team size of large phases */
-    size_t cores;   /* cores allowed; threads > cores: waiting threads yield at once */
+    size_t threads;    /* team size of large phases */
+    size_t cores;      /* cores allowed; threads > cores: waiting threads yield at once */
     double grain_ns;   /* work that a thread must bring to join a phase */
     double fma_gflops; /* of one thread, measured in passing: good for cut-offs */
-    size_t l1d, l2; /* bytes, never 0 */
+    size_t l1d, l2;    /* bytes, never 0 */
     char message[WEFT_MESSAGE_MAX];
 };
 

@@ -106,11 +106,7 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
                              "program %s: %zu tokens at position %zu do not fit the context of %zu",
                              p->name, rows, run->pos, p->positions);
     t->p = p;
-    t->x = (struct weft_exec){.k = g->ctx->k,
-                              .g = g,
-                              .run = run,
-                              .rows = rows,
-                              .batch = p->batch};
+    t->x = (struct weft_exec){.k = g->ctx->k, .g = g, .run = run, .rows = rows, .batch = p->batch};
     return WEFT_OK;
 }
 

@@ -40,12 +40,7 @@ static void plan(struct weft_node *n) {
     const size_t rows = plan->rows = chunk_rows(tokens, plan->ld);
     const struct weft_product all[3] = {
         [LOGITS] = {.m = rows, .n = v, .k = c, .a = WEFT_K_INNER, .b = WEFT_K_INNER},
-        [DW] = {.m = v,
-                .n = c,
-                .k = rows,
-                .a = WEFT_K_OUTER,
-                .b = WEFT_K_OUTER,
-                .by_rows = true},
+        [DW] = {.m = v, .n = c, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER, .by_rows = true},
         [DX] = {.m = rows, .n = c, .k = v, .a = WEFT_K_INNER, .b = WEFT_K_OUTER},
     };
     const size_t products = n->attr.with_grad ? 3 : 1;

@@ -163,8 +163,8 @@ static weft_tensor need_z(weft_program *p, size_t node) {
     return p->node[node].out[1];
 }
 
-/* The linear node with an activation whose output x only node `reader` reads, and only as its input,
- * or SIZE_MAX. Later readers have left a gradient already: the caller has looked. */
+/* The linear node with an activation whose output x only node `reader` reads, and only as its
+ * input, or SIZE_MAX. Later readers have left a gradient already: the caller has looked. */
 static size_t fusable_producer(const weft_program *p, weft_tensor x, size_t reader) {
     size_t producer = SIZE_MAX;
     for (size_t i = 0; i <= reader; i++) {

@@ -22,7 +22,7 @@
 #endif
 
 #define SPIN_SECONDS 100e-6 /* longer than most phases, shorter than a time slice */
-#define SPIN_LOOKS   64      /* between two looks at the clock */
+#define SPIN_LOOKS   64     /* between two looks at the clock */
 
 static void pause_cpu(void) {
 #if defined(__x86_64__)

@@ -19,7 +19,8 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
     const size_t vl = ctx->k->vl, mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
     const double vectors = (double)(cols / nr * (nr / vl) + ceil_div(cols % nr, vl));
     const double k = (double)p->k_part, chunks = (double)ceil_div(p->k_part, WEFT_GEMM_CHUNK);
-    const double b = p->b == WEFT_K_INNER ? 0.8 : 0.4, a = p->pack ? 0.1 : 0.2;
+    const double a = p->pack ? 0.1 : 0.2;
+    const double b = p->b == WEFT_K_INNER ? 0.8 : p->b == WEFT_K_OUTER ? 0.4 : 0.1;
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
     const size_t near = rows * (cols + WEFT_GEMM_CHUNK) * sizeof(float);
     const double reload = chunks > 1 && near > ctx->l2 / 4 * 3 ? 4 : 0.3;
@@ -89,9 +90,14 @@ double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t
     return compute > weft_ns_bytes(b) ? compute : weft_ns_bytes(b);
 }
 
-/* Element (r, k) of an unpacked operand. */
-static const float *at(const float *p, size_t ld, enum weft_layout layout, size_t r, size_t k) {
-    return layout == WEFT_K_INNER ? p + r * ld + k : p + k * ld + r;
+/* Element (r, k) of an operand; in panels w wide, r is the first of one. */
+static const float *at(const float *p, size_t ld, enum weft_layout layout, size_t r, size_t k,
+                       size_t w) {
+    switch (layout) {
+    case WEFT_K_INNER: return p + r * ld + k;
+    case WEFT_K_OUTER: return p + k * ld + r;
+    default: return p + r / w * ld + k * w;
+    }
 }
 
 /* Panels [i, i + count) of the part of A that starts at a. */
@@ -103,7 +109,7 @@ static void pack_task(const struct weft_product *p, const struct weft_kernels *k
     if (lo >= hi) return;
     k->gemm_pack_a_f32(&(struct weft_pack_args){.r = hi - lo,
                                                 .k = depth,
-                                                .src = at(a, lda, p->a, lo, 0),
+                                                .src = at(a, lda, p->a, lo, 0, k->gemm_mr),
                                                 .ld = lda,
                                                 .layout = p->a,
                                                 .dst = packed + lo * depth});
@@ -119,7 +125,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     const size_t m = min_size(p->m_part, g->m - i0);
     const size_t depth = min_size(p->k_part, g->k - k0);
     const bool direct = !p->pack || g->m <= FEW_ROWS;
-    const float *const a = at(g->a, g->lda, p->a, i0, k0);
+    const float *const a = at(g->a, g->lda, p->a, i0, k0, k->gemm_mr);
     if (packs(p, phase)) {
         if (!direct) pack_task(p, k, a, g->lda, m, depth, packed, task);
         return;
@@ -132,10 +138,10 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.m = min_size(p->rows, m - i);
     t.n = min_size(p->cols, g->n - j);
     t.k = depth;
-    t.a = direct ? at(a, g->lda, p->a, i, 0) : packed + i * depth;
+    t.a = direct ? at(a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * depth;
     t.lda = direct ? g->lda : k->gemm_mr * depth;
     t.a_layout = direct ? p->a : WEFT_PANELS;
-    t.b = at(g->b, g->ldb, p->b, j, k0);
+    t.b = at(g->b, g->ldb, p->b, j, k0, k->gemm_nr);
     t.b_layout = p->b;
     t.c = g->c + (i0 + i) * g->ldc + j;
     t.accumulate = g->accumulate || k0 > 0;

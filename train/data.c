@@ -137,7 +137,8 @@ static void put_features(const struct weft_data *data, enum weft_split split, ui
     const int32_t *labels = data->labels[split];
     if (data->pixels[0]) {
         const uint8_t *pixels = data->pixels[split] + sample * n;
-        for (size_t i = 0; i < n; i++) x[i] = (float)pixels[i] * data->pixel_scale - data->pixel_shift;
+        for (size_t i = 0; i < n; i++)
+            x[i] = (float)pixels[i] * data->pixel_scale - data->pixel_shift;
     } else {
         sample = data->rows[split == WEFT_SPLIT_VAL ? sample : data->n[WEFT_SPLIT_VAL] + sample];
         labels = data->labels[0];

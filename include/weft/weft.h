@@ -5,6 +5,7 @@
 #include "weft/status.h"
 #include "weft/context.h"
 #include "weft/math.h"
+#include "weft/matmul.h"
 #include "weft/graph.h"
 #include "weft/model.h"
 
