@@ -32,3 +32,33 @@ void WEFT_FN(limit_read_f32)(size_t n, const float *restrict a, float *restrict 
     for (; i < n; i += VL) s[0] = v_add(s[0], v_load_n(a + i, n - i < VL ? n - i : VL));
     v_store(sink, v_add(v_add(s[0], s[1]), v_add(s[2], s[3])));
 }
+
+static WEFT_INLINE void move(size_t n, const size_t ins, const float *const *in, const size_t outs,
+                             float *const *out) {
+    for (size_t i = 0; i < n; i += VL) {
+        const size_t m = n - i < VL ? n - i : VL;
+        vi x = v_bits(m == VL ? v_load(in[0] + i) : v_load_n(in[0] + i, m));
+        WEFT_UNROLL_ALL
+        for (size_t j = 1; j < ins; j++)
+            x = i_or(x, v_bits(m == VL ? v_load(in[j] + i) : v_load_n(in[j] + i, m)));
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < outs; j++) {
+            if (m == VL)
+                v_store(out[j] + i, i_bits(x));
+            else
+                v_store_n(out[j] + i, i_bits(x), m);
+        }
+    }
+}
+
+void WEFT_FN(limit_move_f32)(size_t n, size_t ins, const float *const *in, size_t outs,
+                             float *const *out) {
+    switch (ins * 4 + outs) {
+#define MOVE(i, o)                                                                                 \
+    case (i)*4 + (o): move(n, i, in, o, out); break;
+        MOVE(1, 1)
+        MOVE(2, 1) MOVE(3, 1) MOVE(4, 1) MOVE(1, 2) MOVE(2, 2) MOVE(3, 2) MOVE(4, 2) MOVE(1, 3)
+            MOVE(2, 3) MOVE(3, 3) MOVE(4, 3)
+#undef MOVE
+    }
+}

@@ -290,3 +290,11 @@ size_t weft_model_times(weft_model *m, struct weft_node_time *out, size_t max) {
         n += weft_program_times(m->update, n < max ? out + n : out, n < max ? max - n : 0);
     return n;
 }
+
+size_t weft_model_spans(weft_model *m, struct weft_span *out, size_t max) {
+    size_t n = 0;
+    if (m->train.program != NULL) n = weft_program_spans(m->train.program, out, max);
+    if (m->update != NULL)
+        n += weft_program_spans(m->update, n < max ? out + n : out, n < max ? max - n : 0);
+    return n;
+}

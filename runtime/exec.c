@@ -65,15 +65,18 @@ static void run_phase(struct team *t, const struct weft_node *n, size_t phase, s
                       size_t team) {
     weft_program *const p = t->p;
     const size_t threads = smaller(p->phase[phase].threads, team);
+    struct weft_interval *const work = p->timing ? &p->work[thread * p->phases + phase] : NULL;
+    if (work != NULL) *work = (struct weft_interval){0};
     if (thread >= threads) return;
     if (team > 1 && phase > 0) wait_for(t, phase - 1);
-    if (threads > 1) {
+    if (work != NULL) work->begin = weft_now();
+    if (threads > 1)
         run_share(t, n, phase, thread, threads);
-    } else {
+    else
         run_alone(t, n, phase);
-        const unsigned tasks = (unsigned)p->phase[phase].tasks;
-        if (team > 1) weft_gate_add(&t->gate, &deal_of(p, phase)->done, tasks, tasks);
-    }
+    if (work != NULL) work->end = weft_now();
+    const unsigned tasks = (unsigned)p->phase[phase].tasks;
+    if (threads == 1 && team > 1) weft_gate_add(&t->gate, &deal_of(p, phase)->done, tasks, tasks);
 }
 
 /* What each member of the team does. The system may give fewer than asked for. */
@@ -167,8 +170,10 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
 
 void weft_program_timing(weft_program *p, bool on) {
     free(p->seconds);
+    free(p->work);
     p->seconds = on ? calloc(p->nodes + 1, sizeof *p->seconds) : NULL;
-    p->timing = p->seconds != NULL;
+    p->work = on ? calloc(p->threads * p->phases + 1, sizeof *p->work) : NULL;
+    p->timing = p->seconds != NULL && p->work != NULL;
     p->calls = 0;
 }
 
@@ -184,6 +189,29 @@ size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t ma
                                          .bytes = n->bytes};
     }
     return p->nodes;
+}
+
+size_t weft_program_spans(const weft_program *p, struct weft_span *out, size_t max) {
+    size_t spans = 0;
+    for (size_t thread = 0; p->timing && thread < p->threads; thread++) {
+        for (size_t i = 0; i < p->nodes; i++) {
+            const struct weft_node *const n = &p->node[i];
+            for (size_t ph = 0; ph < n->phases; ph++) {
+                const struct weft_interval w = p->work[thread * p->phases + n->phase0 + ph];
+                if (w.end == 0) continue;
+                if (spans < max)
+                    out[spans] = (struct weft_span){.node = n->name,
+                                                    .op = n->op->name,
+                                                    .layer = n->layer,
+                                                    .phase = ph,
+                                                    .thread = thread,
+                                                    .begin = w.begin,
+                                                    .end = w.end};
+                spans++;
+            }
+        }
+    }
+    return spans;
 }
 
 void weft_program_work(weft_program *p, const struct weft_limits *limits, double *model_flops,

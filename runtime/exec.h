@@ -17,6 +17,10 @@ struct weft_deal {
         _Alignas(64) atomic_size_t next; /* of the queue's tasks, counted from 0 */
     } queue[];
 };
+struct weft_interval { /* when a thread worked on a phase; both 0: not at all */
+    double begin, end;
+};
+
 /* Bytes of a deal for a team of so many threads, a multiple of 64. */
 static inline size_t weft_deal_bytes(size_t threads) {
     return 64 * (1 + (threads < WEFT_QUEUES ? threads : WEFT_QUEUES));

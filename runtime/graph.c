@@ -64,6 +64,7 @@ void weft_graph_free(weft_graph *g) {
         free(p->probe);
         free(p->grad_of);
         free(p->seconds);
+        free(p->work);
     }
     for (struct weft_chunk *c = g->chunks; c != NULL;) {
         struct weft_chunk *const next = c->next;

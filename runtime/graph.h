@@ -114,6 +114,7 @@ struct weft_program {
     size_t threads;               /* team size */
     unsigned char *deals;         /* struct weft_deal of each phase (exec.h); NULL: one thread */
     double *seconds;              /* per node, when timing */
+    struct weft_interval *work;   /* (threads, phases) of the last run, when timing */
     uint64_t calls;
     bool timing;
     struct weft_program *next;

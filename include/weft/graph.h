@@ -173,6 +173,15 @@ struct weft_node_time {
 };
 WEFT_API void weft_program_timing(weft_program *p, bool on);
 WEFT_API size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t max);
+/* With the timers on: what each thread did in the last run, thread by thread, in order. */
+struct weft_span {
+    const char *node, *op;
+    int layer;
+    size_t phase; /* of the node */
+    size_t thread;
+    double begin, end; /* seconds, of the same clock in all spans */
+};
+WEFT_API size_t weft_program_spans(const weft_program *p, struct weft_span *out, size_t max);
 /* Floating-point operations and compulsory bytes of one full run, and the least time they can take:
  * the sum over nodes of max(flops / fma, bytes / bandwidth). */
 WEFT_API void weft_program_work(weft_program *p, const struct weft_limits *limits,
