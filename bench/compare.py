@@ -11,15 +11,14 @@ order that turns from round to round; the first steps of a process are warm-up. 
 drifts, so what counts are the ratios: the best step of all rounds, and the median over rounds of
 each round's median. Prints a table; --json FILE keeps every number.
 
-Peers: torch and torch-compile need PyTorch in this Python; llmc needs bench/get_llmc.sh run before
-(B=4 T=64 is built in there). A peer that cannot run is named and left out.
+Peers: torch and torch-compile need PyTorch in this Python; llmc needs --llmc DIR, your built copy of
+llm.c (B=4 T=64 is built in there). A peer that cannot run is named and left out.
 """
 import argparse
 import json
 import os
 import platform
 import random
-import re
 import shutil
 import statistics
 import struct
@@ -86,18 +85,19 @@ def weft(a, work, arguments, threads, warm):
 
 
 def torch(script, a, arguments, warm):
-    command = [sys.executable, os.path.join(HERE, script), "--steps", str(a.steps), "--threads",
+    command = [sys.executable, os.path.join(HERE, "peers", script), "--steps", str(a.steps), "--threads",
                str(a.threads), *arguments]
     output, memory = run(command, env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
     return json.loads(output.strip().splitlines()[-1])["step_ms"][warm:], memory
 
 
 def llmc(a, warm):
-    folder = os.environ.get("WEFT_LLMC", os.path.join(ROOT, "build", "llm.c"))
-    output, memory = run(["./train_gpt2"], cwd=folder,
-                         env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
-    times = [float(t) for t in re.findall(r"step \d+: train loss \S+ \(took (\S+) ms\)", output)]
-    return times[warm:], memory
+    if not a.llmc:
+        raise RuntimeError("--llmc DIR says where your copy of it is")
+    output, _ = run([sys.executable, os.path.join(HERE, "peers", "llmc_gpt2.py"), "--llmc", a.llmc,
+                     "--steps", str(a.steps), "--threads", str(a.threads)])
+    found = json.loads(output.strip().splitlines()[-1])
+    return found["step_ms"][warm:], found["mib"]
 
 
 def gpt2_arguments(a, work, statistics_every):
@@ -130,8 +130,8 @@ def contestants(a, work):
     if a.what == "gpt2":
         shape = ["--batch", str(a.batch), "--seq", str(a.seq)]
         every = {
-            "torch": lambda: torch("peer_torch_gpt2.py", a, shape, warm),
-            "torch-compile": lambda: torch("peer_torch_gpt2.py", a, [*shape, "--compile"], warm),
+            "torch": lambda: torch("torch_gpt2.py", a, shape, warm),
+            "torch-compile": lambda: torch("torch_gpt2.py", a, [*shape, "--compile"], warm),
             "llmc": lambda: llmc(a, warm),
         }
         plain = gpt2_arguments(a, work, 0)
@@ -147,7 +147,7 @@ def contestants(a, work):
                 "1 thread": lambda: weft(a, work, plain, 1, warm)}
     shape = ["--shape", a.shape, "--batch", str(a.batch)]
     return {"weft": lambda: weft(a, work, plain, a.threads, warm),
-            "torch": lambda: torch("peer_torch_mlp.py", a, shape, warm)}
+            "torch": lambda: torch("torch_mlp.py", a, shape, warm)}
 
 
 def measure(a, runners):
@@ -189,6 +189,7 @@ def main():
     args.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     args.add_argument("--peers", default="torch,torch-compile,llmc")
     args.add_argument("--weft", default=os.path.join(ROOT, "build", "release", "weft"))
+    args.add_argument("--llmc", metavar="DIR", help="a copy of llm.c with train_gpt2 built")
     args.add_argument("--json")
     a = args.parse_args()
     if a.steps is None:

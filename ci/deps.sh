@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what is missing, and nothing else, with apt (Debian 12, or any Debian or Ubuntu with
 # CMake >= 3.25). Safe to repeat.
-#   ci/deps.sh [build|quickstart|test|bench|all]   (default: build)
+#   ci/deps.sh [build|quickstart|test|bench|all]   (default: build and bench)
 #   ci/deps.sh --list [GROUP]                      the packages of a group, one a line
 # Without root, sudo or apt the missing packages are named. Exit: 0 all there, 3 something missing.
 set -u
@@ -26,14 +26,18 @@ test|gcc-aarch64-linux-gnu|aarch64-linux-gnu-gcc|cross-compiles for AArch64
 test|libc6-dev-arm64-cross|aarch64-linux-gnu-gcc|C library of the cross build
 test|qemu-user|qemu-aarch64|runs the AArch64 tests
 bench|g++|c++|the C++ compiler of the benchmarks
-bench|libbenchmark-dev|pc:benchmark|Google Benchmark'
+bench|libbenchmark-dev|pc:benchmark|Google Benchmark
+bench|libdnnl-dev|pc:none|oneDNN, to be compared with
+bench|libopenblas0-openmp|pc:none|OpenBLAS, likewise
+bench|libblis4-openmp|pc:none|BLIS, likewise'
 
 list=false
 [ "${1:-}" = --list ] && { list=true; shift; }
-group=${1:-build}
+group=${1:-bench}
 case $group in
 build) groups='build' ;;
-quickstart | test | bench) groups="build|$group" ;;
+quickstart | bench) groups="build|$group" ;;
+test) groups='build|bench|test' ;;
 all) groups='build|quickstart|test|bench' ;;
 *)
     echo "usage: ci/deps.sh [--list] [build|quickstart|test|bench|all]" >&2

@@ -28,6 +28,9 @@ const char *cli_bytes(char buf[32], size_t bytes);
 /* Print a finished JSON document on stdout and free it. */
 int cli_json(struct weft_json *j);
 
+/* Become weft-bench with these arguments (cmd_bench.c); returns when that cannot be. */
+int cmd_bench_exec(int argc, char *const *argv);
+
 #define WEFT_COMMAND(name, ...) int cmd_##name(struct cli *c);
 #include "cli/commands.def"
 #undef WEFT_COMMAND

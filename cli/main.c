@@ -133,6 +133,8 @@ static int dispatch(int argc, char **argv) {
     const struct command *m = find_command(argv[1]);
     if (!m) return unknown_command(argv[1]);
     c.command = m->name;
+    if (m->run == cmd_bench && (argc == 2 || argv[2][0] == '-') && !wants_help(argc - 2, argv + 2))
+        return cmd_bench_exec(argc - 2, argv + 2);
     unsigned model = 0;
     int first = 2;
     if (m->models && argc > 2) {

@@ -20,6 +20,7 @@
 #define INFO     WEFT_FOR_INFO
 #define HASH     WEFT_FOR_HASH
 #define DIFF     WEFT_FOR_DIFF
+#define BENCH    WEFT_FOR_BENCH
 #define UNSAVED  WEFT_OPTION_UNSAVED
 
 /* Names get their dashes in option_name. */
@@ -284,6 +285,20 @@ void weft_options_write(const struct weft_options *o, struct weft_json *j) {
 
 /* ---- command line ---- */
 
+/* The letters that a command line of `weft bench` may hold instead. */
+static enum weft_option_id letter(const struct weft_options *o, const char *text) {
+    static const struct {
+        const char *letter;
+        enum weft_option_id id;
+    } known[] = {{"-b", WEFT_OPT_batch},
+                 {"-t", WEFT_OPT_seq},
+                 {"-r", WEFT_OPT_repetitions},
+                 {"-o", WEFT_OPT_format}};
+    for (size_t i = 0; o->where & BENCH && i < sizeof known / sizeof *known; i++)
+        if (strcmp(text, known[i].letter) == 0) return known[i].id;
+    return WEFT_OPTION_COUNT;
+}
+
 static enum weft_status parse_one(struct weft_options *o, int *i, int argc, char *const *argv) {
     const char *name = argv[*i] + 2;
     const size_t length = strcspn(name, "=");
@@ -315,7 +330,12 @@ enum weft_status weft_options_parse(struct weft_options *o, int argc, char *cons
             const enum weft_status st = parse_one(o, &i, argc, argv);
             if (st != WEFT_OK) return st;
         } else if (options && argv[i][0] == '-' && argv[i][1]) {
-            return fail(o, "unknown option %s: options are long, as in --help", argv[i]);
+            const enum weft_option_id id = letter(o, argv[i]);
+            if (id == WEFT_OPTION_COUNT)
+                return fail(o, "unknown option %s: options are long, as in --help", argv[i]);
+            if (i + 1 == argc) return fail(o, "%s needs a value", argv[i]);
+            const enum weft_status st = weft_options_set(o, id, argv[++i], WEFT_FROM_USER);
+            if (st != WEFT_OK) return st;
         } else if (rest) {
             rest[n++] = argv[i];
         } else {

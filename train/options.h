@@ -24,7 +24,8 @@ enum weft_option_where {
     WEFT_FOR_INFO = 128,
     WEFT_FOR_HASH = 256,
     WEFT_FOR_DIFF = 512,
-    WEFT_OPTION_UNSAVED = 1024,
+    WEFT_FOR_BENCH = 1024,
+    WEFT_OPTION_UNSAVED = 1 << 30,
 };
 
 enum weft_option_type { WEFT_TEXT, WEFT_CHOICE, WEFT_COUNT, WEFT_REAL, WEFT_FLAG };

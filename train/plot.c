@@ -122,8 +122,9 @@ static void draw_series(FILE *out, const struct weft_plot_frame *f, const struct
     case WEFT_MARK_TICKS: series_path(out, "tick", f, s, tick_path); return;
     case WEFT_MARK_FAINT: series_path(out, "faint", f, s, line_path); return;
     case WEFT_MARK_DASHED: series_path(out, "line dash", f, s, line_path); break;
+    case WEFT_MARK_POINTS:
     case WEFT_MARK_DOTS:
-        series_path(out, "line", f, s, line_path);
+        if (s->mark == WEFT_MARK_DOTS) series_path(out, "line", f, s, line_path);
         series_path(out, "dots", f,
                     &(struct weft_series){.x = s->x, .y = s->y, .n = s->n, .color = s->color},
                     draw_dots);
@@ -162,7 +163,7 @@ static void legend(FILE *out, const struct weft_plot *p) {
     for (size_t i = 0; i < p->count; i++) {
         const struct weft_series *s = &p->series[i];
         if (!s->label || s->mark == WEFT_MARK_RULE || s->color.kind == WEFT_COLOR_DEPTH) continue;
-        static const char *const class[] = {"", "f", "d", "o", "t", ""};
+        static const char *const class[] = {"", "f", "d", "o", "t", "o", ""};
         fprintf(out, "<span class=\"key\"><i class=\"chip %s\" style=\"--k:var(%s)\"></i>",
                 class[s->mark], weft_plot_color_name(s->color));
         weft_html_text(out, s->label);

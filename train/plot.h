@@ -36,6 +36,7 @@ enum weft_plot_mark {
     WEFT_MARK_DASHED,
     WEFT_MARK_DOTS,  /* line with a dot at each point */
     WEFT_MARK_TICKS, /* a short tick on the lower edge at each x: events */
+    WEFT_MARK_POINTS, /* dots alone */
     WEFT_MARK_RULE,  /* a horizontal line across the chart at y[0] */
 };
 struct weft_plot_color {

@@ -114,7 +114,7 @@ static void linear_ticks(struct ticks *t, const struct weft_plot_line *l, int ta
 
 static void log_label(char label[static 32], double mantissa, int exponent) {
     if (exponent >= -3 && exponent <= 3) {
-        snprintf(label, 32, "%.3g", mantissa * pow(10, exponent));
+        snprintf(label, 32, "%.4g", mantissa * pow(10, exponent));
         return;
     }
     char power[16];

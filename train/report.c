@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "train/atomic.h"
+#include "train/page.h"
 #include "train/report_charts.h"
 
 /* ---- results ---- */
@@ -287,19 +287,19 @@ static void weight_section(struct weft_sheet *s) {
     const size_t others = other_tensors(s, "std", other, 16);
     const char *const label = "standard deviation";
     if (!has_stat(s, "std")) return;
-    weft_sheet_section(s, "Weights, layer by layer",
-                       "Standard deviation of each layer's weights over the steps of training.");
+    weft_page_section(s->out, "Weights, layer by layer",
+                      "Standard deviation of each layer's weights over the steps of training.");
     weft_chart_layers(s, "std", qkv, qkv_titles, 3, label, WEFT_SCALE_AUTO);
     weft_chart_layers(s, "std", dense, dense_titles, 3, label, WEFT_SCALE_AUTO);
     weft_chart_layers(s, "std", other, other, others, label, WEFT_SCALE_AUTO);
     weft_chart_profile(s, "std", qkv, 3, "Q, K, V by layer", label);
     weft_chart_tensors(s, "std", "Embeddings and other tensors without layer", label);
-    weft_sheet_section_end(s);
+    weft_page_section_end(s->out);
 }
 
 static void flow_section(struct weft_sheet *s) {
     if (!has_stat(s, "logit_max") && !has_stat(s, "gnorm")) return;
-    weft_sheet_section(s, "Activations and gradients", NULL);
+    weft_page_section(s->out, "Activations and gradients", NULL);
     weft_chart_layers(s, "std", (const char *const[]){"resid"},
                       (const char *const[]){"Residual stream"}, 1, "std on entering the layer",
                       WEFT_SCALE_AUTO);
@@ -307,7 +307,7 @@ static void flow_section(struct weft_sheet *s) {
                       (const char *const[]){"Largest attention logit"}, 1, "logit",
                       WEFT_SCALE_AUTO);
     weft_chart_layer_norm(s, "gnorm", "Gradient norm by layer", "L2 norm before clipping");
-    weft_sheet_section_end(s);
+    weft_page_section_end(s->out);
 }
 
 static void update_section(struct weft_sheet *s) {
@@ -315,66 +315,36 @@ static void update_section(struct weft_sheet *s) {
     const size_t others = other_tensors(s, "update_ratio", other, 16);
     const char *const label = "‖update‖ / ‖weight‖";
     if (!has_stat(s, "update_ratio")) return;
-    weft_sheet_section(s, "Updates", "How far one step moves the weights, relative to their size.");
+    weft_page_section(s->out, "Updates",
+                      "How far one step moves the weights, relative to their size.");
     weft_chart_layers(s, "update_ratio", qkv, qkv_titles, 3, label, WEFT_SCALE_LOG);
     weft_chart_layers(s, "update_ratio", dense, dense_titles, 3, label, WEFT_SCALE_LOG);
     weft_chart_layers(s, "update_ratio", other, other, others, label, WEFT_SCALE_LOG);
-    weft_sheet_section_end(s);
+    weft_page_section_end(s->out);
 }
 
 static void write_sections(struct weft_sheet *s) {
     bool accuracy = false;
     for (size_t r = 0; r < s->runs; r++)
         accuracy |= weft_run_metric(s->run[r], "val_accuracy") != NULL;
-    weft_sheet_section(s, "Training", NULL);
+    weft_page_section(s->out, "Training", NULL);
     weft_chart_loss(s);
     weft_chart_metric(s, "lr", "Learning rate", "learning rate", true);
     weft_chart_grad_norm(s, accuracy ? 1 : 2);
     weft_chart_metric(s, "tokens_per_s", "Speed", "tokens per second", true);
     weft_chart_metric(s, "val_accuracy", "Validation accuracy", "share of right answers", false);
-    weft_sheet_section_end(s);
+    weft_page_section_end(s->out);
     weight_section(s);
     flow_section(s);
     update_section(s);
     bool any = false;
     for (size_t r = 0; r < s->runs; r++) any |= s->run[r]->snapshots > 0;
     if (any) {
-        weft_sheet_section(s, "Histograms of weights",
-                           "Density of the values over time; each column covers mean ± 4 std.");
+        weft_page_section(s->out, "Histograms of weights",
+                          "Density of the values over time; each column covers mean ± 4 std.");
         weft_chart_histograms(s);
-        weft_sheet_section_end(s);
+        weft_page_section_end(s->out);
     }
-}
-
-static void write_style(FILE *out) {
-    fputs("<style>\n", out);
-    weft_plot_style(out);
-    fputs("*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);"
-          "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
-          "main{max-width:1480px;margin:0 auto;padding:28px 28px 60px}\n"
-          "h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:38px 0 4px}\n"
-          ".lead,footer{color:var(--soft);margin:0 0 10px;font-size:14px}footer{margin-top:34px}\n"
-          ".grid{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:16px;"
-          "margin-top:10px}\n"
-          "@media(max-width:1050px){.grid{grid-template-columns:repeat(2,minmax(0,1fr))}}\n"
-          "@media(max-width:680px){.grid{grid-template-columns:minmax(0,1fr)}"
-          "figure.w2{grid-column:auto}main{padding:16px}}\n"
-          ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px;"
-          "margin-top:20px}.cards div{background:var(--card);border:1px solid var(--line);"
-          "border-radius:8px;padding:10px 14px;display:flex;flex-direction:column}\n"
-          ".cards span,small{color:var(--soft);font-size:12.5px}.cards b{font-size:25px;"
-          "font-weight:600;line-height:1.3}\n"
-          ".wide{overflow-x:auto}.columns{columns:3 380px;column-gap:32px}"
-          ".columns table,.columns tbody{display:block}.columns tr{display:grid;"
-          "grid-template-columns:2fr 3fr;break-inside:avoid}\n"
-          "table{border-collapse:collapse;font-size:14px}th{text-align:left;font-weight:400;"
-          "color:var(--soft)}td,th{padding:3px 18px 3px 0;border-bottom:1px solid var(--grid);"
-          "vertical-align:top;overflow-wrap:anywhere}\n"
-          ".results{margin-top:18px}.results b{font-size:17px;font-weight:600}.results .chip"
-          "{display:inline-block;vertical-align:middle}.differs td,.differs th{background:"
-          "color-mix(in srgb,var(--c3) 16%,transparent)}\n"
-          "</style>\n",
-          out);
 }
 
 /* "12 layers, 6 heads, width 192, context 128", as far as run.json says so. */
@@ -396,53 +366,41 @@ static void write_shape(FILE *out, const struct weft_run_data *run) {
     }
 }
 
+/* The names of all runs between separators. */
+static void title_text(const struct weft_sheet *s, char *buf, size_t size) {
+    size_t used = 0;
+    buf[0] = 0;
+    for (size_t r = 0; r < s->runs && used < size; r++)
+        used += (size_t)snprintf(buf + used, size - used, "%s%s", r ? ", " : "", s->run[r]->name);
+}
+
 static void write_page(struct weft_sheet *s) {
-    fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>weft: ",
-          s->out);
-    for (size_t r = 0; r < s->runs; r++) {
-        if (r) fputs(", ", s->out);
-        weft_html_text(s->out, s->run[r]->name);
-    }
-    fputs("</title>\n", s->out);
-    write_style(s->out);
-    fputs("</head><body><main>\n<h1>", s->out);
-    for (size_t r = 0; r < s->runs; r++) {
-        if (r) fputs(" · ", s->out);
-        weft_html_text(s->out, s->run[r]->name);
-    }
-    fputs("</h1>\n<p class=\"lead\">", s->out);
+    char title[1024], footer[128] = "Written by weft report.";
+    title_text(s, title, sizeof title);
+    weft_page_begin(s->out, title);
+    fputs("<p class=\"lead\">", s->out);
     if (s->runs == 1) write_shape(s->out, s->run[0]);
     fputs("</p>\n", s->out);
     write_results(s);
     write_sections(s);
     write_settings(s);
-    fputs("<footer>Written by weft report", s->out);
     size_t bad = 0;
     for (size_t r = 0; r < s->runs; r++) bad += s->run[r]->bad_lines;
-    if (bad) fprintf(s->out, "; %zu unreadable line%s skipped", bad, bad > 1 ? "s" : "");
-    fputs(".</footer>\n</main><script>\n", s->out);
-    weft_plot_script(s->out);
-    fputs("</script></body></html>\n", s->out);
+    if (bad)
+        snprintf(footer, sizeof footer, "Written by weft report; %zu unreadable line%s skipped.",
+                 bad, bad > 1 ? "s" : "");
+    weft_page_end(s->out, footer);
 }
 
 /* ---- the file ---- */
 static enum weft_status write_file(weft_ctx *ctx, struct weft_sheet *s, const char *path) {
-    char *page = NULL;
-    size_t size = 0;
-    s->out = open_memstream(&page, &size);
-    if (s->out) {
-        write_page(s);
-        s->failed |= ferror(s->out) != 0;
-        s->failed |= fclose(s->out) != 0;
-    }
-    enum weft_status st;
-    if (!page || s->failed)
-        st = weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory writing %s", path);
-    else
-        st = weft_write_file(ctx, path, page, size);
-    free(page);
-    return st;
+    struct weft_page page;
+    enum weft_status st = weft_page_open(ctx, &page);
+    if (st != WEFT_OK) return st;
+    s->out = page.out;
+    write_page(s);
+    page.failed |= s->failed;
+    return weft_page_commit(ctx, &page, path);
 }
 
 enum weft_status weft_report_write(weft_ctx *ctx, const char *const *dirs, size_t n,

@@ -85,19 +85,6 @@ static void add_rule(struct weft_sheet *s, const char *what, double value) {
                       chart_text(s, what, number), y, y, 1, WEFT_MARK_RULE, {WEFT_COLOR_INK, 0}});
 }
 
-void weft_sheet_section(struct weft_sheet *s, const char *title, const char *text) {
-    fputs("<section><h2>", s->out);
-    weft_html_text(s->out, title);
-    fputs("</h2>\n", s->out);
-    if (text) {
-        fputs("<p class=\"lead\">", s->out);
-        weft_html_text(s->out, text);
-        fputs("</p>\n", s->out);
-    }
-    fputs("<div class=\"grid\">\n", s->out);
-}
-void weft_sheet_section_end(struct weft_sheet *s) { fputs("</div></section>\n", s->out); }
-
 /* ---- metrics ---- */
 /* Mean over the w entries on both sides, fewer near the ends so that the window stays centred.
  * Values that are not finite stay gaps and do not enter. */

@@ -18,9 +18,6 @@ struct weft_sheet {
 };
 void weft_sheet_free(struct weft_sheet *s);
 
-void weft_sheet_section(struct weft_sheet *s, const char *title, const char *text);
-void weft_sheet_section_end(struct weft_sheet *s);
-
 void weft_chart_loss(struct weft_sheet *s);
 void weft_chart_grad_norm(struct weft_sheet *s, int columns);
 /* A metric over steps, one line a run; unit may be NULL. Nothing is written if no run has it. */

@@ -1,0 +1,296 @@
+// The machine's limits and noise: FMA and dot-product peaks, memory streams, what it costs to start
+// and to join a team, time stolen by other guests of the host.
+#include <omp.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <tuple>
+
+#include "bench/bench.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace bench {
+
+static double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+// The best of several rounds: interference only ever slows one down.
+static double best_of(int rounds, const std::function<void()> &work) {
+    double best = INFINITY;
+    for (int i = 0; i < rounds; i++) {
+        const double start = now();
+        work();
+        best = std::min(best, now() - start);
+    }
+    return best;
+}
+
+void team(int threads, const std::function<void(int, int)> &fn) {
+    if (threads == 1) {
+        fn(0, 1);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    fn(omp_get_thread_num(), omp_get_num_threads());
+}
+
+// ---- instruction sets ----
+std::vector<std::string> tables() {
+    const weft_kernels *all[8];
+    const size_t n = weft_tables(all, 8);
+    std::vector<std::string> names;
+    for (size_t i = n; i-- > 0;)
+        if (weft_cpu_can(all[i]->isa)) names.push_back(all[i]->isa);
+    return names;
+}
+
+const weft_kernels *table(const std::string &isa) {
+    const weft_kernels *all[8];
+    const size_t n = weft_tables(all, 8);
+    for (size_t i = 0; i < n; i++)
+        if (isa == all[i]->isa && weft_cpu_can(all[i]->isa)) return all[i];
+    return nullptr;
+}
+
+// ---- arithmetic ----
+double fma_gflops(const weft_kernels *k, int threads) {
+    static std::map<std::pair<const weft_kernels *, int>, double> known;
+    double &best = known[{k, threads}];
+    const bool first = best == 0;
+    size_t rounds = 64;
+    for (float sink[16]; best_of(1, [&] { k->limit_fma_f32(rounds, sink); }) < 1e-3;) rounds *= 2;
+    // the clock drifts: every case looks again, and the fastest moment counts
+    const double t = best_of(first ? 20 : 3, [&] {
+        team(threads, [&](int, int) {
+            float sink[16];
+            k->limit_fma_f32(rounds, sink);
+        });
+    });
+    const double flops = 2.0 * static_cast<double>(k->vl * WEFT_LIMIT_CHAINS * rounds) * threads;
+    best = std::max(best, 1e-9 * flops / t);
+    return best;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512bf16"))) static void bf16_dots(size_t rounds, float *sink) {
+    __m512 c[12];
+    for (auto &x : c) x = _mm512_setzero_ps();
+    const __m512bh a = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80));
+    for (size_t r = 0; r < rounds; r++) {
+#pragma GCC unroll 12
+        for (auto &x : c) x = _mm512_dpbf16_ps(x, a, a);
+    }
+    for (size_t i = 1; i < 12; i++) c[0] = _mm512_add_ps(c[0], c[i]);
+    _mm512_storeu_ps(sink, c[0]);
+}
+
+__attribute__((target("avx512f,avx512vnni"))) static void int8_dots(size_t rounds, float *sink) {
+    __m512i c[12];
+    for (auto &x : c) x = _mm512_setzero_si512();
+    const __m512i a = _mm512_set1_epi8(1);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma GCC unroll 12
+        for (auto &x : c) x = _mm512_dpbusd_epi32(x, a, a);
+    }
+    for (size_t i = 1; i < 12; i++) c[0] = _mm512_add_epi32(c[0], c[i]);
+    _mm512_storeu_si512(sink, c[0]);
+}
+#endif
+
+// Operations a second of one kind of dot-product instruction on all threads; 0: the CPU lacks it.
+static double dot_gops(const char *kind, int threads) {
+#if defined(__x86_64__)
+    void (*dots)(size_t, float *) = nullptr;
+    double ops = 0; // of one instruction
+    if (!std::strcmp(kind, "bf16") && __builtin_cpu_supports("avx512bf16"))
+        dots = bf16_dots, ops = 64;
+    if (!std::strcmp(kind, "int8") && __builtin_cpu_supports("avx512vnni"))
+        dots = int8_dots, ops = 128;
+    if (!dots) return 0;
+    const size_t rounds = 200000;
+    const double t = best_of(10, [&] {
+        team(threads, [&](int, int) {
+            float sink[16];
+            dots(rounds, sink);
+        });
+    });
+    return 1e-9 * ops * 12 * static_cast<double>(rounds) * threads / t;
+#else
+    (void)kind, (void)threads;
+    return 0;
+#endif
+}
+
+// ---- memory ----
+size_t last_level_cache() {
+    weft_cpu_info cpu;
+    weft_cpu_query(&cpu);
+    const size_t size = std::max({cpu.l3, cpu.l2, cpu.l1d});
+    return size ? size : size_t{32} << 20;
+}
+
+static void share(size_t n, int thread, int threads, size_t *lo, size_t *count) {
+    const size_t units = (n + 15) / 16;
+    *lo = std::min(n, units * thread / threads * 16);
+    *count = std::min(n, units * (thread + 1) / threads * 16) - *lo;
+}
+
+double move_seconds(const weft_kernels *k, size_t n, size_t ins, size_t outs, bool in_place,
+                    int threads, bool cold) {
+    using Key = std::tuple<const weft_kernels *, size_t, size_t, size_t, bool, int, bool>;
+    static std::map<Key, double> known;
+    double &best = known[{k, n, ins, outs, in_place, threads, cold}];
+    std::vector<size_t> floats(in_place ? ins : ins + outs, n);
+    const Operands o(floats, cold);
+    const size_t bytes = 4 * n * (ins + outs);
+    const size_t repeats = std::max<size_t>(1, (size_t{8} << 20) / bytes);
+    size_t turn = 0;
+    const double t = best_of(best == 0 ? 10 : 3, [&] {
+        for (size_t r = 0; r < repeats; r++, turn++)
+            team(threads, [&](int thread, int size) {
+                size_t lo, count;
+                share(n, thread, size, &lo, &count);
+                const float *in[4] = {};
+                float *out[3] = {};
+                for (size_t i = 0; i < ins; i++) in[i] = o.at(i, turn) + lo;
+                for (size_t i = 0; i < outs; i++) out[i] = o.at(in_place ? i : ins + i, turn) + lo;
+                k->limit_move_f32(count, ins, in, outs, out);
+            });
+    });
+    const double each = t / static_cast<double>(repeats);
+    best = best == 0 ? each : std::min(best, each);
+    return best;
+}
+
+// ---- operands ----
+Operands::Operands(std::vector<size_t> floats, bool cold) : floats_(std::move(floats)) {
+    for (const size_t n : floats_) {
+        offset_.push_back(stride_);
+        stride_ += (n + 31) / 16 * 16; // whole lines, and one between
+    }
+    if (cold) sets_ = std::min<size_t>(4 * last_level_cache() / (4 * stride_) + 2, 4096);
+    const size_t huge = size_t{2} << 20;
+    bytes_ = (4 * stride_ * sets_ + huge) / huge * huge;
+    void *const p =
+        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) throw std::bad_alloc();
+    madvise(p, bytes_, MADV_HUGEPAGE);
+    base_ = static_cast<float *>(p);
+    unsigned seed = 1;
+    for (size_t i = 0; i < stride_ * sets_; i++) { // uniform in (-1, 1), never denormal
+        seed = seed * 1664525u + 1013904223u;
+        base_[i] = static_cast<float>(seed >> 8 | 1) * 0x1p-23f - 1.0f;
+    }
+}
+
+Operands::~Operands() { munmap(base_, bytes_); }
+
+// ---- noise ----
+double steal_seconds() {
+    std::ifstream stat("/proc/stat");
+    std::string cpu;
+    double field = 0, steal = 0;
+    stat >> cpu;
+    for (int i = 0; i < 8 && stat >> field; i++)
+        steal = field; // user nice system idle iowait irq softirq steal
+    return steal / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+// ---- what it prints ----
+static void print_team_costs(int threads) {
+    const int rounds = 2000;
+    const double start = best_of(5, [&] {
+        for (int i = 0; i < rounds; i++) team(threads, [](int, int) {});
+    });
+    const double wait = best_of(5, [&] {
+#pragma omp parallel num_threads(threads)
+        for (int i = 0; i < rounds; i++) {
+#pragma omp barrier
+        }
+    });
+    std::printf("team of %d  start and join %.2f us, barrier %.2f us\n", threads,
+                1e6 * start / rounds, 1e6 * wait / rounds);
+}
+
+static double read_seconds(const weft_kernels *k, const Operands &o, int threads) {
+    return best_of(5, [&] {
+        team(threads, [&](int thread, int size) {
+            size_t lo, count;
+            float sink[16];
+            share(o.size(0), thread, size, &lo, &count);
+            k->limit_read_f32(count, o.at(0, 0) + lo, sink);
+        });
+    });
+}
+
+static size_t beyond_caches() { return std::max(last_level_cache(), size_t{16} << 20) / 2; }
+
+double read_rate(const std::string &isa, int threads) {
+    static std::map<std::pair<std::string, int>, double> known;
+    double &rate = known[{isa, threads}];
+    const Operands o({beyond_caches()}, false);
+    rate =
+        std::max(rate, 4 * static_cast<double>(o.size(0)) / read_seconds(table(isa), o, threads));
+    return rate;
+}
+
+// Arrays of twice the last-level cache.
+static void print_streams() {
+    const weft_kernels *const k = table(tables().front());
+    const size_t n = beyond_caches();
+    const struct {
+        const char *name;
+        size_t ins, outs;
+        bool in_place;
+    } streams[] = {{"copy GB/s", 1, 1, false},
+                   {"triad GB/s", 2, 1, false},
+                   {"AdamW streams GB/s", 4, 3, true}};
+    std::printf("\n%-22s", "read GB/s");
+    for (const int t : options.threads) std::printf("%10.1f", 1e-9 * read_rate(k->isa, t));
+    for (const auto &s : streams) {
+        std::printf("\n%-22s", s.name);
+        const double bytes = 4 * static_cast<double>(n * (s.ins + s.outs));
+        for (const int t : options.threads)
+            std::printf("%10.1f",
+                        1e-9 * bytes / move_seconds(k, n, s.ins, s.outs, s.in_place, t, false));
+    }
+}
+
+void print_machine() {
+    weft_cpu_info cpu;
+    weft_cpu_query(&cpu);
+    std::printf("%s, %s; weft %s, %s\n\n", cpu.model, tables().front().c_str(), weft_version(),
+                weft_compiler());
+    std::printf("%-22s", "threads");
+    for (const int t : options.threads) std::printf("%10d", t);
+    for (const auto &isa : tables()) {
+        std::printf("\n%-22s", ("f32 FMA " + isa + " GFLOP/s").c_str());
+        for (const int t : options.threads) std::printf("%10.1f", fma_gflops(table(isa), t));
+    }
+    for (const char *kind : {"bf16", "int8"}) {
+        std::printf("\n%-22s", (std::string(kind) + " dot GOP/s").c_str());
+        for (const int t : options.threads) {
+            const double rate = dot_gops(kind, t);
+            rate > 0 ? std::printf("%10.1f", rate) : std::printf("%10s", "-");
+        }
+    }
+    print_streams();
+    std::printf("\n");
+    for (const int t : options.threads)
+        if (t > 1) print_team_costs(t);
+    std::printf("\n");
+}
+
+} // namespace bench
