@@ -58,17 +58,17 @@ static WEFT_INLINE float row_scale_max(float *s, size_t n, vf scale, float m) {
 }
 
 /* s[0, n) <- p = exp(s - m), the lanes l <- l alpha + p. Entries of s past n are left as they are.
- */
+ * A NaN among the scores is m, hence alpha, hence l and y: p need not be one. */
 static WEFT_INLINE void row_exp(float *s, size_t n, float m, vf alpha, float *l) {
     const vf top = v_set1(m);
     for (size_t c = 0; c < BLOCK; c += VL) {
         const size_t lane = c % 32;
         vf p = v_zero();
         if (c + VL <= n) {
-            p = v_exp(v_sub(v_load(s + c), top));
+            p = v_exp_neg(v_sub(v_load(s + c), top));
             v_store(s + c, p);
         } else if (c < n) {
-            p = v_sel(m_first(n - c), v_exp(v_sub(v_load(s + c), top)), v_zero());
+            p = v_keep(m_first(n - c), v_exp_neg(v_sub(v_load(s + c), top)));
             v_store(s + c, p);
         }
         const vf old = v_load(l + lane);
@@ -104,6 +104,7 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
         const vf shrink = v_set1(alpha[j]);
         float *o = s->o + (i + j) * s->hp;
         row_exp(p + j * BLOCK, n + j * step, m[j], shrink, s->l + (i + j) * 32);
+        if (alpha[j] == 1) continue; /* the usual case after some blocks, and exact */
         for (size_t d = 0; d < s->hp; d += VL) v_store(o + d, v_mul(v_load(o + d), shrink));
     }
     product_nn(&(struct product){.a = p,

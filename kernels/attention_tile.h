@@ -99,6 +99,21 @@ static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs
 /* C += A B, A (rows, 64) row-major. */
 static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false); }
 
+/* VL by VL of pack_columns, or what of it exists. */
+static WEFT_INLINE void pack_square(const float *src, size_t ld, size_t rows, size_t cols,
+                                    float *dst, const bool whole) {
+    vf r[VL];
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < VL; j++)
+        r[j] = whole      ? v_load(src + j * ld)
+               : j < rows ? v_load_n(src + j * ld, cols)
+                          : v_zero();
+    v_transpose(r);
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < VL; j++)
+        if (whole || j < cols) v_store(dst + j * BLOCK, r[j]);
+}
+
 /* dst (hs, 64) = the transpose of src (n, hs) ld=ld, n <= 64; columns from n to the next multiple
  * of VL are 0, those beyond are left alone. */
 static WEFT_NOINLINE void pack_columns(const float *src, size_t ld, size_t n, size_t hs,
@@ -107,11 +122,10 @@ static WEFT_NOINLINE void pack_columns(const float *src, size_t ld, size_t n, si
         for (size_t d = 0; d < hs; d += VL) {
             const size_t rows = n - i < VL ? n - i : VL;
             const size_t cols = hs - d < VL ? hs - d : VL;
-            vf r[VL];
-            for (size_t j = 0; j < VL; j++) r[j] = v_zero();
-            for (size_t j = 0; j < rows; j++) r[j] = v_load_n(src + (i + j) * ld + d, cols);
-            v_transpose(r);
-            for (size_t j = 0; j < cols; j++) v_store(dst + (d + j) * BLOCK + i, r[j]);
+            if (rows == VL && cols == VL)
+                pack_square(src + i * ld + d, ld, VL, VL, dst + d * BLOCK + i, true);
+            else
+                pack_square(src + i * ld + d, ld, rows, cols, dst + d * BLOCK + i, false);
         }
 }
 

@@ -13,7 +13,7 @@
  *         v_round                to nearest, ties to even    v_floor
  *         v_copysign(mag,sgn)
  * compare v_lt v_le v_gt v_ge v_eq (ordered: false on NaN)  v_isnan(a)  v_isfinite(a)
- *         v_sel(m,a,b) = m ? a : b     m_and m_or m_not m_any(m) m_count(m) m_first(n)
+ *         v_sel(m,a,b) = m ? a : b     v_keep(m,a) = m ? a : +0     m_and m_or m_not m_any(m) m_count(m) m_first(n)
  * i32     i_set1(x) i_load(p) i_store(p,a) i_load_n(p,n) i_store_n(p,a,n) i_iota() = 0,1,2..
  *         i_add i_sub i_mullo i_mulhi_u (high half of the unsigned product) i_and i_or i_xor
  *         i_shl(a,k) i_shr(a,k) logical, i_sar(a,k) arithmetic; k is a constant

@@ -64,6 +64,7 @@ static WEFT_INLINE vm v_eq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ);
 static WEFT_INLINE vm v_isnan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 static WEFT_INLINE vm v_isfinite(vf a) { return v_lt(v_abs(a), v_set1(__builtin_inff())); }
 static WEFT_INLINE vf v_sel(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }
+static WEFT_INLINE vf v_keep(vm m, vf a) { return _mm256_and_ps(m, a); }
 static WEFT_INLINE vm m_and(vm a, vm b) { return _mm256_and_ps(a, b); }
 static WEFT_INLINE vm m_or(vm a, vm b) { return _mm256_or_ps(a, b); }
 static WEFT_INLINE vm m_not(vm a) {

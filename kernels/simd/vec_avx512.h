@@ -67,6 +67,7 @@ static WEFT_INLINE vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ
 static WEFT_INLINE vm v_isnan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 static WEFT_INLINE vm v_isfinite(vf a) { return v_lt(v_abs(a), v_set1(__builtin_inff())); }
 static WEFT_INLINE vf v_sel(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
+static WEFT_INLINE vf v_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }
 static WEFT_INLINE vm m_and(vm a, vm b) { return _kand_mask16(a, b); }
 static WEFT_INLINE vm m_or(vm a, vm b) { return _kor_mask16(a, b); }
 static WEFT_INLINE vm m_not(vm a) { return _knot_mask16(a); }

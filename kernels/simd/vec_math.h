@@ -52,9 +52,13 @@ static WEFT_INLINE vf math_exp(vf x) {
 static WEFT_INLINE vf v_exp(vf x) {
     const vf lo = v_set1(-0x1.5d589ep6f); /* the smallest x with e^x >= FLT_MIN */
     const vf hi = v_set1(0x1.62e42ep6f);  /* the largest x with e^x <= FLT_MAX */
-    vf y = math_exp(x);
-    y = v_sel(v_lt(x, lo), v_zero(), y);
+    const vf y = v_keep(v_ge(x, lo), math_exp(x));
     return v_sel(v_le(x, hi), y, v_add(x, v_set1(MATH_INF))); /* inf, or the NaN */
+}
+
+/* The same for x <= 0, cheaper; a NaN gives 0. */
+static WEFT_INLINE vf v_exp_neg(vf x) {
+    return v_keep(v_ge(x, v_set1(-0x1.5d589ep6f)), math_exp(x));
 }
 
 /* x = 2^e m, sqrt(1/2) <= m < sqrt(2), f = m - 1: log m = f - f^2/2 + f^3 P(f), 2^-27.3. */

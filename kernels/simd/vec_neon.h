@@ -109,6 +109,9 @@ static WEFT_INLINE vm v_eq(vf a, vf b) { return vceqq_f32(a, b); }
 static WEFT_INLINE vm v_isnan(vf a) { return vmvnq_u32(vceqq_f32(a, a)); }
 static WEFT_INLINE vm v_isfinite(vf a) { return v_lt(v_abs(a), v_set1(__builtin_inff())); }
 static WEFT_INLINE vf v_sel(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
+static WEFT_INLINE vf v_keep(vm m, vf a) {
+    return vreinterpretq_f32_u32(vandq_u32(m, vreinterpretq_u32_f32(a)));
+}
 static WEFT_INLINE vm m_and(vm a, vm b) { return vandq_u32(a, b); }
 static WEFT_INLINE vm m_or(vm a, vm b) { return vorrq_u32(a, b); }
 static WEFT_INLINE vm m_not(vm a) { return vmvnq_u32(a); }
