@@ -26,7 +26,7 @@ static const struct {
 const char *weft_gpt2_preset_name(size_t i) { return i < PRESETS ? presets[i].name : NULL; }
 
 bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out) {
-    for (size_t i = 0; i < PRESETS; i++) {
+    for (size_t i = 0; name != NULL && out != NULL && i < PRESETS; i++) {
         if (strcmp(name, presets[i].name) != 0) continue;
         out->vocab = 50257;
         out->context = 1024;

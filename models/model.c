@@ -21,6 +21,14 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
         free(m);
         return st;
     }
+    static const struct weft_io none = {.tokens = WEFT_NONE,
+                                        .inputs = WEFT_NONE,
+                                        .targets = WEFT_NONE,
+                                        .values = WEFT_NONE,
+                                        .loss = WEFT_NONE,
+                                        .correct = WEFT_NONE,
+                                        .logits = WEFT_NONE};
+    m->train = m->eval = m->prefill = m->decode = none;
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
     *out = m;
     return WEFT_OK;
@@ -48,10 +56,12 @@ enum weft_status weft_model_end(weft_model *m, weft_model **out) {
 }
 
 enum weft_status weft_model_memory(weft_model *m, struct weft_memory *out) {
+    if (m == NULL) return WEFT_ERR_NULL;
     return weft_graph_memory(m->graph, out);
 }
 
 enum weft_status weft_model_commit(weft_model *m) {
+    if (m == NULL) return WEFT_ERR_NULL;
     const enum weft_status st = weft_graph_commit(m->graph);
     if (st == WEFT_OK) m->committed = true;
     return st;
@@ -103,26 +113,10 @@ size_t weft_model_param_count(const weft_model *m) {
 }
 
 /* ---- a batch in ---- */
-static enum weft_status copy_indices(weft_model *m, weft_tensor t, const int32_t *src, size_t n,
-                                     const char *what, bool ignore) {
-    if (t < 0) return WEFT_OK;
-    if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %ss", what);
-    int32_t *const dst = weft_tensor_data(m->graph, t);
-    for (size_t i = 0; i < n; i++) {
-        if ((src[i] < 0 || (size_t)src[i] >= m->classes) && !(ignore && src[i] == -1))
-            return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
-                                 "%s %zu of the batch is %d, outside 0..%zu: the data does not fit "
-                                 "the model",
-                                 what, i, (int)src[i], m->classes - 1);
-        dst[i] = src[i];
-    }
-    return WEFT_OK;
-}
-
 /* Inputs are only read: the run looks at the caller's memory. */
-static enum weft_status borrow_values(weft_model *m, weft_tensor t, const float *src) {
+static enum weft_status borrow(weft_model *m, weft_tensor t, const void *src, const char *what) {
     if (t < 0) return WEFT_OK;
-    if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no values");
+    if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %s", what);
     m->graph->tensor[t].data = (void *)(uintptr_t)src;
     return WEFT_OK;
 }
@@ -135,14 +129,10 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     if (b->rows == 0 || b->rows > m->training.batch)
         return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "a batch of %zu rows: must be between 1 and %zu",
                              b->rows, m->training.batch);
-    const size_t n = b->rows * (m->language ? m->training.seq : 1);
-    enum weft_status st = WEFT_OK;
-    if (m->language) st = copy_indices(m, io->tokens, b->tokens, n, "token", false);
-    if (st == WEFT_OK && !m->language) st = borrow_values(m, io->inputs, b->inputs);
-    if (st == WEFT_OK && m->mlp.mse) st = borrow_values(m, io->values, b->values);
-    if (st == WEFT_OK && !m->mlp.mse)
-        st = copy_indices(m, io->targets, b->targets, n, "target", true);
-    return st;
+    enum weft_status st = borrow(m, io->tokens, b->tokens, "tokens");
+    if (st == WEFT_OK) st = borrow(m, io->inputs, b->inputs, "inputs");
+    if (st == WEFT_OK) st = borrow(m, io->values, b->values, "values");
+    return st == WEFT_OK ? borrow(m, io->targets, b->targets, "targets") : st;
 }
 
 /* Sum of the losses. Each is rounded to a multiple of 2^-24 first, which makes the sum exact, hence
@@ -235,7 +225,7 @@ enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b, stru
 /* ---- generation ---- */
 static enum weft_status infer_chunk(weft_model *m, struct weft_io *io, const int32_t *tokens,
                                     size_t n, size_t pos) {
-    const enum weft_status st = copy_indices(m, io->tokens, tokens, n, "token", false);
+    const enum weft_status st = borrow(m, io->tokens, tokens, "tokens");
     const struct weft_run run = {.rows = n, .pos = pos};
     return st == WEFT_OK ? weft_program_run(io->program, &run) : st;
 }
@@ -267,20 +257,30 @@ void weft_model_work(weft_model *m, const struct weft_limits *limits, double *fl
                      double *seconds) {
     struct weft_memory planned;
     *flops = *seconds = 0;
-    if (m->train.program == NULL || weft_graph_memory(m->graph, &planned) != WEFT_OK) return;
-    double f, s;
-    weft_program_work(m->train.program, limits, &f, &s);
-    *flops = f * (double)m->graph->micro_batches;
-    *seconds = s * (double)m->graph->micro_batches;
-    if (m->update == NULL) return;
-    weft_program_work(m->update, limits, &f, &s);
-    *flops += f;
-    *seconds += s;
+    if (m == NULL || m->train.program == NULL ||
+        weft_graph_memory(m->graph, &planned) != WEFT_OK)
+        return;
+    const struct {
+        weft_program *p;
+        size_t times;
+    } part[] = {{m->train.program, m->graph->micro_batches},
+                {m->fold, m->graph->grad_groups},
+                {m->update, 1}};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        double f, s;
+        if (part[i].p == NULL) continue;
+        weft_program_work(part[i].p, limits, &f, &s);
+        *flops += f * (double)part[i].times;
+        *seconds += s * (double)part[i].times;
+    }
 }
 
-void weft_model_timing(weft_model *m, bool on) {
-    if (m->train.program != NULL) weft_program_timing(m->train.program, on);
-    if (m->update != NULL) weft_program_timing(m->update, on);
+enum weft_status weft_model_timing(weft_model *m, bool on) {
+    if (m == NULL) return WEFT_ERR_NULL;
+    enum weft_status st = WEFT_OK;
+    if (m->train.program != NULL) st = weft_program_timing(m->train.program, on);
+    if (st == WEFT_OK && m->update != NULL) st = weft_program_timing(m->update, on);
+    return st;
 }
 
 size_t weft_model_times(weft_model *m, struct weft_node_time *out, size_t max) {

@@ -171,6 +171,7 @@ static void append_backward(struct weft_backward *b, size_t node) {
     const weft_tensor dy = weft_grad_get(b, n.out[0]);
     bool accumulate;
     const weft_tensor dqkv = weft_grad_dst(b, n.in[0], &accumulate);
+    if (dqkv == WEFT_NONE) return;
     const weft_tensor out = accumulate ? weft_act_like(b->p, n.in[0]) : dqkv;
     weft_node_add(b->p, &weft_op_attention_bwd, WEFT_TENSORS(n.in[0], n.out[0], dy, n.out[1]),
                   WEFT_TENSORS(out), &n.attr);
@@ -221,9 +222,10 @@ const struct weft_op weft_op_attention_bwd = {"attention_bwd", backward_plan, ba
 const struct weft_op weft_op_attention_kv = {"attention_kv", kv_plan, kv_run, NULL};
 
 /* ---- builders ---- */
-static bool check_heads(weft_graph *g, weft_tensor qkv, size_t heads) {
+static bool check_heads(weft_program *p, weft_tensor qkv, size_t heads) {
+    weft_graph *const g = p->graph;
     const size_t cols = weft_desc_cols(weft_desc(g, qkv));
-    if (g->status != WEFT_OK) return false;
+    if (!weft_operand(p, "attention", qkv, WEFT_F32)) return false;
     if (heads > 0 && cols > 0 && cols % (3 * heads) == 0 && cols / 3 / heads <= WEFT_ATTN_MAX_HS)
         return true;
     weft_graph_fail(g, WEFT_ERR_SHAPE,
@@ -235,7 +237,7 @@ static bool check_heads(weft_graph *g, weft_tensor qkv, size_t heads) {
 
 weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads) {
     weft_graph *const g = p->graph;
-    if (!check_heads(g, qkv, heads)) return WEFT_NONE;
+    if (!check_heads(p, qkv, heads)) return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
     const weft_tensor y = weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2] / 3);
     const weft_tensor lse = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
@@ -257,12 +259,13 @@ weft_tensor weft_kv_cache(weft_graph *g, size_t heads, size_t head_size, size_t 
 weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                               weft_tensor vcache, size_t heads, size_t max_context) {
     weft_graph *const g = p->graph;
-    if (!check_heads(g, qkv, heads)) return WEFT_NONE;
+    if (!check_heads(p, qkv, heads)) return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
     const size_t hs = d.shape[2] / 3 / heads;
     const size_t need = weft_attn_kv_floats(hs, cache_positions(max_context));
     const weft_tensor cache[2] = {kcache, vcache};
     for (size_t i = 0; i < 2; i++) {
+        if (!weft_operand(p, "attention_kv", cache[i], WEFT_F32)) return WEFT_NONE;
         const struct weft_tensor_desc *const c = weft_desc(g, cache[i]);
         if (c->shape[0] != heads || c->shape[2] != need)
             return weft_graph_fail(g, WEFT_ERR_SHAPE,

@@ -48,9 +48,7 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
     });
 }
 
-/* ---- gradient: positions are listed by token, then threads own columns of wte and rows of wpe
- * ----
- */
+/* ---- gradient: positions are listed by token; threads own columns of wte and rows of wpe ---- */
 struct grad_plan {
     size_t table_tasks, position_tasks;
 };
@@ -183,10 +181,11 @@ const struct weft_op weft_op_embedding_fold = {"embedding_fold", fold_plan, fold
 static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, weft_tensor wpe,
                          bool sequence) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "embedding", tokens, WEFT_I32) ||
+        !weft_operand(p, "embedding", wte, WEFT_F32) ||
+        (wpe != WEFT_NONE && !weft_operand(p, "embedding", wpe, WEFT_F32)))
+        return WEFT_NONE;
     const struct weft_tensor_desc t = *weft_desc(g, tokens), w = *weft_desc(g, wte);
-    if (tokens < 0 || wte < 0 || t.dtype != WEFT_I32)
-        return weft_graph_fail(g, WEFT_ERR_ARG, "embedding: needs integer tokens and a table");
     const struct weft_tensor_desc pos = *weft_desc(g, wpe);
     if (wpe >= 0 && (pos.shape[2] != w.shape[2] || pos.shape[0] < t.shape[2]))
         return weft_graph_fail(
@@ -194,6 +193,9 @@ static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, w
             weft_shape_text(g, wpe), weft_shape_text(g, tokens), weft_shape_text(g, wte));
     const weft_tensor y = weft_act_tensor(p, WEFT_F32, t.shape[0], t.shape[2], w.shape[2]);
     const struct weft_attr attr = {.max_context = sequence ? pos.shape[0] : 0};
+    weft_indices(p, tokens, w.shape[0], false);
+    if (wpe >= 0 && !sequence && pos.shape[0] - t.shape[2] < p->last_start)
+        p->last_start = pos.shape[0] - t.shape[2];
     weft_node_add(p, &weft_op_embedding, WEFT_TENSORS(tokens, wte, wpe), WEFT_TENSORS(y), &attr);
     return y;
 }

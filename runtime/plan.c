@@ -10,10 +10,21 @@
 
 #include "runtime/exec.h"
 #include "runtime/memory.h"
+#include "runtime/parallel.h"
 
 static size_t tensor_bytes(const struct weft_tensor_desc *d) {
     const size_t size = d->dtype == WEFT_F64 ? 8 : 4;
     return weft_align_up(weft_desc_count(d) * size, WEFT_ALIGNMENT);
+}
+
+/* Sizes are bounded far below what a pointer can hold, so that no sum of a few of them wraps. */
+#define BYTES_MAX ((size_t)1 << 58)
+
+/* a + b, or b's error when that is more memory than there can be. */
+static size_t add_bytes(weft_graph *g, size_t a, size_t b) {
+    if (a <= BYTES_MAX && b <= BYTES_MAX - a) return a + b;
+    weft_graph_fail(g, WEFT_ERR_SHAPE, "the model needs more memory than can be addressed");
+    return 0;
 }
 
 static size_t choose_threads(const weft_ctx *ctx, const struct weft_phase *ph) {
@@ -116,7 +127,7 @@ static void place_activations(weft_program *p) {
     for (size_t i = 0; g->status == WEFT_OK && i < n; i++) {
         item[i].offset = place(&item[i], item, i, busy);
         g->tensor[item[i].t].offset = item[i].offset;
-        const size_t end = item[i].offset + item[i].bytes;
+        const size_t end = add_bytes(g, item[i].offset, item[i].bytes);
         if (end > p->act_bytes) p->act_bytes = end;
     }
     free(busy);
@@ -131,7 +142,7 @@ static void place_parameters(weft_graph *g) {
                                                     : NULL;
         if (end == NULL) continue;
         d->offset = *end;
-        *end += tensor_bytes(d);
+        *end = add_bytes(g, *end, tensor_bytes(d));
     }
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
@@ -162,7 +173,9 @@ static enum weft_status plan(weft_graph *g) {
     m->grads = g->training ? g->param_bytes * (g->grad_groups > 1 ? 2 : 1) : 0;
     m->optim = g->param_bytes * g->optim_states;
     m->scratch = g->local_bytes * threads;
-    m->total = m->params + m->grads + m->optim + m->state + m->activations + m->scratch;
+    const size_t part[] = {m->params, m->grads, m->optim, m->state, m->activations, m->scratch};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        m->total = add_bytes(g, m->total, part[i]);
     g->planned = g->status == WEFT_OK;
     return g->status;
 }
@@ -207,6 +220,14 @@ enum weft_status weft_graph_commit(weft_graph *g) {
                              "the model needs %.3f GB of memory and %.3f GB are available: take a "
                              "smaller batch, sequence or model",
                              gb * (double)g->memory.total, gb * (double)have);
+    size_t threads = 1;
+    for (const weft_program *p = g->first; p != NULL; p = p->next)
+        if (p->threads > threads) threads = p->threads;
+    if (threads > g->ctx->cores && !weft_threads_possible(threads))
+        return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,
+                             "the system refuses %zu threads (limits of processes or memory): take "
+                             "fewer",
+                             threads);
     g->base = weft_map(g->memory.total == 0 ? 1 : g->memory.total);
     if (g->base == NULL)
         return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,

@@ -163,7 +163,8 @@ WEFT_API void weft_tensor_keep(weft_graph *g, weft_tensor t);
  * NULL. Gradients are garbage afterwards when run->accumulate was true. */
 WEFT_API const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *run);
 
-/* Per-node timers: on from the call; the table is read with weft_program_times. */
+/* Per-node timers: on from the call; the table is read with weft_program_times. WEFT_ERR_STATE before
+ * the commit, WEFT_ERR_NOMEM. */
 struct weft_node_time {
     const char *node, *op;
     int layer;
@@ -171,7 +172,7 @@ struct weft_node_time {
     double seconds;       /* in total, over all runs since timing began */
     double flops, bytes;  /* executed FLOPs and compulsory bytes of one run */
 };
-WEFT_API void weft_program_timing(weft_program *p, bool on);
+WEFT_API WEFT_NODISCARD enum weft_status weft_program_timing(weft_program *p, bool on);
 WEFT_API size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t max);
 /* With the timers on: what each thread did in the last run, thread by thread, in order. */
 struct weft_span {

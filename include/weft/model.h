@@ -149,7 +149,7 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_infer(weft_model *m, const i
 WEFT_API void weft_model_work(weft_model *m, const struct weft_limits *limits, double *flops,
                               double *seconds);
 /* Timers of the nodes of weft_model_grad and weft_model_update (weft/graph.h). */
-WEFT_API void weft_model_timing(weft_model *m, bool on);
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_timing(weft_model *m, bool on);
 WEFT_API size_t weft_model_times(weft_model *m, struct weft_node_time *out, size_t max);
 WEFT_API size_t weft_model_spans(weft_model *m, struct weft_span *out, size_t max);
 

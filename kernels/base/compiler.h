@@ -29,6 +29,40 @@
 #define WEFT_UNROLL_ALL WEFT_PRAGMA(GCC unroll 32) /* constant trip count: arrays to registers */
 #endif
 
+/* The control bits of floating point: rounding to nearest, denormals kept, nothing trapped. begin sets
+ * them and returns what was there, for end. */
+static inline unsigned weft_fp_begin(void) {
+#if defined(__x86_64__)
+    const unsigned old = __builtin_ia32_stmxcsr();
+    if ((old & 0xffc0u) != 0x1f80u) __builtin_ia32_ldmxcsr(0x1f80u);
+    return old;
+#elif defined(__aarch64__)
+    unsigned long old;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    if (old != 0) __asm__ volatile("msr fpcr, %0" ::"r"(0ul));
+    return (unsigned)old;
+#else
+    return 0;
+#endif
+}
+static inline void weft_fp_end(unsigned old) {
+#if defined(__x86_64__)
+    if ((old & 0xffc0u) != 0x1f80u) __builtin_ia32_ldmxcsr(old);
+#elif defined(__aarch64__)
+    if (old != 0) __asm__ volatile("msr fpcr, %0" ::"r"((unsigned long)old));
+#else
+    (void)old;
+#endif
+}
+/* Told to the core while a thread spins. */
+static inline void weft_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #define WEFT_PASTE_(a, b) a##b
 #define WEFT_PASTE(a, b) WEFT_PASTE_(a, b)
 #define WEFT_STR_(a) #a
