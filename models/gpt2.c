@@ -10,6 +10,8 @@
 
 #include "models/model.h"
 
+#define MAX_LAYERS 1000
+#define MAX_TOKENS (1 << 24) /* of a micro-batch */
 #define PREFILL_TOKENS 64
 
 static const struct {
@@ -244,6 +246,14 @@ static enum weft_status check_config(weft_ctx *ctx, const struct weft_gpt2_confi
                              "gpt2: head size %zu (width %zu / %zu heads) is above 128: take more "
                              "heads",
                              c->width / c->heads, c->width, c->heads);
+    if (c->layers > MAX_LAYERS)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "gpt2: %zu layers, at most %d", c->layers,
+                             MAX_LAYERS);
+    if (t->batch > 0 && t->seq > MAX_TOKENS / t->batch)
+        return weft_ctx_fail(ctx, WEFT_ERR_SHAPE,
+                             "gpt2: a micro-batch of %zu samples x %zu tokens, at most %d tokens: "
+                             "lower the batch and accumulate",
+                             t->batch, t->seq, MAX_TOKENS);
     if (t->seq > c->context)
         return weft_ctx_fail(ctx, WEFT_ERR_SHAPE,
                              "gpt2: training length %zu is beyond the context %zu: lower seq or "

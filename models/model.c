@@ -3,6 +3,7 @@
 #include "models/model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,11 +162,14 @@ static enum weft_status run_loss(weft_model *m, struct weft_io *io, const struct
     m->probe_rows = b->rows;
     read_loss(m, io, b->rows, out);
     if (isfinite(out->sum)) return WEFT_OK;
+    char when[48] = "in an evaluation";
+    if (io == &m->train)
+        snprintf(when, sizeof when, "at step %llu", (unsigned long long)run->step + 1);
     const char *const node = weft_program_find_nonfinite(io->program, &r);
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
-                         "the loss is not finite at step %llu; the first node with a NaN or Inf is "
-                         "%s: lower the learning rate or check the data",
-                         (unsigned long long)run->step, node == NULL ? "unknown" : node);
+                         "the loss is not finite %s; the first node with a NaN or Inf is %s: lower "
+                         "the learning rate or check the data",
+                         when, node == NULL ? "unknown" : node);
 }
 
 /* ---- training ---- */
@@ -209,7 +213,7 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
                          "the gradient is not finite at step %llu (%llu values; first parameter: "
                          "%s): lower the learning rate or check the data",
-                         (unsigned long long)run->step, (unsigned long long)r.nonfinite,
+                         (unsigned long long)run->step + 1, (unsigned long long)r.nonfinite,
                          nonfinite_gradient(m));
 }
 

@@ -8,6 +8,8 @@
 
 #include "runtime/memory.h"
 
+#define COUNT_MAX ((size_t)1 << 40) /* elements of a tensor: 4 TB */
+
 struct weft_chunk { /* a list of small allocations */
     struct weft_chunk *next;
     _Alignas(16) unsigned char data[];
@@ -104,7 +106,7 @@ static weft_tensor tensor_add(weft_graph *g, const struct weft_tensor_desc *d) {
         return weft_graph_fail(g, WEFT_ERR_STATE, "tensor %s: the graph is already planned",
                                d->name);
     if (!weft_mul(d->shape[0], d->shape[1], &count) || !weft_mul(count, d->shape[2], &count) ||
-        !weft_mul(count, 16, &bytes) || g->tensors >= INT32_MAX)
+        !weft_mul(count, 16, &bytes) || count > COUNT_MAX || g->tensors >= INT32_MAX)
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "tensor %s: %zu x %zu x %zu is too large",
                                d->name, d->shape[0], d->shape[1], d->shape[2]);
     if (!grow(g, (void **)&g->tensor, &g->tensor_cap, g->tensors, sizeof *g->tensor))
