@@ -22,6 +22,7 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
         return st;
     }
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
+    if (training->keep) weft_graph_keep_all(m->graph);
     *out = m;
     return WEFT_OK;
 }
@@ -139,8 +140,9 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     enum weft_status st = WEFT_OK;
     if (m->language) st = copy_indices(m, io->tokens, b->tokens, n, "token", false);
     if (st == WEFT_OK && !m->language) st = borrow_values(m, io->inputs, b->inputs);
-    if (st == WEFT_OK && m->mlp.mse) st = borrow_values(m, io->values, b->values);
-    if (st == WEFT_OK && !m->mlp.mse)
+    const bool numbers = m->mlp.mse || m->mlp.inner;
+    if (st == WEFT_OK && numbers) st = borrow_values(m, io->values, b->values);
+    if (st == WEFT_OK && !numbers)
         st = copy_indices(m, io->targets, b->targets, n, "target", true);
     return st;
 }
