@@ -31,6 +31,7 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
                                         .logits = WEFT_NONE};
     m->train = m->eval = m->prefill = m->decode = none;
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
+    if (training->keep) weft_graph_keep_all(m->graph);
     *out = m;
     return WEFT_OK;
 }

@@ -1,6 +1,6 @@
 /* Multi-head attention over qkv (B, T, 3C), q | k | v side by side, heads side by side in each.
  *
- *   attention      in qkv                 out y (B, T, C), lse and row maxima (B, H, T)
+ *   attention      in qkv                 out y (B, T, C), lse, row maxima, entropies (B, H, T)
  *   attention_bwd  in qkv, y, dy, lse     out dqkv
  *   attention_kv   in qkv, kcache, vcache out y: appends, then attends (generation)
  *
@@ -31,7 +31,8 @@ static void forward_plan(struct weft_node *n) {
     const size_t hs = qkv->shape[2] / 3 / n->attr.heads;
     plan_flops(n, 2, 2);
     n->bytes = 4.0 * 4 / 3 * (double)weft_desc_count(qkv);
-    n->local_bytes = weft_attn_fwd_scratch(hs);
+    n->local_bytes =
+        weft_attn_fwd_scratch(hs) + (n->out[3] >= 0 ? weft_attn_entropy_scratch() : 0);
     weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
                    2 * weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
 }
@@ -52,6 +53,7 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         .y = x_f32(x, n->out[0]) + b * t * c + h * hs,
         .lse = x_f32(x, n->out[1]) + bh * t,
         .smax = x_f32(x, n->out[2]) + bh * t,
+        .entropy = x_measures(x, n, 3) ? x_f32(x, n->out[3]) + bh * t : NULL,
         .scratch = x_local(x, thread),
         .t = t,
         .hs = hs,

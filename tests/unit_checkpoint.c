@@ -202,13 +202,15 @@ static void refuse_config(const char *from, const char *to, const char *words) {
 static void configurations(void **state) {
     (void)state;
     struct weft_shape back, odd = small;
-    odd.gpt2.post_norm = odd.gpt2.untied = true;
+    odd.gpt2.norm = "post";
+    odd.gpt2.untied = true;
     odd.gpt2.dropout = 0.25;
     odd.gpt2.act = "relu";
     weft_model *m = make_model(&odd, 1);
     save(m, &odd, "c");
     assert_int_equal(weft_checkpoint_shape(unit_ctx, "c/step-000012", &back), WEFT_OK);
-    assert_true(back.gpt2.post_norm && back.gpt2.untied && back.gpt2.dropout == 0.25);
+    assert_true(back.gpt2.untied && back.gpt2.dropout == 0.25);
+    assert_string_equal(back.gpt2.norm, "post");
     assert_string_equal(back.gpt2.act, "relu");
     assert_int_equal(weft_make_folder(unit_ctx, "changed"), WEFT_OK);
     refuse_config("\"n_head\": 2", "\"n_head\": 3", "n_head is 3, but must be a divisor");

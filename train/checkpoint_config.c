@@ -15,6 +15,7 @@ static const char *const activations[][2] = {
     {"gelu_tanh", "gelu_fast"}, {"gelu_erf", "gelu"},
     {"relu", "relu"},           {"leaky_relu", "leaky_relu"},
     {"tanh", "tanh"},           {"sigmoid", "sigmoid"},
+    {"silu", "silu"},           {"selu", "selu"},
 };
 #define ACTIVATIONS (sizeof activations / sizeof *activations)
 
@@ -50,7 +51,7 @@ static void put_gpt2(const struct weft_gpt2_config *c, struct weft_json *j) {
     weft_json_text(j, "torch_dtype", "float32");
     weft_json_bool(j, "use_cache", true);
     weft_json_count(j, "vocab_size", c->vocab);
-    weft_json_text(j, "weft_norm", c->post_norm ? "post" : "pre");
+    weft_json_text(j, "weft_norm", c->norm ? c->norm : "pre");
 }
 
 static void put_mlp(const struct weft_shape *shape, struct weft_json *j) {
@@ -149,7 +150,7 @@ static void get_gpt2(struct reader *r, struct weft_gpt2_config *c) {
     c->dropout = get_real(r, "resid_pdrop", 0.1, 1);
     c->act = get_activation(r, "activation_function", 1);
     c->untied = !get_bool(r, "tie_word_embeddings", true);
-    c->post_norm = get_choice(r, "weft_norm", "pre", "post");
+    c->norm = get_choice(r, "weft_norm", "pre", "post") ? "post" : "pre";
     const json_t *inner = json_object_get(r->root, "n_inner");
     if (inner && !json_is_null(inner) && get_size(r, "n_inner") != 4 * c->width)
         refuse(r, "n_inner", "null or four times n_embd");

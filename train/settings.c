@@ -24,7 +24,7 @@ static enum weft_status gpt2_shape(weft_ctx *ctx, const struct weft_options *o,
     override(o, WEFT_OPT_heads, o->heads, preset, &c->heads);
     override(o, WEFT_OPT_width, o->width, preset, &c->width);
     override(o, WEFT_OPT_context, o->context, preset, &c->context);
-    c->post_norm = strcmp(o->norm, "post") == 0;
+    c->norm = strcmp(o->norm, "post") == 0 ? "post" : "pre";
     c->dropout = o->dropout;
     c->act = o->activation;
     if (c->vocab < needs->vocab)

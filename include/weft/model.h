@@ -33,12 +33,17 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
     size_t grad_groups;/* groups of micro-batches whose gradients are folded in order; 0 means 1 */
     bool eval_only;    /* losses only: no gradients, no optimizer */
     bool generate;     /* gpt2: room for a KV cache, so that the model can be sampled in between */
+    bool watch;        /* statistics of every layer, of heads, of the loss: see weft_model_statistics */
+    bool keep;         /* no activation gives up its memory: what weft_model_probes shows */
     struct weft_optim optim;
 };
 
 struct weft_gpt2_config {
     size_t vocab, context, layers, heads, width;
-    bool post_norm;    /* LayerNorm after the residual sum (original Transformer) */
+    const char *norm;  /* where LayerNorm stands: NULL or "pre" x + f(Norm(x)); "post" Norm(x + f(x))
+                        * as in the original Transformer; "branch" x + Norm(f(x)); "none" */
+    bool rezero;       /* x + a f, a learned from 0 for every branch (Bachlechner et al. 2020) */
+    bool scales;       /* q, k, v times learned factors from 1: one of the layer, one of each head */
     double dropout;
     double norm_eps;   /* 0: 1e-5 */
     const char *act;   /* NULL: "gelu_tanh" */
@@ -57,6 +62,10 @@ struct weft_mlp_config {
     const char *act;    /* NULL: "relu" */
     double dropout;
     bool mse;           /* squared error instead of softmax cross-entropy */
+    bool inner;         /* weft_inner: batch.values is the gradient that is sent back */
+    size_t blocks;      /* layers of the last hidden width behind the hidden ones */
+    const char *block;  /* NULL or "plain" act(z); "residual" x + act(z); "rezero" x + a act(z) with a
+                         * learned from 0 */
 };
 
 /* Build a model. WEFT_ERR_ARG / WEFT_ERR_SHAPE say which value cannot be and why. Nothing large is
@@ -130,8 +139,13 @@ struct weft_statistic {
 /* Of the last update (run->statistics was true): kinds std, mean, absmax (of weights), gnorm (before
  * clipping), update_ratio (norm of the update / norm of the weights) for each parameter matrix or its
  * slices; of the last weft_model_grad: std of the residual stream ("resid", at each LayerNorm's
- * input) and logit_max ("attn"). Returns how many there are. */
+ * input) and logit_max ("attn"). With training.watch also norm, rate (mean of 1/(sqrt v + eps)),
+ * the same for heads ("q.0"), and the values of all probes of weft/graph.h: "stream", "entropy",
+ * "layer" (under the role of its weight), "logz" ("loss"). Returns how many there are. */
 WEFT_API size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max);
+/* The probes of the last weft_model_grad with run->statistics, and with training.keep what they
+ * summarise. */
+WEFT_API size_t weft_model_probes(weft_model *m, struct weft_probe_value *out, size_t max);
 /* Histogram of one parameter over mean +- 4 std of its values, into counts[bins]. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_histogram(weft_model *m, const char *param,
                                                               size_t bins, uint64_t *counts,
