@@ -9,6 +9,7 @@
 
 #include "runtime/graph.h"
 #include "runtime/optim.h"
+#include "runtime/probe.h"
 
 /* ---- creation ---- */
 enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *training,
@@ -48,6 +49,10 @@ enum weft_status weft_model_end(weft_model *m, weft_model **out) {
         }
         m->update = weft_program_create(m->graph, "update", 1);
         if (m->update != NULL) weft_optimizer(m->update, &m->training.optim);
+    }
+    if (m->train.program != NULL && m->train.program->probes > 0) {
+        m->seen.room = m->train.program->probes * WEFT_PROBE_VALUES;
+        m->seen.value = weft_graph_alloc(m->graph, 2 * m->seen.room * sizeof *m->seen.value);
     }
     const enum weft_status st = m->graph->status;
     if (st != WEFT_OK)
@@ -161,6 +166,7 @@ static enum weft_status run_loss(weft_model *m, struct weft_io *io, const struct
     if (st == WEFT_OK) st = weft_program_run(io->program, &r);
     if (st != WEFT_OK) return st;
     m->probe_rows = b->rows;
+    if (run->statistics) weft_model_look(m, b->rows);
     read_loss(m, io, b->rows, out);
     if (isfinite(out->sum)) return WEFT_OK;
     char when[48] = "in an evaluation";
@@ -207,6 +213,7 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
         return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model has no optimizer");
     const enum weft_status st = weft_program_run(m->update, run);
     if (st != WEFT_OK) return st;
+    m->seen.closed = true;
     struct weft_optim_result r;
     weft_optim_result(m->update, &r);
     *out = (struct weft_step){.grad_norm = r.norm, .scale = r.scale};
@@ -262,8 +269,7 @@ void weft_model_work(weft_model *m, const struct weft_limits *limits, double *fl
                      double *seconds) {
     struct weft_memory planned;
     *flops = *seconds = 0;
-    if (m == NULL || m->train.program == NULL ||
-        weft_graph_memory(m->graph, &planned) != WEFT_OK)
+    if (m == NULL || m->train.program == NULL || weft_graph_memory(m->graph, &planned) != WEFT_OK)
         return;
     const struct {
         weft_program *p;

@@ -26,6 +26,12 @@ struct weft_model {
     size_t classes; /* targets are below it */
     bool committed;
     size_t probe_rows; /* live rows of the last weft_model_grad */
+    struct weft_seen { /* what the probes of a step's micro-batches told so far (statistics.c) */
+        struct weft_statistic *value;
+        size_t count, room;
+        double rows; /* samples of them */
+        bool closed; /* the step is over: the next micro-batch begins anew */
+    } seen;
 };
 
 /* What is common to every model: checks the training settings, makes the graph. */
@@ -33,5 +39,8 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
                                   weft_model **out);
 /* Adds the update programs, returns the first builder error; frees the model on failure. */
 enum weft_status weft_model_end(weft_model *m, weft_model **out);
+
+/* Take in what the probes say after a micro-batch of so many rows. */
+void weft_model_look(weft_model *m, size_t rows);
 
 #endif

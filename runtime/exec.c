@@ -23,8 +23,8 @@ static struct weft_deal *deal_of(const weft_program *p, size_t phase) {
     return (void *)(p->deals + phase * weft_deal_bytes(p->threads));
 }
 
-/* What `done` of a phase ends at. One without tasks ends when its thread has been there: those after
- * it wait for those before it all the same. */
+/* What `done` of a phase ends at. One without tasks ends when its thread has been there: those
+ * after it wait for those before it all the same. */
 static unsigned full_of(const weft_program *p, size_t phase) {
     return p->phase[phase].tasks == 0 ? 1 : (unsigned)p->phase[phase].tasks;
 }
@@ -134,9 +134,10 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
                              "program %s: %zu tokens at position %zu do not fit the context of %zu",
                              p->name, rows, run->pos, p->positions);
     if (p->positions == 0 && run->pos > p->last_start)
-        return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
-                             "program %s: position %zu is beyond %zu, the last one that leaves room",
-                             p->name, run->pos, p->last_start);
+        return weft_ctx_fail(
+            g->ctx, WEFT_ERR_ARG,
+            "program %s: position %zu is beyond %zu, the last one that leaves room", p->name,
+            run->pos, p->last_start);
     const enum weft_status st = check_indices(p, rows);
     if (st != WEFT_OK) return st;
     t->p = p;
@@ -192,7 +193,8 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
         const struct weft_node *const n = &p->node[i];
         if (n->op == &weft_op_optimizer) continue; /* it would step again, and checks by itself */
         for (size_t j = 0; j < WEFT_NODE_IN; j++)
-            if (n->in[j] >= 0 && t.x.g->tensor[n->in[j]].kind == WEFT_PARAM && !all_finite(&t.x, n->in[j]))
+            if (n->in[j] >= 0 && t.x.g->tensor[n->in[j]].kind == WEFT_PARAM &&
+                !all_finite(&t.x, n->in[j]))
                 return weft_graph_format(p->graph, "%s (parameter %s)", n->name,
                                          t.x.g->tensor[n->in[j]].name);
         for (size_t ph = 0; ph < n->phases; ph++) run_alone(&t, n, n->phase0 + ph);

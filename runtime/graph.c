@@ -166,10 +166,10 @@ weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     for (size_t i = 0; i < sizeof desc->slices / sizeof *desc->slices; i++) {
         const struct weft_slice *const s = &desc->slices[i];
         if (s->row > desc->shape[0] || s->rows > desc->shape[0] - s->row)
-            return weft_graph_fail(g, WEFT_ERR_SHAPE,
-                                   "parameter %s: slice %s, rows %zu to %zu, is beyond its %zu rows",
-                                   desc->name, s->name == NULL ? "?" : s->name, s->row,
-                                   s->row + s->rows, desc->shape[0]);
+            return weft_graph_fail(
+                g, WEFT_ERR_SHAPE,
+                "parameter %s: slice %s, rows %zu to %zu, is beyond its %zu rows", desc->name,
+                s->name == NULL ? "?" : s->name, s->row, s->row + s->rows, desc->shape[0]);
     }
     const struct weft_tensor_desc d = {
         .name = desc->name,
@@ -239,7 +239,8 @@ weft_program *weft_program_create(weft_graph *g, const char *name, size_t batch)
     if (p == NULL) return NULL;
     *p = (struct weft_program){
         .graph = g, .name = name, .batch = batch, .layer = -1, .last_start = SIZE_MAX};
-    if (g->planned) weft_graph_fail(g, WEFT_ERR_STATE, "program %s: the graph is already planned", name);
+    if (g->planned)
+        weft_graph_fail(g, WEFT_ERR_STATE, "program %s: the graph is already planned", name);
     if (batch == 0) weft_graph_fail(g, WEFT_ERR_ARG, "program %s: batch must be at least 1", name);
     *g->last = p;
     g->last = &p->next;
@@ -253,7 +254,8 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
                                 const weft_tensor out[WEFT_NODE_OUT],
                                 const struct weft_attr *attr) {
     weft_graph *const g = p->graph;
-    if (g->planned) weft_graph_fail(g, WEFT_ERR_STATE, "%s: the graph is already planned", op->name);
+    if (g->planned)
+        weft_graph_fail(g, WEFT_ERR_STATE, "%s: the graph is already planned", op->name);
     if (g->status != WEFT_OK ||
         !weft_graph_grow(g, (void **)&p->node, &p->node_cap, p->nodes, sizeof *p->node))
         return NULL;

@@ -240,21 +240,24 @@ static void test_watch(void **state) {
         }
         const size_t n = weft_model_statistics(m, s, 2048);
         if (way > 0) {
-            const double a = statistic(s, n, 1, "q.0", "norm"), b = statistic(s, n, 1, "q.1", "norm");
+            const double a = statistic(s, n, 1, "q.0", "norm"),
+                         b = statistic(s, n, 1, "q.1", "norm");
             const double q = statistic(s, n, 1, "q", "norm");
             assert_true(fabs(sqrt(a * a + b * b) - q) < 1e-9);
             assert_true(statistic(s, n, 2, "attn", "entropy") > 0.9);
             assert_true(statistic(s, n, 0, "mlp_fc", "z_rms") > 0);
             assert_true(statistic(s, n, 0, "mlp_proj", "swallowed") < 0.5);
             assert_true(statistic(s, n, -1, "loss", "logz") > 0);
-            assert_true(statistic(s, n, 1, "resid_mid", "rms") >= statistic(s, n, 1, "resid_mid", "std"));
+            assert_true(statistic(s, n, 1, "resid_mid", "rms") >=
+                        statistic(s, n, 1, "resid_mid", "std"));
         }
         weft_model_free(m);
         weft_ctx_free(ctx);
     }
 }
 
-/* Without a norm and with gains at 0 every block is the identity; other places give other losses. */
+/* Without a norm and with gains at 0 every block is the identity; other places give other losses.
+ */
 static void test_placements(void **state) {
     (void)state;
     static const char *const norms[] = {"pre", "post", "branch", "none", "none"};
@@ -474,6 +477,52 @@ static void test_gradient_groups(void **state) {
     weft_ctx_free(ctx);
 }
 
+/* What the probes of two micro-batches tell is what those of one batch of both tell. */
+static void test_probes_of_micro_batches(void **state) {
+    (void)state;
+    enum { MOST = 256 };
+    static struct weft_statistic one[MOST], two[MOST];
+    size_t n[2];
+    for (size_t parts = 1; parts <= 2; parts++) {
+        weft_ctx *const ctx = context(1);
+        weft_model *m = NULL;
+        struct weft_training t = plain_training;
+        t.batch = 4 / parts;
+        t.accumulate = parts;
+        assert_int_equal(weft_gpt2_create(ctx, &small, &t, &m), WEFT_OK);
+        assert_int_equal(weft_model_commit(m), WEFT_OK);
+        assert_int_equal(weft_model_init(m, &(struct weft_init){.name = "gpt2", .seed = 1}),
+                         WEFT_OK);
+        int32_t tokens[64];
+        for (int i = 0; i < 64; i++) tokens[i] = (i * i + 3 * i) % 50;
+        for (uint64_t step = 0; step < 2; step++) { /* the second must not remember the first */
+            struct weft_loss loss;
+            struct weft_step done;
+            struct weft_run run = {
+                .step = step, .inv_targets = 1.0f / 64, .lr = 0.01, .statistics = true};
+            for (size_t p = 0; p < parts; p++) {
+                const struct weft_batch b = {.tokens = tokens + p * 64 / parts,
+                                             .targets = tokens + p * 64 / parts,
+                                             .rows = t.batch};
+                run.accumulate = p > 0;
+                assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+            }
+            assert_int_equal(weft_model_update(m, &run, &done), WEFT_OK);
+        }
+        n[parts - 1] = weft_model_statistics(m, parts == 1 ? one : two, MOST);
+        weft_model_free(m);
+        weft_ctx_free(ctx);
+    }
+    size_t probes = 0;
+    assert_true(n[0] == n[1] && n[0] <= MOST);
+    for (size_t i = 0; i < n[0]; i++) {
+        assert_string_equal(one[i].kind, two[i].kind);
+        assert_true(fabs(one[i].value - two[i].value) <= 1e-4 * fabs(one[i].value) + 1e-7);
+        probes += !strcmp(one[i].kind, "logit_max");
+    }
+    assert_int_equal(probes, small.layers);
+}
+
 static double first_residual_std(weft_model *m) {
     struct weft_statistic s[512];
     const size_t n = weft_model_statistics(m, s, 512);
@@ -518,7 +567,7 @@ int main(void) {
         cmocka_unit_test(test_context),         cmocka_unit_test(test_mse_loss),
         cmocka_unit_test(test_gradient_groups), cmocka_unit_test(test_embedding_dropout),
         cmocka_unit_test(test_watch),           cmocka_unit_test(test_placements),
-        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_blocks),          cmocka_unit_test(test_probes_of_micro_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
