@@ -26,6 +26,10 @@ static const struct {
 
 const char *weft_gpt2_preset_name(size_t i) { return i < PRESETS ? presets[i].name : NULL; }
 
+bool weft_gpt2_is_plain(const struct weft_gpt2_config *c) {
+    return (c->norm == NULL || strcmp(c->norm, "pre") == 0) && !c->rezero && !c->scales;
+}
+
 bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out) {
     for (size_t i = 0; name != NULL && out != NULL && i < PRESETS; i++) {
         if (strcmp(name, presets[i].name) != 0) continue;

@@ -180,7 +180,7 @@ static enum weft_status check_model(const weft_model *m, const char *path) {
         return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "%s: the model is no GPT-2 with its memory",
                              path);
     const char *const what = c->untied                     ? "a head of its own"
-                             : c->post_norm                ? "LayerNorm after the sums"
+                             : !weft_gpt2_is_plain(c)      ? "other blocks than GPT-2's"
                              : strcmp(c->act, "gelu_tanh") ? "another activation than gelu_tanh"
                              : fabs(c->norm_eps - 1e-5) > 1e-12 ? "another epsilon than 1e-5"
                                                                 : NULL;

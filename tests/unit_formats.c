@@ -254,7 +254,7 @@ static void what_a_format_cannot_say(void **state) {
     for (int i = 0; i < 4; i++) {
         struct weft_shape shape = small;
         shape.gpt2.untied = i == 0;
-        shape.gpt2.post_norm = i == 1;
+        if (i == 1) shape.gpt2.norm = "post";
         if (i == 2) shape.gpt2.act = "relu";
         if (i == 3) shape.gpt2.norm_eps = 1e-6;
         weft_model *m = make_model(&shape, 1);

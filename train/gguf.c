@@ -307,10 +307,10 @@ static enum weft_status write_file(struct gguf *g) {
 
 static enum weft_status check_model(const struct gguf *g, const struct weft_shape *shape) {
     const char *act = g->c->act ? g->c->act : "gelu_tanh";
-    const char *what = !shape->language          ? "no language model"
-                       : g->c->post_norm         ? "one with LayerNorm after the sums"
-                       : strncmp(act, "gelu", 4) ? "one with another activation than GELU"
-                                                 : NULL;
+    const char *what = !shape->language            ? "no language model"
+                       : !weft_gpt2_is_plain(g->c) ? "one with other blocks than GPT-2's"
+                       : strncmp(act, "gelu", 4)   ? "one with another activation than GELU"
+                                                   : NULL;
     if (!what) return WEFT_OK;
     return weft_ctx_fail(g->ctx, WEFT_ERR_FORMAT,
                          "%s: the model is %s, which llama.cpp's gpt2 is not", g->path, what);

@@ -117,7 +117,7 @@ static enum weft_status adopt_shape(weft_ctx *ctx, struct weft_options *o,
     weft_real_text(c->norm_eps > 0 ? c->norm_eps : 1e-5, text);
     if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_norm_eps, text);
     if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_activation, c->act ? c->act : "gelu_tanh");
-    if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_norm, c->post_norm ? "post" : "pre");
+    if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_norm, c->norm ? c->norm : "pre");
     return st == WEFT_OK && c->untied ? adopt(ctx, o, WEFT_OPT_untied, "true") : st;
 }
 

@@ -54,6 +54,8 @@ struct weft_gpt2_config {
  * such preset. weft_gpt2_preset_name(i) lists them, NULL at the end. */
 WEFT_API bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out);
 WEFT_API const char *weft_gpt2_preset_name(size_t i);
+/* GPT-2's blocks: LayerNorm first, no ReZero, no learned scales. */
+WEFT_API bool weft_gpt2_is_plain(const struct weft_gpt2_config *c);
 
 /* Models in llm.c's files (.bin; version 3: f32, 5: bf16). First what to create, then, after the
  * commit, its parameters. WEFT_ERR_FORMAT, _VERSION, _SHAPE, _IO. */
