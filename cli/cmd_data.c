@@ -81,12 +81,14 @@ static int print_json(const struct facts *f) {
 /* The first tokens of a training sample, as text when there is a tokenizer. */
 static void print_tokens(const struct weft_data *d, const struct weft_batch *sample) {
     for (size_t i = 0; i < d->seq; i++) {
-        char text[4];
+        char buf[4];
+        size_t bytes;
         if (!d->tokenizer) {
             printf("%" PRId32 " ", sample->tokens[i]);
             continue;
         }
-        const size_t bytes = weft_tokenizer_decode(d->tokenizer, (uint32_t)sample->tokens[i], text);
+        const char *text =
+            weft_tokenizer_piece(d->tokenizer, (uint32_t)sample->tokens[i], buf, &bytes);
         for (size_t k = 0; k < bytes; k++)
             putchar(iscntrl((unsigned char)text[k]) && text[k] != '\n' ? '?' : text[k]);
     }
@@ -145,7 +147,7 @@ int cmd_data(struct cli *c) {
         .val_fraction = c->o.val_fraction,
         .seq = SAMPLE,
         .vocab = weft_options_has(&c->o, WEFT_OPT_vocab) ? c->o.vocab : 0,
-        .chars = !strcmp(c->o.tokenizer, "char"),
+        .tokens = c->o.tokenizer,
         .label = c->o.label,
     };
     struct weft_data *data = NULL;

@@ -61,7 +61,7 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
         .seq = own ? j->run.seq : shape.gpt2.context,
         .eval_only = true,
     };
-    st = weft_loaded_open(c->ctx, c->o.model, &training, &j->loaded);
+    st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &j->loaded);
     if (st == WEFT_OK) st = open_data(c, &shape, training.seq, j);
     if (st == WEFT_OK) st = weft_feed_create(c->ctx, j->data, training.batch, &j->feed);
     if (st != WEFT_OK) return st;

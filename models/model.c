@@ -1,5 +1,4 @@
-/* What every model does: settings, memory, parameters, the training step, evaluation, generation.
- */
+/* What every model does: settings, memory, parameters, the training step, evaluation. */
 #include "models/model.h"
 
 #include <math.h>
@@ -121,7 +120,7 @@ size_t weft_model_param_count(const weft_model *m) {
 
 /* ---- a batch in ---- */
 /* Inputs are only read: the run looks at the caller's memory. */
-static enum weft_status borrow(weft_model *m, weft_tensor t, const void *src, const char *what) {
+enum weft_status weft_model_borrow(weft_model *m, weft_tensor t, const void *src, const char *what) {
     if (t < 0) return WEFT_OK;
     if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %s", what);
     m->graph->tensor[t].data = (void *)(uintptr_t)src;
@@ -136,10 +135,10 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     if (b->rows == 0 || b->rows > m->training.batch)
         return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "a batch of %zu rows: must be between 1 and %zu",
                              b->rows, m->training.batch);
-    enum weft_status st = borrow(m, io->tokens, b->tokens, "tokens");
-    if (st == WEFT_OK) st = borrow(m, io->inputs, b->inputs, "inputs");
-    if (st == WEFT_OK) st = borrow(m, io->values, b->values, "values");
-    return st == WEFT_OK ? borrow(m, io->targets, b->targets, "targets") : st;
+    enum weft_status st = weft_model_borrow(m, io->tokens, b->tokens, "tokens");
+    if (st == WEFT_OK) st = weft_model_borrow(m, io->inputs, b->inputs, "inputs");
+    if (st == WEFT_OK) st = weft_model_borrow(m, io->values, b->values, "values");
+    return st == WEFT_OK ? weft_model_borrow(m, io->targets, b->targets, "targets") : st;
 }
 
 /* Sum of the losses. Each is rounded to a multiple of 2^-24 first, which makes the sum exact, hence
@@ -232,36 +231,6 @@ enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b, stru
     const enum weft_status st = run_loss(m, &m->eval, b, &run, out);
     m->probe_rows = rows;
     return st;
-}
-
-/* ---- generation ---- */
-static enum weft_status infer_chunk(weft_model *m, struct weft_io *io, const int32_t *tokens,
-                                    size_t n, size_t pos) {
-    const enum weft_status st = borrow(m, io->tokens, tokens, "tokens");
-    const struct weft_run run = {.rows = n, .pos = pos};
-    return st == WEFT_OK ? weft_program_run(io->program, &run) : st;
-}
-
-enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens, size_t n, size_t pos,
-                                  float *logits) {
-    if (m == NULL || tokens == NULL || logits == NULL) return WEFT_ERR_NULL;
-    if (m->decode.program == NULL || !m->committed)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model was not built for generation");
-    if (n == 0 || pos > m->gpt2.context || n > m->gpt2.context - pos)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
-                             "%zu tokens at position %zu do not fit the context of %zu", n, pos,
-                             m->gpt2.context);
-    const struct weft_io *last = NULL;
-    for (size_t i = 0; i < n;) {
-        struct weft_io *const io = n - i == 1 ? &m->decode : &m->prefill;
-        const size_t take = n - i < io->rows ? n - i : io->rows;
-        const enum weft_status st = infer_chunk(m, io, tokens + i, take, pos + i);
-        if (st != WEFT_OK) return st;
-        last = io;
-        i += take;
-    }
-    memcpy(logits, weft_tensor_data(m->graph, last->logits), m->gpt2.vocab * sizeof *logits);
-    return WEFT_OK;
 }
 
 /* ---- work and time ---- */

@@ -269,6 +269,8 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
     if (attr != NULL) n->attr = *attr;
     if (n->attr.max_context != 0 && (p->positions == 0 || n->attr.max_context < p->positions))
         p->positions = n->attr.max_context;
+    if (n->attr.sequences != 0 && (p->sequences == 0 || n->attr.sequences < p->sequences))
+        p->sequences = n->attr.sequences;
     p->nodes++;
     return n;
 }

@@ -38,7 +38,7 @@ struct weft_tensor_desc {
 struct weft_attr { /* what an op needs beside its tensors; each op reads its own */
     int act;       /* enum weft_act of kernels/activation.h */
     size_t heads;
-    size_t max_context;
+    size_t max_context, sequences; /* generation */
     float eps, prob;
     uint32_t stream;     /* dropout: random stream */
     unsigned accumulate; /* bit i: output i adds to what is there (a later writer in this program);
@@ -107,6 +107,7 @@ struct weft_program {
         bool ignore; /* -1 stands for nothing */
     } index[4];
     size_t indices;
+    size_t sequences;       /* generation: places must be below it; 0: not limited */
     struct weft_node *node; /* grown while building; fixed after the commit */
     size_t nodes, node_cap;
     struct weft_phase *phase;

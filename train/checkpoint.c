@@ -104,32 +104,17 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
     return st;
 }
 
-/* Writes and frees a JSON document. */
-static enum weft_status save_json(weft_ctx *ctx, const char *path, struct weft_json *j) {
-    const enum weft_status st =
-        j->failed ? no_memory(ctx) : weft_write_file(ctx, path, j->data, j->size);
-    weft_json_free(j);
-    return st;
-}
-
 static enum weft_status save_texts(weft_ctx *ctx, const char *temp, const struct weft_shape *shape,
                                    const struct weft_tokenizer *tokenizer) {
+    struct weft_json j = {.pretty = true};
     char *config = weft_text("%s/config.json", temp);
-    char *tokens = weft_text("%s/tokenizer.json", temp);
-    enum weft_status st = config && tokens ? WEFT_OK : no_memory(ctx);
-    if (st == WEFT_OK) {
-        struct weft_json j = {.pretty = true};
-        weft_checkpoint_config(shape, &j);
-        st = save_json(ctx, config, &j);
-    }
-    if (st == WEFT_OK && tokenizer) {
-        struct weft_json j = {.pretty = true};
-        weft_tokenizer_write(tokenizer, &j);
-        weft_json_end(&j);
-        st = save_json(ctx, tokens, &j);
-    }
+    enum weft_status st = config ? WEFT_OK : no_memory(ctx);
+    weft_checkpoint_config(shape, tokenizer, &j);
+    if (st == WEFT_OK)
+        st = j.failed ? no_memory(ctx) : weft_write_file(ctx, config, j.data, j.size);
+    if (st == WEFT_OK && tokenizer) st = weft_tokenizer_save(ctx, temp, tokenizer);
+    weft_json_free(&j);
     free(config);
-    free(tokens);
     return st;
 }
 

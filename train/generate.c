@@ -1,119 +1,188 @@
 #include "train/generate.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/text_out.h"
 
-struct writer {
-    const struct weft_generation *g;
-    struct weft_sampler sampler;
-    int32_t *text; /* all tokens so far, and room for those to come */
-    size_t n;
-    size_t fed;    /* of the current window: positions 0..fed-1 are in the cache */
-    size_t window; /* where the window begins in text */
-    float *logits; /* (vocab) */
+struct writer_text {
+    struct writer_text *next, **back;
+    weft_writer *w;
+    struct weft_prompt prompt;
+    struct weft_text_out out;
+    size_t made;
+    enum weft_finish finish;
 };
+
+struct weft_writer {
+    weft_ctx *ctx;
+    struct weft_writing how;
+    weft_generator *generator;
+    struct writer_text *first;
+    bool failed; /* out of memory in the middle of a text */
+};
+
+const char *weft_finish_name(enum weft_finish finish) {
+    static const char *const names[] = {"length", "stop", "end"};
+    return names[finish];
+}
+
+static enum weft_status no_memory(weft_ctx *ctx) {
+    return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory for a text");
+}
+
+enum weft_status weft_writer_create(weft_ctx *ctx, const struct weft_writing *how,
+                                    weft_writer **out) {
+    weft_writer *w = calloc(1, sizeof *w);
+    if (!w) return no_memory(ctx);
+    w->ctx = ctx;
+    w->how = *how;
+    const size_t choices = how->tokenizer ? how->tokenizer->size : how->vocab; // no padding
+    const enum weft_status st = weft_generate_create(how->model, choices, &w->generator);
+    if (st != WEFT_OK) {
+        free(w);
+        return st;
+    }
+    *out = w;
+    return WEFT_OK;
+}
+
+static void free_text(struct writer_text *t) {
+    *t->back = t->next;
+    if (t->next) t->next->back = t->back;
+    free(t->out.held);
+    free(t);
+}
+
+void weft_writer_free(weft_writer *w) {
+    if (!w) return;
+    weft_generate_free(w->generator);
+    while (w->first) free_text(w->first);
+    free(w);
+}
 
 /* ---- the prompt ---- */
 
 /* "12 7 99": what a model without a tokenizer understands. */
-static enum weft_status parse_numbers(const struct weft_generation *g, const char *prompt,
-                                      int32_t *out, size_t *n) {
+static enum weft_status parse_numbers(const weft_writer *w, const char *name, const char *text,
+                                      size_t size, int32_t *out, size_t *n) {
     *n = 0;
-    for (const char *at = prompt; *at;) {
-        char *end;
-        errno = 0;
-        const unsigned long token = strtoul(at, &end, 10);
-        if (end == at || errno || *at == '-' || token >= g->vocab)
-            return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
-                                 "the model has no tokenizer: the prompt must be tokens from 0 to "
-                                 "%zu between blanks, not '%s'",
-                                 g->vocab - 1, at);
+    for (size_t at = 0; at < size;) {
+        uint64_t token = 0;
+        size_t digits = 0;
+        for (; at + digits < size && text[at + digits] >= '0' && text[at + digits] <= '9' &&
+               token < w->how.vocab;
+             digits++)
+            token = 10 * token + (uint64_t)(text[at + digits] - '0');
+        if (digits == 0 || token >= w->how.vocab)
+            return weft_ctx_fail(w->ctx, WEFT_ERR_ARG,
+                                 "%s: the model has no tokenizer: the prompt must be tokens from 0 to "
+                                 "%zu between blanks, not '%.*s'",
+                                 name, w->how.vocab - 1, (int)(size - at < 40 ? size - at : 40),
+                                 text + at);
         out[(*n)++] = (int32_t)token;
-        at = end + strspn(end, " \t\n,");
+        for (at += digits; at < size && strchr(" \t\n,", text[at]) && text[at];) at++;
     }
     return WEFT_OK;
 }
 
-static enum weft_status encode(const struct weft_generation *g, const char *prompt, int32_t *out,
-                               size_t *n) {
+static enum weft_status encode(const weft_writer *w, const char *name, const char *text,
+                               size_t size, int32_t *out, size_t *n) {
     uint16_t *tokens = NULL;
-    const enum weft_status st = weft_tokenizer_encode(g->ctx, g->tokenizer, "the prompt", prompt,
-                                                      strlen(prompt), &tokens, n);
+    const enum weft_status st =
+        weft_tokenizer_encode(w->ctx, w->how.tokenizer, name, text, size, &tokens, n);
     for (size_t i = 0; st == WEFT_OK && i < *n; i++) out[i] = tokens[i];
     free(tokens);
     return st;
 }
 
-/* What stands before a text that begins: a line break, else the first token. */
-static void begin_text(const struct weft_generation *g, int32_t *out, size_t *n) {
-    out[0] = 0;
-    if (!g->tokenizer || encode(g, "\n", out, n) != WEFT_OK || *n == 0) *n = 1;
+/* What stands before a text that begins: the end of the one before, a line break, the first token. */
+static void begin_text(const weft_writer *w, int32_t *out, size_t *n) {
+    const struct weft_tokenizer *t = w->how.tokenizer;
+    out[0] = t && t->end >= 0 ? t->end : 0;
+    *n = 1;
+    if (t && t->end < 0 && (encode(w, "", "\n", 1, out, n) != WEFT_OK || *n == 0)) *n = 1;
 }
 
-static enum weft_status start(struct writer *w, const char *prompt, size_t tokens) {
-    const struct weft_generation *g = w->g;
-    const size_t most = strlen(prompt) + 1; // tokens of the prompt: at most one a byte
-    w->sampler = (struct weft_sampler){
-        .temperature = g->temperature, .top_k = g->top_k, .top_p = g->top_p, .seed = g->seed};
-    if (tokens < SIZE_MAX / 8 - most) w->text = malloc((most + tokens) * sizeof *w->text);
-    w->logits = malloc(g->vocab * sizeof *w->logits);
-    if (!w->text || !w->logits)
-        return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM, "out of memory for %zu tokens", tokens);
-    const size_t choices = g->tokenizer ? g->tokenizer->size : g->vocab; // no padding
-    enum weft_status st = weft_sampler_init(g->ctx, &w->sampler, choices);
+/* ---- what comes ---- */
+
+static bool take_token(void *user, int32_t token) {
+    struct writer_text *t = user;
+    const struct weft_tokenizer *tokenizer = t->w->how.tokenizer;
+    char buf[16];
+    size_t size;
+    if (tokenizer && token == tokenizer->end && !t->w->how.past_end) {
+        t->finish = WEFT_FINISH_END;
+        return false;
+    }
+    t->made++;
+    const char *piece = buf;
+    if (tokenizer)
+        piece = weft_tokenizer_piece(tokenizer, (uint32_t)token, buf, &size);
+    else
+        size = (size_t)snprintf(buf, sizeof buf, "%" PRId32 " ", token);
+    if (weft_text_push(&t->out, piece, size)) return true;
+    t->finish = WEFT_FINISH_STOP;
+    t->w->failed |= t->out.failed;
+    return false;
+}
+
+static void end_text(void *user) {
+    struct writer_text *t = user;
+    weft_text_end(&t->out);
+    const struct weft_prompt p = t->prompt;
+    const enum weft_finish finish = t->finish;
+    const size_t made = t->made;
+    free_text(t);
+    if (p.end) p.end(p.user, finish, made);
+}
+
+enum weft_status weft_writer_add(weft_writer *w, const char *name,
+                                 const struct weft_prompt *prompt, size_t *tokens) {
+    struct writer_text *t = calloc(1, sizeof *t);
+    int32_t *list = malloc((prompt->size + 1) * sizeof *list);
+    size_t n = 0;
+    enum weft_status st = t && list ? WEFT_OK : no_memory(w->ctx);
     if (st == WEFT_OK)
-        st = g->tokenizer ? encode(g, prompt, w->text, &w->n)
-                          : parse_numbers(g, prompt, w->text, &w->n);
-    if (st == WEFT_OK && w->n == 0) begin_text(g, w->text, &w->n);
-    return st;
-}
-
-/* ---- writing on ---- */
-
-/* Logits after the last token. When the window is full a new one begins: the last half of the
- * context is read again from position 0. */
-static enum weft_status look(struct writer *w) {
-    const struct weft_generation *g = w->g;
-    if (w->n - w->window > g->context) {
-        const size_t half = g->context / 2 > 0 ? g->context / 2 : 1;
-        w->window = w->n - half;
-        w->fed = 0;
+        st = w->how.tokenizer ? encode(w, name, prompt->text, prompt->size, list, &n)
+                              : parse_numbers(w, name, prompt->text, prompt->size, list, &n);
+    if (st == WEFT_OK && n == 0) begin_text(w, list, &n);
+    if (st == WEFT_OK) {
+        *t = (struct writer_text){.next = w->first, .w = w, .prompt = *prompt};
+        t->out = (struct weft_text_out){.put = prompt->put,
+                                        .user = prompt->user,
+                                        .stop = prompt->stop,
+                                        .stops = prompt->stops};
+        const struct weft_request request = {.prompt = list,
+                                             .prompt_tokens = n,
+                                             .tokens = prompt->tokens,
+                                             .sampling = prompt->sampling,
+                                             .token = take_token,
+                                             .end = end_text,
+                                             .user = t};
+        st = weft_generate_add(w->generator, &request);
     }
-    const size_t pos = w->fed, n = w->n - w->window - pos;
-    w->fed += n;
-    return weft_model_infer(g->model, w->text + w->window + pos, n, pos, w->logits);
-}
-
-static bool put_token(const struct weft_generation *g, uint32_t token) {
-    char text[16];
-    const size_t size = g->tokenizer ? weft_tokenizer_decode(g->tokenizer, token, text)
-                                     : (size_t)snprintf(text, sizeof text, "%" PRIu32 " ", token);
-    return size == 0 || g->put(g->user, text, size);
-}
-
-static enum weft_status write_on(struct writer *w, size_t tokens) {
-    for (size_t i = 0; i < tokens; i++) {
-        const enum weft_status st = look(w);
-        if (st != WEFT_OK) return st;
-        const uint32_t token = weft_sample(&w->sampler, w->logits, i);
-        w->text[w->n++] = (int32_t)token;
-        if (!put_token(w->g, token)) break;
+    free(list);
+    if (st != WEFT_OK) {
+        free(t);
+        return st;
     }
+    if (t->next) t->next->back = &t->next;
+    t->back = &w->first;
+    w->first = t;
+    if (tokens) *tokens = n;
     return WEFT_OK;
 }
 
-enum weft_status weft_generate(const struct weft_generation *g, const char *prompt, size_t tokens) {
-    struct writer w = {.g = g};
-    enum weft_status st = start(&w, prompt, tokens);
-    const size_t size = strlen(prompt);
-    bool more = size == 0 || (st == WEFT_OK && g->put(g->user, prompt, size));
-    if (more && size > 0 && !g->tokenizer) more = g->put(g->user, " ", 1);
-    if (st == WEFT_OK && more) st = write_on(&w, tokens);
-    weft_sampler_free(&w.sampler);
-    free(w.text);
-    free(w.logits);
+enum weft_status weft_writer_step(weft_writer *w, size_t *left) {
+    const enum weft_status st = weft_generate_step(w->generator, left);
+    return st == WEFT_OK && w->failed ? no_memory(w->ctx) : st;
+}
+
+enum weft_status weft_writer_run(weft_writer *w) {
+    size_t left = 1;
+    enum weft_status st = WEFT_OK;
+    while (st == WEFT_OK && left > 0) st = weft_writer_step(w, &left);
     return st;
 }

@@ -191,7 +191,7 @@ void weft_settings_data(const struct weft_options *o, const struct weft_settings
         .val_fraction = o->val_fraction,
         .seq = s->training.seq,
         .vocab = s->shape.language && vocab ? s->shape.gpt2.vocab : 0,
-        .chars = o->tokenizer && strcmp(o->tokenizer, "char") == 0,
+        .tokens = o->tokenizer,
         .label = o->label,
         .regression = s->shape.mlp.mse,
         .unit_pixels = s->shape.unit_pixels,
