@@ -31,7 +31,8 @@ static void put_end(struct weft_json *j, const char *key, int32_t token) {
         weft_json_text(j, key, NULL);
 }
 
-static void put_gpt2(const struct weft_gpt2_config *c, int32_t end, struct weft_json *j) {
+static void put_gpt2(const struct weft_gpt2_config *c, int32_t end, const char *dtype,
+                     struct weft_json *j) {
     const char *act = c->act ? c->act : "gelu_tanh";
     for (size_t i = 0; i < ACTIVATIONS; i++) {
         if (strcmp(activations[i][0], act) != 0) continue;
@@ -58,7 +59,7 @@ static void put_gpt2(const struct weft_gpt2_config *c, int32_t end, struct weft_
     weft_json_bool(j, "scale_attn_by_inverse_layer_idx", false);
     weft_json_bool(j, "scale_attn_weights", true);
     weft_json_bool(j, "tie_word_embeddings", !c->untied);
-    weft_json_text(j, "torch_dtype", "float32");
+    weft_json_text(j, "torch_dtype", dtype);
     weft_json_bool(j, "use_cache", true);
     weft_json_count(j, "vocab_size", c->vocab);
     weft_json_text(j, "weft_norm", c->norm ? c->norm : "pre");
@@ -79,10 +80,10 @@ static void put_mlp(const struct weft_shape *shape, struct weft_json *j) {
 }
 
 void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_tokenizer *tokenizer,
-                            struct weft_json *out) {
+                            const char *dtype, struct weft_json *out) {
     weft_json_open(out, NULL, '{');
     if (shape->language) {
-        put_gpt2(&shape->gpt2, tokenizer ? tokenizer->end : -1, out);
+        put_gpt2(&shape->gpt2, tokenizer ? tokenizer->end : -1, dtype, out);
     } else {
         put_mlp(shape, out);
     }

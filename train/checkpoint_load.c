@@ -68,8 +68,8 @@ static enum weft_status check_config(weft_ctx *ctx, const char *dir,
     struct weft_json want = {0}, has = {0};
     enum weft_status st = weft_checkpoint_shape(ctx, dir, &found);
     if (st != WEFT_OK) return st;
-    weft_checkpoint_config(shape, NULL, &want);
-    weft_checkpoint_config(&found, NULL, &has);
+    weft_checkpoint_config(shape, NULL, "", &want);
+    weft_checkpoint_config(&found, NULL, "", &has);
     if (want.failed || has.failed) {
         st = no_memory(ctx, dir);
     } else if (want.size != has.size || memcmp(want.data, has.data, want.size) != 0) {

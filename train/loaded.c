@@ -1,6 +1,7 @@
 #include "train/loaded.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,6 +80,54 @@ enum weft_status weft_loaded_open(weft_ctx *ctx, const char *path, const char *t
     if (st == WEFT_OK) st = weft_model_commit(l->model);
     if (st == WEFT_OK) st = weft_loaded_weights(ctx, path, l->model);
     if (st != WEFT_OK) weft_loaded_close(l);
+    return st;
+}
+
+/* ---- --init-from ---- */
+
+static enum weft_status adopt(weft_ctx *ctx, struct weft_options *o, enum weft_option_id id,
+                              const char *text) {
+    char name[WEFT_OPTION_NAME], now[4096];
+    if (weft_options_given(o, id) && strcmp(weft_options_text(o, id, now, sizeof now), text) != 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "--%s is %s, but the model in %s has %s: leave the "
+                             "option out",
+                             weft_option_spell(id, name), now, o->init_from, text);
+    const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_CONFIG);
+    return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s: %s", o->init_from, o->message);
+}
+
+static enum weft_status adopt_shape(weft_ctx *ctx, struct weft_options *o,
+                                    const struct weft_gpt2_config *c) {
+    const struct {
+        enum weft_option_id id;
+        size_t value;
+    } sizes[] = {{WEFT_OPT_layers, c->layers},
+                 {WEFT_OPT_heads, c->heads},
+                 {WEFT_OPT_width, c->width},
+                 {WEFT_OPT_context, c->context},
+                 {WEFT_OPT_vocab, c->vocab}};
+    char text[WEFT_REAL_TEXT];
+    enum weft_status st = WEFT_OK;
+    for (size_t i = 0; st == WEFT_OK && i < sizeof sizes / sizeof *sizes; i++) {
+        snprintf(text, sizeof text, "%zu", sizes[i].value);
+        st = adopt(ctx, o, sizes[i].id, text);
+    }
+    weft_real_text(c->norm_eps > 0 ? c->norm_eps : 1e-5, text);
+    if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_norm_eps, text);
+    if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_activation, c->act ? c->act : "gelu_tanh");
+    if (st == WEFT_OK) st = adopt(ctx, o, WEFT_OPT_norm, c->post_norm ? "post" : "pre");
+    return st == WEFT_OK && c->untied ? adopt(ctx, o, WEFT_OPT_untied, "true") : st;
+}
+
+enum weft_status weft_settings_adopt(weft_ctx *ctx, struct weft_options *o) {
+    struct weft_shape shape;
+    enum weft_status st = weft_loaded_shape(ctx, o->init_from, &shape);
+    if (st == WEFT_OK && !shape.language)
+        st = weft_ctx_fail(ctx, WEFT_ERR_ARG, "%s: is not a language model", o->init_from);
+    if (st == WEFT_OK) st = adopt_shape(ctx, o, &shape.gpt2);
+    if (st == WEFT_OK && !weft_options_given(o, WEFT_OPT_tokenizer) &&
+        !weft_is_model_file(o->init_from) && has_tokenizer(o->init_from))
+        st = weft_options_set(o, WEFT_OPT_tokenizer, o->init_from, WEFT_FROM_CONFIG);
     return st;
 }
 

@@ -27,6 +27,8 @@ static enum weft_status gpt2_shape(weft_ctx *ctx, const struct weft_options *o,
     c->norm = strcmp(o->norm, "post") == 0 ? "post" : "pre";
     c->dropout = o->dropout;
     c->act = o->activation;
+    c->norm_eps = o->norm_eps;
+    c->untied = o->untied;
     if (c->vocab < needs->vocab)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--vocab %zu is too small: the data has tokens up to %zu", c->vocab,
