@@ -233,6 +233,10 @@ enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b, stru
     return st;
 }
 
+const float *weft_model_losses(weft_model *m) {
+    return m->eval.program == NULL ? NULL : weft_tensor_data(m->graph, m->eval.loss);
+}
+
 /* ---- work and time ---- */
 void weft_model_work(weft_model *m, const struct weft_limits *limits, double *flops,
                      double *seconds) {

@@ -141,6 +141,10 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b,
                                                          struct weft_loss *out);
 
+/* The losses (rows, seq), or (rows), that the last weft_model_eval summed; where a target is ignored,
+ * no number in particular. Valid until the next call. */
+WEFT_API const float *weft_model_losses(weft_model *m);
+
 /* ---- statistics ---- */
 struct weft_statistic {
     int layer;          /* -1: none */

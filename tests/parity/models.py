@@ -4,7 +4,6 @@ files both ways; training goes on from an imported model."""
 import json
 import os
 import struct
-import sys
 
 import numpy as np
 import torch
@@ -216,6 +215,8 @@ def known_sizes():
 if __name__ == "__main__":
     print("transformers", transformers.__version__, "torch", torch.__version__)
     torch.set_num_threads(2)
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     foreign_folders()
     back_again()
     trained_by_weft()
