@@ -22,6 +22,7 @@ study|gnuplot-nox|gnuplot|pictures of studies
 test|libcmocka-dev|pc:cmocka|unit tests
 test|clang|clang|the second compiler
 test|libomp-dev|pc:none|its OpenMP runtime
+test|libclang-rt-14-dev|pc:none|its sanitizers and libFuzzer
 test|ninja-build|ninja|rebuilds single files with a planted bug
 test|python3|python3|checks of JSON and safetensors files
 test|binutils|objdump|looks into the objects

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
-#include "train/generate_lines.h"
+#include "train/writer_lines.h"
 #include "train/loaded.h"
 
 #define LINES 1024 /* in memory, besides those that run */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "train/generate.h"
+#include "train/writer.h"
 #include "train/trainer_inside.h"
 
 #define DIGITS          9   /* of measured numbers in the logs */

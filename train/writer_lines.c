@@ -1,4 +1,4 @@
-#include "train/generate_lines.h"
+#include "train/writer_lines.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -6,11 +6,11 @@
  *
  * Lines are written in the order they were read, each as soon as those before it are. A text does not
  * depend on what is beside it: line i (from 0) without a seed of its own has the given seed + i. */
-#ifndef WEFT_TRAIN_GENERATE_LINES_H
-#define WEFT_TRAIN_GENERATE_LINES_H
+#ifndef WEFT_TRAIN_WRITER_LINES_H
+#define WEFT_TRAIN_WRITER_LINES_H
 
 #include <stdio.h>
-#include "train/generate.h"
+#include "train/writer.h"
 
 struct weft_lines {
     weft_ctx *ctx;

@@ -1,7 +1,7 @@
 /* Texts from a GPT-2: weft/generate.h with a tokenizer around it. Several prompts advance together,
  * as many as the model was made for; what comes out is valid UTF-8, piece by piece. */
-#ifndef WEFT_TRAIN_GENERATE_H
-#define WEFT_TRAIN_GENERATE_H
+#ifndef WEFT_TRAIN_WRITER_H
+#define WEFT_TRAIN_WRITER_H
 
 #include "train/tokenizer.h"
 #include "weft/generate.h"

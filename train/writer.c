@@ -1,4 +1,4 @@
-#include "train/generate.h"
+#include "train/writer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
