@@ -6,9 +6,8 @@
 
 int cmd_convert(struct cli *c) {
     struct weft_loaded l;
-    const struct weft_conversion how = {.to = c->rest[1],
-                                        .dtype = c->o.dtype,
-                                        .shard_bytes = (size_t)c->o.shard_mib << 20};
+    const struct weft_conversion how = {
+        .to = c->rest[1], .dtype = c->o.dtype, .shard_bytes = (size_t)c->o.shard_mib << 20};
     enum weft_status st = weft_loaded_open(c->ctx, c->rest[0], c->o.tokenizer, NULL, &l);
     if (st != WEFT_OK) return cli_end(c, st);
     st = weft_convert(c->ctx, &l, &how);

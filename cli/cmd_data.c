@@ -1,5 +1,5 @@
-/* What weft sees in a file or folder: its kind, sizes, splits, baselines, and a sample; or tokens made
- * from texts, texts from tokens, a BPE vocabulary from a text. */
+/* What weft sees in a file or folder: its kind, sizes, splits, baselines, and a sample; or tokens
+ * made from texts, texts from tokens, a BPE vocabulary from a text. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -190,7 +190,7 @@ static int tokenize(struct cli *c) {
     struct weft_data *data = NULL;
     enum weft_status st = open_tokens(c, c->o.val_fraction, &data);
     if (st == WEFT_OK)
-        st = weft_shards_write(c->ctx, data, c->o.out, strcmp(c->o.format, "llm.c") == 0,
+        st = weft_shards_write(c->ctx, data, c->o.out, strcmp(c->o.token_format, "llm.c") == 0,
                                c->o.shard_tokens);
     if (st == WEFT_OK)
         printf("%" PRIu64 " training and %" PRIu64 " validation tokens of %zu, in %s\n",

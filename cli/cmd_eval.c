@@ -132,7 +132,8 @@ static int print_answers(const struct cli *c, const struct weft_answers *a, doub
         weft_json_rounded(&out, "tokens_per_s", rate, 4);
         return cli_json(&out);
     }
-    printf("%-16s%" PRIu64 "\n%-16s%.2f%% by the mean loss of an ending, %.2f%% by its sum\n%-16s%.0f "
+    printf("%-16s%" PRIu64
+           "\n%-16s%.2f%% by the mean loss of an ending, %.2f%% by its sum\n%-16s%.0f "
            "tokens/s\n",
            "questions", a->questions, "accuracy", 100 * (double)a->right_mean / n,
            100 * (double)a->right / n, "speed", rate);
@@ -151,9 +152,11 @@ static int ask(struct cli *c) {
     if (st == WEFT_OK && !shape.language)
         st = weft_ctx_fail(c->ctx, WEFT_ERR_ARG, "%s is not a language model", c->o.model);
     if (st == WEFT_OK)
-        st = weft_loaded_tokenizer(c->ctx, c->o.model, c->o.tokenizer, shape.gpt2.vocab, &tokenizer);
+        st =
+            weft_loaded_tokenizer(c->ctx, c->o.model, c->o.tokenizer, shape.gpt2.vocab, &tokenizer);
     if (st == WEFT_OK && !tokenizer)
-        st = weft_ctx_fail(c->ctx, WEFT_ERR_ARG, "%s has no tokenizer: give --tokenizer", c->o.model);
+        st = weft_ctx_fail(c->ctx, WEFT_ERR_ARG, "%s has no tokenizer: give --tokenizer",
+                           c->o.model);
     if (st == WEFT_OK)
         st = weft_questions_open(c->ctx, c->o.endings, tokenizer, shape.gpt2.context, &q);
     const struct weft_training training = {
@@ -166,8 +169,7 @@ static int ask(struct cli *c) {
         start = now();
         st = weft_questions_ask(c->ctx, l.model, training.batch, training.seq, &q, &answers);
     }
-    const int code =
-        st == WEFT_OK ? print_answers(c, &answers, now() - start) : cli_end(c, st);
+    const int code = st == WEFT_OK ? print_answers(c, &answers, now() - start) : cli_end(c, st);
     if (tokenizer) weft_tokenizer_free(tokenizer);
     free(tokenizer);
     weft_questions_close(&q);

@@ -1,5 +1,5 @@
-/* Text by a trained GPT-2: the prompt, and what the model makes of it, as it comes; or many prompts at
- * once, from a file of JSON lines into another. */
+/* Text by a trained GPT-2: the prompt, and what the model makes of it, as it comes; or many prompts
+ * at once, from a file of JSON lines into another. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -26,7 +26,8 @@ int main(int argc, char **argv) {
     size_t n = 0;
     if (argc < 3 || argc > 1024 || weft_ctx_create(NULL, &ctx)) return 2;
     while (n + 2 < (size_t)argc) prompt[n] = atoi(argv[n + 2]), n++;
-    const struct weft_request request = {.prompt = prompt, .prompt_tokens = n, .tokens = 40, .token = show};
+    const struct weft_request request = {
+        .prompt = prompt, .prompt_tokens = n, .tokens = 40, .token = show};
     if (weft_gpt2_file_config(ctx, argv[1], &config) || weft_gpt2_create(ctx, &config, NULL, &m) ||
         weft_model_commit(m) || weft_gpt2_file_read(argv[1], m) || weft_generate_create(m, 0, &g) ||
         weft_generate_add(g, &request) || weft_generate_run(g))

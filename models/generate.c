@@ -1,7 +1,7 @@
 /* Several texts at once. A text owns a part of the KV cache from the step it enters until it ends.
  *
- * A step: waiting texts enter; each text with more than one token to read (a prompt, or a new window)
- * reads them alone; all that have one token to read advance together. */
+ * A step: waiting texts enter; each text with more than one token to read (a prompt, or a new
+ * window) reads them alone; all that have one token to read advance together. */
 #include "weft/generate.h"
 
 #include <stdlib.h>
@@ -30,9 +30,9 @@ struct weft_generator {
     struct weft_sampler sampler;
     struct text **running; /* (sequences) NULL where there is room */
     struct text *waiting, **last;
-    int32_t *token;            /* (sequences) of a step */
-    struct weft_place *place;  /* (sequences) */
-    struct text **of;          /* (sequences) whose they are */
+    int32_t *token;           /* (sequences) of a step */
+    struct weft_place *place; /* (sequences) */
+    struct text **of;         /* (sequences) whose they are */
 };
 
 static enum weft_status no_memory(weft_ctx *ctx) {
@@ -127,7 +127,8 @@ enum weft_status weft_generate_add(weft_generator *g, const struct weft_request 
     t->room = request->prompt_tokens + 16;
     t->token = malloc(t->room * sizeof *t->token);
     if (penalty > 0 && penalty != 1) t->seen = calloc(g->m->gpt2.vocab, 1);
-    if (t->token == NULL || (t->seen == NULL && penalty > 0 && penalty != 1)) st = no_memory(g->ctx);
+    if (t->token == NULL || (t->seen == NULL && penalty > 0 && penalty != 1))
+        st = no_memory(g->ctx);
     for (size_t i = 0; st == WEFT_OK && i < request->prompt_tokens; i++)
         st = append(g->ctx, t, request->prompt[i]);
     if (st != WEFT_OK) {

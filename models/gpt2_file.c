@@ -1,6 +1,7 @@
-/* llm.c's model files: 256 int32, little-endian (magic, version, context, vocabulary, layers, heads,
- * width, padded vocabulary), then the parameters, each of all layers together, in f32 (version 3) or
- * bf16 (version 5). Linear weights are (out, in), as in memory; wte has rows of zeros at its end. */
+/* llm.c's model files: 256 int32, little-endian (magic, version, context, vocabulary, layers,
+ * heads, width, padded vocabulary), then the parameters, each of all layers together, in f32
+ * (version 3) or bf16 (version 5). Linear weights are (out, in), as in memory; wte has rows of
+ * zeros at its end. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,22 +11,22 @@
 #include "models/model.h"
 #include "weft/half.h"
 
-#define MAGIC      20240326u
-#define SWAPPED    0xc6d73401u /* the magic in the other byte order */
-#define HEADER     256
-#define CHUNK      16384 /* elements converted at once */
-#define PAD_VOCAB  128   /* llm.c pads to a multiple of it */
-#define LARGEST    (1u << 24)
+#define MAGIC     20240326u
+#define SWAPPED   0xc6d73401u /* the magic in the other byte order */
+#define HEADER    256
+#define CHUNK     16384 /* elements converted at once */
+#define PAD_VOCAB 128   /* llm.c pads to a multiple of it */
+#define LARGEST   (1u << 24)
 
 static const struct {
     const char *name;
     bool layers; /* one of each layer */
 } order[] = {
-    {"wte.weight", false},         {"wpe.weight", false},        {"ln_1.weight", true},
-    {"ln_1.bias", true},           {"attn.c_attn.weight", true}, {"attn.c_attn.bias", true},
-    {"attn.c_proj.weight", true},  {"attn.c_proj.bias", true},   {"ln_2.weight", true},
-    {"ln_2.bias", true},           {"mlp.c_fc.weight", true},    {"mlp.c_fc.bias", true},
-    {"mlp.c_proj.weight", true},   {"mlp.c_proj.bias", true},    {"ln_f.weight", false},
+    {"wte.weight", false},        {"wpe.weight", false},        {"ln_1.weight", true},
+    {"ln_1.bias", true},          {"attn.c_attn.weight", true}, {"attn.c_attn.bias", true},
+    {"attn.c_proj.weight", true}, {"attn.c_proj.bias", true},   {"ln_2.weight", true},
+    {"ln_2.bias", true},          {"mlp.c_fc.weight", true},    {"mlp.c_fc.bias", true},
+    {"mlp.c_proj.weight", true},  {"mlp.c_proj.bias", true},    {"ln_f.weight", false},
     {"ln_f.bias", false},
 };
 #define PARTS (sizeof order / sizeof *order)
@@ -61,8 +62,8 @@ static uint32_t word(const unsigned char *b) {
 static double elements(const struct source *s) {
     const struct weft_gpt2_config *const c = &s->config;
     const double w = (double)c->width, l = (double)c->layers;
-    return ((double)(c->vocab + s->padding) + (double)c->context) * w +
-           l * (12 * w * w + 13 * w) + 2 * w;
+    return ((double)(c->vocab + s->padding) + (double)c->context) * w + l * (12 * w * w + 13 * w) +
+           2 * w;
 }
 
 static enum weft_status check_header(struct source *s, const unsigned char *header, double bytes) {
@@ -79,8 +80,8 @@ static enum weft_status check_header(struct source *s, const unsigned char *head
     for (size_t i = 0; i < 6; i++) field[i] = word(header + 8 + 4 * i);
     for (size_t i = 0; i < 6; i++)
         if (field[i] < 1 || field[i] > LARGEST || (i == 2 && field[i] > 65535))
-            return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT, "%s: number %zu of the header is %u", s->path,
-                                 i + 2, (unsigned)field[i]);
+            return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT, "%s: number %zu of the header is %u",
+                                 s->path, i + 2, (unsigned)field[i]);
     if (field[5] < field[1])
         return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT,
                              "%s: a vocabulary of %u is padded to %u, which is less", s->path,
@@ -94,10 +95,11 @@ static enum weft_status check_header(struct source *s, const unsigned char *head
                                           .width = field[4]};
     const double want = 4.0 * HEADER + (double)s->size * elements(s);
     if (bytes != want)
-        return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT,
-                             "%s: has %.0f bytes, but its header asks for %.0f: the file is truncated "
-                             "or damaged",
-                             s->path, bytes, want);
+        return weft_ctx_fail(
+            s->ctx, WEFT_ERR_FORMAT,
+            "%s: has %.0f bytes, but its header asks for %.0f: the file is truncated "
+            "or damaged",
+            s->path, bytes, want);
     return WEFT_OK;
 }
 
@@ -149,7 +151,8 @@ static enum weft_status read_param(const struct source *s, const struct weft_ten
     if (!good) return weft_ctx_fail(s->ctx, WEFT_ERR_IO, "%s: cannot be read", s->path);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(to[i]))
-            return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT, "%s: %s has a NaN or Inf", s->path, d->name);
+            return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT, "%s: %s has a NaN or Inf", s->path,
+                                 d->name);
     return WEFT_OK;
 }
 
@@ -174,12 +177,13 @@ static bool same_shape(const struct weft_gpt2_config *a, const struct weft_gpt2_
 static enum weft_status check_model(const weft_model *m, const char *path) {
     const struct weft_gpt2_config *const c = &m->gpt2;
     if (!m->language || !m->committed)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "%s: the model is no GPT-2 with its memory", path);
-    const char *const what = c->untied                       ? "a head of its own"
-                             : c->post_norm                  ? "LayerNorm after the sums"
-                             : strcmp(c->act, "gelu_tanh")   ? "another activation than gelu_tanh"
+        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "%s: the model is no GPT-2 with its memory",
+                             path);
+    const char *const what = c->untied                     ? "a head of its own"
+                             : c->post_norm                ? "LayerNorm after the sums"
+                             : strcmp(c->act, "gelu_tanh") ? "another activation than gelu_tanh"
                              : fabs(c->norm_eps - 1e-5) > 1e-12 ? "another epsilon than 1e-5"
-                                                             : NULL;
+                                                                : NULL;
     if (what == NULL) return WEFT_OK;
     return weft_ctx_fail(m->ctx, WEFT_ERR_FORMAT,
                          "%s: the model has %s, which llm.c's format cannot say", path, what);
@@ -223,8 +227,8 @@ static bool put_values(const struct sink *s, const float *x, size_t n) {
 
 static bool put_header(const struct sink *s, const struct weft_gpt2_config *c, size_t padded) {
     unsigned char header[4 * HEADER] = {0};
-    const size_t field[] = {MAGIC,    s->bf16 ? 5 : 3, c->context, c->vocab,
-                            c->layers, c->heads,       c->width,   padded};
+    const size_t field[] = {MAGIC,     s->bf16 ? 5 : 3, c->context, c->vocab,
+                            c->layers, c->heads,        c->width,   padded};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         for (size_t k = 0; k < 4; k++) header[4 * i + k] = (unsigned char)(field[i] >> 8 * k);
     return s->put(s->user, header, sizeof header);

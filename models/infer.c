@@ -24,8 +24,8 @@ enum weft_status weft_model_prefill(weft_model *m, const int32_t *tokens, size_t
     if (st != WEFT_OK) return st;
     if (n == 0 || from.pos > m->gpt2.context || n > m->gpt2.context - from.pos)
         return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
-                             "%zu tokens at position %zu do not fit the context of %zu", n, from.pos,
-                             m->gpt2.context);
+                             "%zu tokens at position %zu do not fit the context of %zu", n,
+                             from.pos, m->gpt2.context);
     for (size_t i = 0; st == WEFT_OK && i < n;) {
         struct weft_place place[WEFT_PREFILL_TOKENS];
         struct weft_io *const io = n - i == 1 ? &m->decode : &m->prefill;
@@ -49,8 +49,7 @@ enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens, size_t n
 }
 
 enum weft_status weft_model_decode(weft_model *m, const int32_t *tokens,
-                                   const struct weft_place *place, size_t n,
-                                   const float **logits) {
+                                   const struct weft_place *place, size_t n, const float **logits) {
     if (m == NULL || tokens == NULL || place == NULL || logits == NULL) return WEFT_ERR_NULL;
     const enum weft_status st = check_ready(m);
     if (st != WEFT_OK) return st;
@@ -61,7 +60,9 @@ enum weft_status weft_model_decode(weft_model *m, const int32_t *tokens,
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < i; k++)
             if (place[i].sequence == place[k].sequence)
-                return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "rows %zu and %zu are both of sequence "
-                                     "%zu: one token of each at a time", k, i, place[i].sequence);
+                return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
+                                     "rows %zu and %zu are both of sequence "
+                                     "%zu: one token of each at a time",
+                                     k, i, place[i].sequence);
     return run(m, n == 1 ? &m->decode : &m->together, tokens, place, n, logits);
 }

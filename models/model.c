@@ -120,7 +120,8 @@ size_t weft_model_param_count(const weft_model *m) {
 
 /* ---- a batch in ---- */
 /* Inputs are only read: the run looks at the caller's memory. */
-enum weft_status weft_model_borrow(weft_model *m, weft_tensor t, const void *src, const char *what) {
+enum weft_status weft_model_borrow(weft_model *m, weft_tensor t, const void *src,
+                                   const char *what) {
     if (t < 0) return WEFT_OK;
     if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %s", what);
     m->graph->tensor[t].data = (void *)(uintptr_t)src;

@@ -8,7 +8,8 @@
 #include "weft/math.h"
 
 struct weft_candidate {
-    double weight; /* the logit, then what its probability is proportional to: 1 for the likeliest */
+    double
+        weight; /* the logit, then what its probability is proportional to: 1 for the likeliest */
     uint32_t token;
 };
 
@@ -87,7 +88,8 @@ static uint32_t load(const struct weft_sampler *s, const struct weft_sampling *h
     uint32_t best = 0;
     for (size_t i = 0; i < s->n; i++) {
         double x = (double)logits[i];
-        if (punish && seen[i]) x = x > 0 ? x / how->repetition_penalty : x * how->repetition_penalty;
+        if (punish && seen[i])
+            x = x > 0 ? x / how->repetition_penalty : x * how->repetition_penalty;
         c[i] = (struct weft_candidate){x, (uint32_t)i};
         if (x > c[best].weight || isnan(c[best].weight)) best = (uint32_t)i;
     }

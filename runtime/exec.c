@@ -138,7 +138,8 @@ static enum weft_status check_places(const weft_program *p, const struct weft_ru
                                  "program %s: row %zu is token %zu of sequence %zu; there are %zu "
                                  "positions and %zu sequences",
                                  p->name, r, at.pos, at.sequence, p->positions, p->sequences);
-        if (r > 0 && run->place[r - 1].sequence == at.sequence && run->place[r - 1].pos + 1 != at.pos)
+        if (r > 0 && run->place[r - 1].sequence == at.sequence &&
+            run->place[r - 1].pos + 1 != at.pos)
             return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                                  "program %s: row %zu does not continue sequence %zu", p->name, r,
                                  at.sequence);

@@ -4,7 +4,8 @@
  *   embedding_dw    in dy, tokens            out dwte or its buffer, dwpe
  *   embedding_fold  in the buffer            out dwte
  *
- * attr.max_context: generation, a row's position is that of its place; else each sample starts anew.
+ * attr.max_context: generation, a row's position is that of its place; else each sample starts
+ * anew.
  *
  * A vocabulary row's gradient is one sum over its positions, ascending, added once to what the head
  * may have left there. Over several micro-batches that sum is a chain in a buffer of its own, which

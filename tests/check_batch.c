@@ -1,5 +1,6 @@
-/* Texts decoded together: each has the bits that it has alone, whatever is beside it and whenever it
- * enters or leaves, for every ISA and number of threads; and each gets the tokens that it asks for. */
+/* Texts decoded together: each has the bits that it has alone, whatever is beside it and whenever
+ * it enters or leaves, for every ISA and number of threads; and each gets the tokens that it asks
+ * for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +114,8 @@ static void texts(weft_ctx *ctx, weft_model *m, struct text want[TEXTS], bool fi
     if (weft_generate_create(m, 61, &g) != WEFT_OK) die(ctx);
     for (size_t s = 0; s < TEXTS; s += 2) add(ctx, g, s, &got[s]);
     for (size_t step = 0; left > 0; step++) { /* the others come while these run */
-        if (step % 9 == 4 && step / 9 < TEXTS / 2) add(ctx, g, 2 * (step / 9) + 1, &got[2 * (step / 9) + 1]);
+        if (step % 9 == 4 && step / 9 < TEXTS / 2)
+            add(ctx, g, 2 * (step / 9) + 1, &got[2 * (step / 9) + 1]);
         if (weft_generate_step(g, &left) != WEFT_OK) die(ctx);
         if (left == 0 && step / 9 < TEXTS / 2) left = 1;
     }
@@ -121,10 +123,11 @@ static void texts(weft_ctx *ctx, weft_model *m, struct text want[TEXTS], bool fi
         const size_t n = s == 5 ? 4 : 10 + 17 * s % 80;
         expect(got[s].ended && got[s].n == n, "a text has another length", isa, threads);
         for (size_t i = 0; i < got[s].n; i++)
-            expect(got[s].token[i] >= 0 && got[s].token[i] < 61, "a token of the padding", isa, threads);
+            expect(got[s].token[i] >= 0 && got[s].token[i] < 61, "a token of the padding", isa,
+                   threads);
         if (!first)
-            expect(memcmp(got[s].token, want[s].token, sizeof want[s].token) == 0,
-                   "a text differs", isa, threads);
+            expect(memcmp(got[s].token, want[s].token, sizeof want[s].token) == 0, "a text differs",
+                   isa, threads);
     }
     if (first) memcpy(want, got, sizeof got);
     weft_generate_free(g);

@@ -34,7 +34,7 @@ awk 'BEGIN { srand(1); for (i = 0; i < 1200; i++)
 expect 0 "270 tokens, 13 of them merges" "$weft" data train-bpe text --vocab 270 --out bpe
 head -2 bpe/merges.txt | grep -qx '#version: 0.2' || fail "merges.txt has no version"
 expect 0 "validation tokens of 270" "$weft" data tokenize text --tokenizer bpe --out llmc --val-fraction 0.2
-expect 0 "validation tokens of 270" "$weft" data tokenize llmc --tokenizer llmc --out nano --format nanogpt
+expect 0 "validation tokens of 270" "$weft" data tokenize llmc --tokenizer llmc --out nano --token-format nanogpt
 [ "$(ls nano/*.bin llmc/*.bin | wc -l)" = 4 ] || fail "not two files each"
 tail -c +1025 llmc/weft_val_000000.bin >val
 same val nano/val.bin "tokens of the two formats"

@@ -1,6 +1,6 @@
-/* BPE: words end where GPT-2's pattern says, merges follow their ranks in words of any length, every
- * sequence of bytes comes back, vocabularies are trained as a plain count says, and hostile files are
- * refused or survived. Other tokenizers are compared by ci/parity.sh. */
+/* BPE: words end where GPT-2's pattern says, merges follow their ranks in words of any length,
+ * every sequence of bytes comes back, vocabularies are trained as a plain count says, and hostile
+ * files are refused or survived. Other tokenizers are compared by ci/parity.sh. */
 #include "tests/support/unit.h"
 #include "train/atomic.h"
 #include "train/bpe_bytes.h"
@@ -10,7 +10,8 @@
 
 static const char sample[] =
     "It's the best of times, it was the worst of times; we'll see what they've got.\n\n"
-    "    if (x == 10) { return 2000; }\n\tna\xc3\xafve caf\xc3\xa9s \xe2\x80\x94 \xe4\xb8\xad\xe6\x96\x87 "
+    "    if (x == 10) { return 2000; }\n\tna\xc3\xafve caf\xc3\xa9s \xe2\x80\x94 "
+    "\xe4\xb8\xad\xe6\x96\x87 "
     "\xf0\x9f\x8d\xb5\xf0\x9f\x8d\xb5 the the the times times times what what see see\n";
 
 static struct weft_bpe *train(const char *text, size_t size, size_t vocab, bool lines) {
@@ -49,13 +50,18 @@ static void words_end_where_the_pattern_says(void **state) {
         {"x=10, y", "x|=|10|,| y|"},
         {"abc123def", "abc|123|def|"},
         {" \t\n", " \t\n|"},
-        {"na\xc3\xafve", "na\xc3\xafve|"},                             // one word of letters
-        {"a\xc2\xa0 b", "a|\xc2\xa0| b|"},                             // no-break space
-        {"a\xe1\xa0\x8e" "b", "a|\xe1\xa0\x8e|b|"},                      // U+180E is no space
-        {"a\xc2\x85 b", "a|\xc2\x85| b|"},                             // U+0085 is one
-        {"\xe3\x8d\xb1\xf0\xb1\x8d\x90x", "\xe3\x8d\xb1|\xf0\xb1\x8d\x90x|"}, // U+31350: letter since 15
+        {"na\xc3\xafve", "na\xc3\xafve|"}, // one word of letters
+        {"a\xc2\xa0 b", "a|\xc2\xa0| b|"}, // no-break space
+        {"a\xe1\xa0\x8e"
+         "b",
+         "a|\xe1\xa0\x8e|b|"},             // U+180E is no space
+        {"a\xc2\x85 b", "a|\xc2\x85| b|"}, // U+0085 is one
+        {"\xe3\x8d\xb1\xf0\xb1\x8d\x90x",
+         "\xe3\x8d\xb1|\xf0\xb1\x8d\x90x|"}, // U+31350: letter since 15
         {"\xf0\x9f\x8d\xb5!", "\xf0\x9f\x8d\xb5!|"},
-        {"ab\xff\xfe" "cd", "ab|\xff\xfe|cd|"},                          // not UTF-8: as U+FFFD
+        {"ab\xff\xfe"
+         "cd",
+         "ab|\xff\xfe|cd|"}, // not UTF-8: as U+FFFD
         {"ab \xc3", "ab| \xc3|"},
     };
     weft_splitter *s;
@@ -75,7 +81,8 @@ static void short_cut(void **state) {
     weft_splitter *s;
     char text[40], a[128], b[128];
     uint64_t seed = 5;
-    static const char *const pieces[] = {"a", "Z", " ", "'s", "'", "1", "\n", "\xc3\xa9", "!", "  ", "\xff"};
+    static const char *const pieces[] = {"a",  "Z",        " ", "'s", "'",   "1",
+                                         "\n", "\xc3\xa9", "!", "  ", "\xff"};
     assert_int_equal(weft_splitter_create(unit_ctx, &s), WEFT_OK);
     for (int i = 0; i < 5000; i++) {
         text[0] = '\0';
@@ -218,7 +225,8 @@ static void training_counts_pairs(void **state) {
                 for (size_t k = 0; k + 1 < length[w]; k++) {
                     if (word[w][k] != merge->left || word[w][k + 1] != merge->right) continue;
                     word[w][k] = merge->to;
-                    memmove(&word[w][k + 1], &word[w][k + 2], (length[w] - k - 2) * sizeof(uint16_t));
+                    memmove(&word[w][k + 1], &word[w][k + 2],
+                            (length[w] - k - 2) * sizeof(uint16_t));
                     length[w]--;
                 }
             if (m == 8) break; // the plain count is slow
@@ -236,7 +244,8 @@ static void training_ends(void **state) {
     b = train("abab", 4, 60000, true); // ab, abab
     assert_int_equal(b->parts.merges, 2);
     weft_bpe_free(b);
-    const struct weft_bpe_training few = {.path = "t", .text = "ab ab", .size = 5, .vocab = 999, .min_count = 3};
+    const struct weft_bpe_training few = {
+        .path = "t", .text = "ab ab", .size = 5, .vocab = 999, .min_count = 3};
     assert_int_equal(weft_bpe_train(unit_ctx, &few, &b), WEFT_OK);
     assert_int_equal(b->parts.merges, 0);
     weft_bpe_free(b);
@@ -385,20 +394,28 @@ static void what_weft_does_not_do_is_refused(void **state) {
         {"{\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\"}}", "end_of_word_suffix"},
         {"{\"normalizer\":{\"type\":\"NFC\"},\"model\":{\"type\":\"BPE\"}}", "normalizer"},
         {"{\"model\":{\"type\":\"BPE\"}}", "pre-tokenizer"},
-        {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"model\":{\"type\":\"BPE\"}}", "pre-tokenizer"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true},\"model\":{\"type\":\"BPE\"}}",
+        {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"model\":{\"type\":\"BPE\"}}",
          "pre-tokenizer"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"post_processor\":{\"type\":\"TemplateProcessing\"},"
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true},\"model\":{"
+         "\"type\":\"BPE\"}}",
+         "pre-tokenizer"},
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"post_processor\":{\"type\":"
+         "\"TemplateProcessing\"},"
          "\"model\":{\"type\":\"BPE\"}}",
          "post-processor"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":[]}}", "no vocabulary"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", "no merges"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}",
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":[]}}",
+         "no vocabulary"},
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
+         "no merges"},
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{},"
+         "\"merges\":[]}}",
          "no token"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"added_tokens\":[{\"id\":1,\"content\":\"x\","
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"added_tokens\":[{\"id\":1,\"content\":"
+         "\"x\","
          "\"lstrip\":true}],\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
          "lstrip"},
-        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"added_tokens\":[{\"id\":1}],\"model\":{\"type\":\"BPE\","
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"added_tokens\":[{\"id\":1}],\"model\":{"
+         "\"type\":\"BPE\","
          "\"vocab\":{}}}",
          "no content"},
         {"{\"model\":{\"type\":\"Unigram\"}}", "type is unknown"},

@@ -1,5 +1,5 @@
-/* Models in other programs' files: half precision rounds to nearest, shards and llm.c's files come back,
- * GGUF is laid out as its readers expect, and damage of any kind is refused with one line. */
+/* Models in other programs' files: half precision rounds to nearest, shards and llm.c's files come
+ * back, GGUF is laid out as its readers expect, and damage of any kind is refused with one line. */
 #include <math.h>
 #include "tests/support/unit.h"
 #include "train/atomic.h"
@@ -56,7 +56,7 @@ static void half_precision(void **state) {
         assert_true(isnan(f) ? isnan(weft_f16_load(weft_f16_round(f))) : true);
         assert_true(isnan(b) ? isnan(weft_bf16_load(weft_bf16_round(b))) : true);
         const uint32_t e = h >> 10 & 31, m = h & 1023;
-        const double want = e == 31 ? (m ? (double)NAN : (double)INFINITY)
+        const double want = e == 31  ? (m ? (double)NAN : (double)INFINITY)
                             : e == 0 ? ldexp(m, -24)
                                      : ldexp(1024 + m, (int)e - 25);
         if (!isnan(f)) assert_true(fabs((double)f) == want && (signbit(f) != 0) == (h >> 15 != 0));
@@ -116,14 +116,17 @@ static void hostile_indexes(void **state) {
         {"[]", "no weight_map"},
         {"{\"weight_map\":{}}", "no weight_map"},
         {"{\"weight_map\":{\"a\":1}}", "the file of a is not a text"},
-        {"{\"weight_map\":{\"a\":\"../model.safetensors\"}}", "is not the name of a file beside it"},
+        {"{\"weight_map\":{\"a\":\"../model.safetensors\"}}",
+         "is not the name of a file beside it"},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "is not the name of a file beside it"},
         {"{\"weight_map\":{\"a\":\"\"}}", "is not the name of a file beside it"},
         {"{\"weight_map\":{\"a\":\".\"}}", "is not the name of a file beside it"},
         {"{\"weight_map\":{\"a\":\"none.safetensors\"}}", "none.safetensors: cannot be opened"},
-        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", "model.safetensors.index.json: "}, // itself
+        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}",
+         "model.safetensors.index.json: "}, // itself
         {"{\"weight_map\":{\"a\":\"model-00001-of-00004.safetensors\"}}", "has no tensor a"},
-        {"{\"weight_map\":{\"transformer.wte.weight\":\"model-00001-of-00004.safetensors\"}}", "lists 1 tensors"},
+        {"{\"weight_map\":{\"transformer.wte.weight\":\"model-00001-of-00004.safetensors\"}}",
+         "lists 1 tensors"},
     };
     const char *first = "index/model-00001-of-00004.safetensors";
     for (size_t i = 1; access(first, F_OK) != 0 && i < 9; i++) { // whatever number of them there is
@@ -210,12 +213,18 @@ static void damaged_files_of_llmc(void **state) {
         uint32_t value;
         const char *message;
     } cases[] = {
-        {0, 0xc6d73401, "big-endian"},        {0, 7, "not a model of llm.c"},
-        {1, 4, "version 4"},                  {1, 3, "but its header asks for"},
-        {2, 0, "number 2 of the header is 0"}, {3, 0xffffffff, "number 3"},
-        {4, 70000, "number 4"},               {5, 0x7fffffff, "number 5"},
-        {6, 64, "but its header asks for"},   {7, 299, "padded to 299, which is less"},
-        {7, 512, "but its header asks for"},  {5, 3, "heads"},
+        {0, 0xc6d73401, "big-endian"},
+        {0, 7, "not a model of llm.c"},
+        {1, 4, "version 4"},
+        {1, 3, "but its header asks for"},
+        {2, 0, "number 2 of the header is 0"},
+        {3, 0xffffffff, "number 3"},
+        {4, 70000, "number 4"},
+        {5, 0x7fffffff, "number 5"},
+        {6, 64, "but its header asks for"},
+        {7, 299, "padded to 299, which is less"},
+        {7, 512, "but its header asks for"},
+        {5, 3, "heads"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint32_t old;
@@ -326,8 +335,12 @@ static void layout_of_gguf(void **state) {
     static const struct {
         const char *dtype;
         double bound; /* of numbers in -0.5..0.5 */
-    } types[] = {{"f32", 0}, {"f16", 0x1p-12 * 0.5001}, {"bf16", 0x1p-9 * 0.5001}, {"q8_0", 0.5 / 127 / 2 * 1.13}};
-    static const char *const order[] = {"token_embd.weight", "position_embd.weight", "blk.0.attn_norm.weight"};
+    } types[] = {{"f32", 0},
+                 {"f16", 0x1p-12 * 0.5001},
+                 {"bf16", 0x1p-9 * 0.5001},
+                 {"q8_0", 0.5 / 127 / 2 * 1.13}};
+    static const char *const order[] = {"token_embd.weight", "position_embd.weight",
+                                        "blk.0.attn_norm.weight"};
     weft_model *m = make_model(&small, 4);
     size_t n, size;
     struct weft_param_info *p = weft_model_param_list(m, &n);
@@ -370,10 +383,14 @@ static void layout_of_gguf(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(half_precision),        cmocka_unit_test(folders_of_all_kinds),
-        cmocka_unit_test(hostile_indexes),       cmocka_unit_test(wrong_tensors),
-        cmocka_unit_test(files_of_llmc),         cmocka_unit_test(damaged_files_of_llmc),
-        cmocka_unit_test(what_a_format_cannot_say), cmocka_unit_test(layout_of_gguf),
+        cmocka_unit_test(half_precision),
+        cmocka_unit_test(folders_of_all_kinds),
+        cmocka_unit_test(hostile_indexes),
+        cmocka_unit_test(wrong_tensors),
+        cmocka_unit_test(files_of_llmc),
+        cmocka_unit_test(damaged_files_of_llmc),
+        cmocka_unit_test(what_a_format_cannot_say),
+        cmocka_unit_test(layout_of_gguf),
     };
     return cmocka_run_group_tests(tests, unit_start, unit_stop);
 }

@@ -63,7 +63,7 @@ static void top_p_keeps_the_fewest(void **state) {
     static const struct {
         double p;
         double weight[V];
-    } cases[] = {{1e-9, {1}},       {0.39, {1}},          {0.41, {4, 3}},   {0.69, {4, 3}},
+    } cases[] = {{1e-9, {1}},       {0.39, {1}},          {0.41, {4, 3}},    {0.69, {4, 3}},
                  {0.75, {4, 3, 2}}, {0.95, {4, 3, 2, 1}}, {1, {4, 3, 2, 1}}, {0, {4, 3, 2, 1}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct weft_sampling how = {.temperature = 1, .top_p = cases[i].p, .seed = 11};
@@ -81,13 +81,9 @@ static void cuts_follow_each_other(void **state) {
         size_t k;
         double p, min;
         double weight[V];
-    } cases[] = {{3, 0.7, 0, {4, 3}}, // 0.7 of 0.9
-                 {3, 0.99, 0, {4, 3, 2}},
-                 {1, 0.5, 0, {1}},
-                 {0, 0, 0.49, {4, 3, 2}}, // of 0.4
-                 {0, 0, 0.51, {4, 3}},
-                 {0, 0, 1, {1}},
-                 {2, 0, 0.1, {4, 3}},
+    } cases[] = {{3, 0.7, 0, {4, 3}},                                                // 0.7 of 0.9
+                 {3, 0.99, 0, {4, 3, 2}}, {1, 0.5, 0, {1}}, {0, 0, 0.49, {4, 3, 2}}, // of 0.4
+                 {0, 0, 0.51, {4, 3}},    {0, 0, 1, {1}},   {2, 0, 0.1, {4, 3}},
                  {0, 0.75, 0.6, {4, 3}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct weft_sampling how = {.temperature = 1,
@@ -115,7 +111,8 @@ static void a_large_vocabulary(void **state) {
         for (uint64_t i = 0; i < 50; i++) {
             const uint32_t token = weft_sample(&s, &how, x, NULL, i);
             size_t before = 0;
-            for (size_t t = 0; t < N; t++) before += x[t] > x[token] || (x[t] == x[token] && t < token);
+            for (size_t t = 0; t < N; t++)
+                before += x[t] > x[token] || (x[t] == x[token] && t < token);
             assert_true(before < k);
         }
     }
@@ -176,7 +173,8 @@ static void draws_are_reproducible(void **state) {
     struct weft_sampling b = a;
     size_t same = 0;
     for (uint64_t i = 1000; i-- > 0;)
-        assert_int_equal(weft_sample(&s, &a, logits, NULL, i), weft_sample(&s, &b, logits, NULL, i));
+        assert_int_equal(weft_sample(&s, &a, logits, NULL, i),
+                         weft_sample(&s, &b, logits, NULL, i));
     b.seed = 12;
     for (uint64_t i = 0; i < 1000; i++)
         same += weft_sample(&s, &a, logits, NULL, i) == weft_sample(&s, &b, logits, NULL, i);

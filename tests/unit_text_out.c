@@ -24,8 +24,8 @@ static bool put(void *user, const char *text, size_t size) {
 }
 
 /* Push a text in pieces of `step` bytes. Returns whether a stop string ended it. */
-static bool push(struct sink *s, const char *text, size_t size, size_t step, const char *const *stop,
-                 size_t stops) {
+static bool push(struct sink *s, const char *text, size_t size, size_t step,
+                 const char *const *stop, size_t stops) {
     *s = (struct sink){.most = SIZE_MAX};
     struct weft_text_out o = {.put = put, .user = s, .stop = stop, .stops = stops};
     bool more = true;
@@ -54,7 +54,9 @@ static void bad_bytes_are_replaced(void **state) {
         {"\xff", R},
         {"a\x80z", "a" R "z"},
         {"\xe2\x82", R},
-        {"\xe2\x82" "A", R "A"},
+        {"\xe2\x82"
+         "A",
+         R "A"},
         {"\xf0\x9f\x8d", R},
         {"\xf0\x9f\x8d\x8d\x8d", "\xf0\x9f\x8d\x8d" R},
         {"\xc0\xaf", R R},
@@ -138,8 +140,10 @@ static void nothing_waits_for_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(valid_text_is_passed_on), cmocka_unit_test(bad_bytes_are_replaced),
-        cmocka_unit_test(random_bytes),            cmocka_unit_test(stop_strings_end_a_text),
+        cmocka_unit_test(valid_text_is_passed_on),
+        cmocka_unit_test(bad_bytes_are_replaced),
+        cmocka_unit_test(random_bytes),
+        cmocka_unit_test(stop_strings_end_a_text),
         cmocka_unit_test(nothing_waits_for_nothing),
     };
     return cmocka_run_group_tests(tests, unit_start, unit_stop);

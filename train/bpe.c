@@ -5,10 +5,10 @@
 #include "train/file_map.h"
 
 #define NONE        UINT32_MAX
-#define SHORT_WORD  32        /* bytes of a word that is merged by looking at all its pairs */
+#define SHORT_WORD  32         /* bytes of a word that is merged by looking at all its pairs */
 #define CACHE_MOST  (1u << 15) /* words remembered during an encoding */
-#define CACHE_WORD  38        /* bytes of such a word, at most */
-#define CACHE_COUNT 12        /* tokens of it, at most */
+#define CACHE_WORD  38         /* bytes of such a word, at most */
+#define CACHE_COUNT 12         /* tokens of it, at most */
 
 /* ---- making one ---- */
 
@@ -53,15 +53,16 @@ static enum weft_status find_bytes(weft_ctx *ctx, const char *path, struct weft_
         const unsigned char *piece = (const unsigned char *)weft_bpe_piece(b, i, &size);
         if (size != 1 || is_special(&b->parts, i)) continue;
         if (has[piece[0]])
-            return weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: byte %u has two tokens", path, piece[0]);
+            return weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: byte %u has two tokens", path,
+                                 piece[0]);
         has[piece[0]] = true;
         b->byte[piece[0]] = (uint16_t)i;
     }
     for (size_t i = 0; i < 256; i++)
         if (!has[i])
             return weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                                 "%s: byte %zu has no token: this is no byte-level vocabulary", path,
-                                 i);
+                                 "%s: byte %zu has no token: this is no byte-level vocabulary",
+                                 path, i);
     return WEFT_OK;
 }
 
@@ -283,7 +284,8 @@ static size_t encode_cached(struct encoder *e, const char *word, size_t size, ui
 static enum weft_status encode_plain(weft_ctx *ctx, struct encoder *e, const char *text,
                                      size_t size, uint16_t *out, size_t *n) {
     struct weft_words words;
-    enum weft_status st = size == 0 ? WEFT_OK : weft_words_open(ctx, e->bpe->splitter, text, size, &words);
+    enum weft_status st =
+        size == 0 ? WEFT_OK : weft_words_open(ctx, e->bpe->splitter, text, size, &words);
     if (st != WEFT_OK || size == 0) return st;
     for (size_t from, word; (word = weft_words_next(&words, &from)) > 0;) {
         const size_t made = encode_cached(e, text + from, word, out + *n);

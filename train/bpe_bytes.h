@@ -13,10 +13,11 @@ static inline uint32_t weft_byte_char(unsigned byte) {
 
 /* -1 for a character that stands for no byte. */
 static inline int weft_char_byte(uint32_t code) {
-    if (code >= 256) return code <= 288 ? (int)code - 256
-                          : code <= 322 ? (int)code - 289 + 127
-                          : code == 323 ? 173
-                                        : -1;
+    if (code >= 256)
+        return code <= 288   ? (int)code - 256
+               : code <= 322 ? (int)code - 289 + 127
+               : code == 323 ? 173
+                             : -1;
     return weft_byte_char(code) == code ? (int)code : -1;
 }
 

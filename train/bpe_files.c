@@ -23,7 +23,8 @@ struct reader {
 };
 
 static enum weft_status refuse(const struct reader *r, const char *what) {
-    return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT, "%s: %s; the file is damaged or of a kind that is "
+    return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
+                         "%s: %s; the file is damaged or of a kind that is "
                          "not read",
                          r->path, what);
 }
@@ -106,10 +107,11 @@ static enum weft_status make_pieces(struct reader *r) {
         else if (size > 0)
             n = unspell(r->key[i], size, p->text + at);
         if (n == SIZE_MAX)
-            return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
-                                 "%s: token '%.40s' has a character that stands for no byte: this is "
-                                 "no byte-level vocabulary",
-                                 r->path, r->key[i]);
+            return weft_ctx_fail(
+                r->ctx, WEFT_ERR_FORMAT,
+                "%s: token '%.40s' has a character that stands for no byte: this is "
+                "no byte-level vocabulary",
+                r->path, r->key[i]);
         at += n;
         p->start[i + 1] = (uint32_t)at; // 65536 tokens of 65535 bytes: below 2^32
     }
@@ -119,13 +121,15 @@ static enum weft_status make_pieces(struct reader *r) {
 /* ---- tokens by their bytes ---- */
 
 static bool is_piece(const struct weft_bpe_parts *p, size_t id, const char *bytes, size_t size) {
-    return p->start[id + 1] - p->start[id] == size && memcmp(p->text + p->start[id], bytes, size) == 0;
+    return p->start[id + 1] - p->start[id] == size &&
+           memcmp(p->text + p->start[id], bytes, size) == 0;
 }
 
 /* The slot of these bytes, or the empty one where they would be. */
 static size_t find_slot(const struct reader *r, const char *bytes, size_t size) {
     size_t i = weft_hash(bytes, size, 0) & r->mask;
-    while (r->slot[i] != 0 && !is_piece(&r->parts, r->slot[i] - 1, bytes, size)) i = (i + 1) & r->mask;
+    while (r->slot[i] != 0 && !is_piece(&r->parts, r->slot[i] - 1, bytes, size))
+        i = (i + 1) & r->mask;
     return i;
 }
 
@@ -161,8 +165,8 @@ static enum weft_status add_merge(struct reader *r, const char *left, size_t lef
     const uint32_t to = r->slot[find_slot(r, bytes, n + m)];
     if (a == 0 || b == 0 || to == 0)
         return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
-                             "%s: merge %zu, '%.*s' and '%.*s': %s is not in the vocabulary", r->path,
-                             number, (int)(left_size < 40 ? left_size : 40), left,
+                             "%s: merge %zu, '%.*s' and '%.*s': %s is not in the vocabulary",
+                             r->path, number, (int)(left_size < 40 ? left_size : 40), left,
                              (int)(right_size < 40 ? right_size : 40), right,
                              a == 0   ? "the first"
                              : b == 0 ? "the second"
@@ -256,8 +260,12 @@ static bool has_type(const json_t *value, const char *type) {
 
 /* What changes tokens and is not done here must not be asked for. */
 static enum weft_status check_pipeline(struct reader *r, const json_t *root, const json_t *model) {
-    static const char *const unknown[] = {"continuing_subword_prefix", "end_of_word_suffix",
-                                          "dropout",  "byte_fallback", "ignore_merges", "fuse_unk"};
+    static const char *const unknown[] = {"continuing_subword_prefix",
+                                          "end_of_word_suffix",
+                                          "dropout",
+                                          "byte_fallback",
+                                          "ignore_merges",
+                                          "fuse_unk"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
         if (!is_absent(json_object_get(model, unknown[i])))
             return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
@@ -265,8 +273,8 @@ static enum weft_status check_pipeline(struct reader *r, const json_t *root, con
     const json_t *split = json_object_get(root, "pre_tokenizer");
     const json_t *after = json_object_get(root, "post_processor");
     if (!is_null(json_object_get(root, "normalizer")))
-        return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT, "%s: has a normalizer, which weft does not do",
-                             r->path);
+        return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
+                             "%s: has a normalizer, which weft does not do", r->path);
     const bool whole = json_is_false(json_object_get(split, "use_regex"));
     if (!has_type(split, "ByteLevel") || json_is_true(json_object_get(split, "add_prefix_space")) ||
         (whole && json_array_size(json_object_get(model, "merges")) > 0))
@@ -276,7 +284,8 @@ static enum weft_status check_pipeline(struct reader *r, const json_t *root, con
                              r->path);
     if (!is_null(after) && !has_type(after, "ByteLevel"))
         return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
-                             "%s: the post-processor is not ByteLevel: weft adds no tokens", r->path);
+                             "%s: the post-processor is not ByteLevel: weft adds no tokens",
+                             r->path);
     return WEFT_OK;
 }
 
@@ -287,8 +296,8 @@ static enum weft_status add_added(struct reader *r, const json_t *token) {
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
         if (json_is_true(json_object_get(token, unknown[i])))
             return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
-                                 "%s: token '%.40s' has %s, which weft does not do", r->path, content,
-                                 unknown[i]);
+                                 "%s: token '%.40s' has %s, which weft does not do", r->path,
+                                 content, unknown[i]);
     if (r->parts.specials == WEFT_BPE_SPECIALS) return refuse(r, "there are over 256 added tokens");
     const json_t *id = json_object_get(token, "id");
     const enum weft_status st = set_key(r, content, id, true);
@@ -325,7 +334,8 @@ static enum weft_status load_vocab(struct reader *r, const json_t *vocab) {
     const json_t *end = json_object_get(vocab, END_TEXT);
     enum weft_status st = open_keys(r, vocab);
     if (st == WEFT_OK && end) st = set_key(r, END_TEXT, end, true);
-    if (st == WEFT_OK && end) r->parts.special[r->parts.specials++] = (uint16_t)json_integer_value(end);
+    if (st == WEFT_OK && end)
+        r->parts.special[r->parts.specials++] = (uint16_t)json_integer_value(end);
     if (st == WEFT_OK) st = make_pieces(r);
     return st == WEFT_OK ? index_pieces(r) : st;
 }

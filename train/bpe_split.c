@@ -13,23 +13,26 @@ struct weft_splitter {
 
 /* PCRE2's own \s has U+180E too, which Unicode took from White_Space in 6.3. */
 #define SPACE                                                                                      \
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"      \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"    \
     "\\x{205f}\\x{3000}"
 
-/* Letters and numbers that Unicode 15 and 16 added: the PCRE2 that is there may be older, and the same
- * text must have the same tokens. */
+/* Letters and numbers that Unicode 15 and 16 added: the PCRE2 that is there may be older, and the
+ * same text must have the same tokens. */
 #define R(lo, hi) "\\x{" #lo "}-\\x{" #hi "}"
-#define NEW_LETTERS \
-    R(1c89, 1c8a) R(a7cb, a7cd) R(a7da, a7dc) R(105c0, 105f3) R(10d4a, 10d65) R(10d6f, 10d85)  \
-    R(10ec2, 10ec4) R(1123f, 11240) R(11380, 11389) R(1138b, 1138b) R(1138e, 1138e)  \
-    R(11390, 113b5) R(113b7, 113b7) R(113d1, 113d1) R(113d3, 113d3) R(11bc0, 11be0)  \
-    R(11f02, 11f02) R(11f04, 11f10) R(11f12, 11f33) R(1342f, 1342f) R(13441, 13446)  \
-    R(13460, 143fa) R(16100, 1611d) R(16d40, 16d6c) R(18cff, 18cff) R(1b132, 1b132)  \
-    R(1b155, 1b155) R(1df25, 1df2a) R(1e030, 1e06d) R(1e4d0, 1e4eb) R(1e5d0, 1e5ed)  \
-    R(1e5f0, 1e5f0) R(2b739, 2b739) R(2ebf0, 2ee5d) R(31350, 323af)
-#define NEW_NUMBERS \
-    R(10d40, 10d49) R(116d0, 116e3) R(11bf0, 11bf9) R(11f50, 11f59) R(16130, 16139)  \
-    R(16d70, 16d79) R(1ccf0, 1ccf9) R(1d2c0, 1d2d3) R(1e4f0, 1e4f9) R(1e5f1, 1e5fa)
+#define NEW_LETTERS                                                                                \
+    R(1c89, 1c8a)                                                                                  \
+    R(a7cb, a7cd) R(a7da, a7dc) R(105c0, 105f3) R(10d4a, 10d65) R(10d6f, 10d85) R(10ec2, 10ec4)    \
+        R(1123f, 11240) R(11380, 11389) R(1138b, 1138b) R(1138e, 1138e) R(11390, 113b5)            \
+            R(113b7, 113b7) R(113d1, 113d1) R(113d3, 113d3) R(11bc0, 11be0) R(11f02, 11f02)        \
+                R(11f04, 11f10) R(11f12, 11f33) R(1342f, 1342f) R(13441, 13446) R(13460, 143fa)    \
+                    R(16100, 1611d) R(16d40, 16d6c) R(18cff, 18cff) R(1b132, 1b132)                \
+                        R(1b155, 1b155) R(1df25, 1df2a) R(1e030, 1e06d) R(1e4d0, 1e4eb)            \
+                            R(1e5d0, 1e5ed) R(1e5f0, 1e5f0) R(2b739, 2b739) R(2ebf0, 2ee5d)        \
+                                R(31350, 323af)
+#define NEW_NUMBERS                                                                                \
+    R(10d40, 10d49)                                                                                \
+    R(116d0, 116e3) R(11bf0, 11bf9) R(11f50, 11f59) R(16130, 16139) R(16d70, 16d79)                \
+        R(1ccf0, 1ccf9) R(1d2c0, 1d2d3) R(1e4f0, 1e4f9) R(1e5f1, 1e5fa)
 
 #define LETTER "\\p{L}" NEW_LETTERS
 #define NUMBER "\\p{N}" NEW_NUMBERS
@@ -84,8 +87,8 @@ static size_t valid_prefix(const char *text, size_t size) {
     return at;
 }
 
-/* A copy in which every byte that is not UTF-8 is a control character: the splits are those of a text
- * with U+FFFD in their place. */
+/* A copy in which every byte that is not UTF-8 is a control character: the splits are those of a
+ * text with U+FFFD in their place. */
 static char *with_controls(const char *text, size_t size, size_t at) {
     char *copy = malloc(size);
     if (!copy) return NULL;
@@ -139,7 +142,8 @@ size_t weft_words_next(struct weft_words *w, size_t *from) {
             s->jit ? pcre2_jit_match(s->code, text, w->size, w->at, 0, w->match, NULL)
                    : pcre2_match(s->code, text, w->size, w->at, PCRE2_NO_UTF_CHECK, w->match, NULL);
         const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(w->match);
-        // every character is of some branch: only a match limit could fail, and then the rest is one
+        // every character is of some branch: only a match limit could fail, and then the rest is
+        // one
         n = found > 0 && ends[1] > w->at ? ends[1] - w->at : w->size - w->at;
     }
     w->at += n;

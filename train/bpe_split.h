@@ -2,9 +2,9 @@
  *
  *   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  *
- * by PCRE2, compiled to machine code where it can; words of ASCII letters are found without it. \s is
- * Unicode's White_Space, and letters and numbers are those of Unicode 16 (or PCRE2's version, where that
- * is newer), as in tiktoken and Hugging Face's tokenizers. */
+ * by PCRE2, compiled to machine code where it can; words of ASCII letters are found without it. \s
+ * is Unicode's White_Space, and letters and numbers are those of Unicode 16 (or PCRE2's version,
+ * where that is newer), as in tiktoken and Hugging Face's tokenizers. */
 #ifndef WEFT_TRAIN_BPE_SPLIT_H
 #define WEFT_TRAIN_BPE_SPLIT_H
 

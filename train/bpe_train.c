@@ -1,5 +1,5 @@
-/* Words are counted once; then each merge visits only the words that have its pair. A queue holds the
- * pairs by their counts when they were put in; one whose count has changed since goes back. */
+/* Words are counted once; then each merge visits only the words that have its pair. A queue holds
+ * the pairs by their counts when they were put in; one whose count has changed since goes back. */
 #include "train/bpe_train.h"
 
 #include <stdlib.h>
@@ -35,7 +35,7 @@ struct entry { /* of the queue */
 };
 
 struct piece { /* a token */
-    size_t at;  /* of its bytes in trainer.bytes */
+    size_t at; /* of its bytes in trainer.bytes */
     uint32_t size;
 };
 
@@ -124,8 +124,7 @@ static enum weft_status count_words(struct trainer *t) {
     enum weft_status st = weft_splitter_create(t->ctx, &splitter);
     if (st == WEFT_OK) st = weft_words_open(t->ctx, splitter, how->text, how->size, &words);
     for (size_t at = 0; st == WEFT_OK && !t->failed && at < how->size; at = words.size) {
-        const char *end =
-            how->lines ? memchr(how->text + at, '\n', how->size - at) : NULL;
+        const char *end = how->lines ? memchr(how->text + at, '\n', how->size - at) : NULL;
         words.size = end ? (size_t)(end - how->text) + 1 : how->size;
         for (size_t from, n; !t->failed && (n = weft_words_next(&words, &from)) > 0;)
             count_word(t, how->text + from, n);
@@ -386,7 +385,8 @@ static void free_trainer(struct trainer *t) {
 enum weft_status weft_bpe_train(weft_ctx *ctx, const struct weft_bpe_training *how,
                                 struct weft_bpe **out) {
     if (how->vocab < WEFT_BPE_TRAIN_LEAST || how->vocab > WEFT_BPE_MAX)
-        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "a BPE vocabulary has from %d to %d tokens, not %zu",
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "a BPE vocabulary has from %d to %d tokens, not %zu",
                              WEFT_BPE_TRAIN_LEAST, WEFT_BPE_MAX, how->vocab);
     struct trainer t = {.ctx = ctx, .how = how};
     struct weft_bpe_parts parts = {.size = 0};

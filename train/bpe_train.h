@@ -1,7 +1,7 @@
-/* A byte-pair vocabulary from a text: the most frequent pair of neighbours becomes a token, again and
- * again (Sennrich et al. 2016). Of equally frequent pairs the one of older tokens comes first, the left
- * one deciding. These are the merges of Hugging Face's BpeTrainer with the whole byte alphabet, on the
- * same text. Tokens are numbered as GPT-2's: bytes, merges, <|endoftext|>. */
+/* A byte-pair vocabulary from a text: the most frequent pair of neighbours becomes a token, again
+ * and again (Sennrich et al. 2016). Of equally frequent pairs the one of older tokens comes first,
+ * the left one deciding. These are the merges of Hugging Face's BpeTrainer with the whole byte
+ * alphabet, on the same text. Tokens are numbered as GPT-2's: bytes, merges, <|endoftext|>. */
 #ifndef WEFT_TRAIN_BPE_TRAIN_H
 #define WEFT_TRAIN_BPE_TRAIN_H
 
@@ -15,7 +15,7 @@ struct weft_bpe_training {
     size_t size;
     size_t vocab;       /* tokens, at most */
     uint64_t min_count; /* of a pair that becomes a token */
-    bool lines;         /* each line is split into words by itself, as that trainer does with files */
+    bool lines; /* each line is split into words by itself, as that trainer does with files */
 };
 
 WEFT_NODISCARD enum weft_status weft_bpe_train(weft_ctx *ctx, const struct weft_bpe_training *how,

@@ -66,7 +66,7 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
 }
 
 static enum weft_status save_rest(weft_ctx *ctx, const char *temp, const weft_model *model,
-                                     const struct weft_run_state *state) {
+                                  const struct weft_run_state *state) {
     size_t n;
     struct weft_param_info *params = weft_model_param_list(model, &n);
     char *rest = weft_text("%s/state.safetensors", temp);

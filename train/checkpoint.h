@@ -43,8 +43,8 @@ WEFT_NODISCARD enum weft_status weft_checkpoint_resume(weft_ctx *ctx, const char
                                                        const struct weft_tokenizer *tokenizer,
                                                        struct weft_run_state *out);
 
-/* config.json as text, to be freed with weft_json_free; tokenizer may be NULL. dtype of the weights:
- * "float32", ... */
+/* config.json as text, to be freed with weft_json_free; tokenizer may be NULL. dtype of the
+ * weights: "float32", ... */
 void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_tokenizer *tokenizer,
                             const char *dtype, struct weft_json *out);
 

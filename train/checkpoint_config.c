@@ -8,7 +8,7 @@
 #include "train/checkpoint.h"
 #include "train/json_in.h"
 
-#define LARGEST     (1 << 24)          /* of any size in a configuration */
+#define LARGEST     (1 << 24)         /* of any size in a configuration */
 #define CONFIG_MOST ((size_t)1 << 20) /* bytes */
 
 /* Our name of an activation, Hugging Face's; the first pair of a name is the one written. */

@@ -46,12 +46,12 @@ static enum weft_status keep_choice(struct reader *r, const char *name, const ui
                                     size_t n, const uint16_t *after, size_t m) {
     struct weft_questions *q = &r->q;
     if (m == 0 || n == 0 || m > r->context)
-        return weft_ctx_fail(r->ctx, WEFT_ERR_ARG,
-                             m > r->context
-                                 ? "%s: an ending of %zu tokens does not fit the context of %zu"
-                                 : "%s: a context of %zu and an ending of %zu tokens: neither may be "
-                                   "empty",
-                             name, m > r->context ? m : n, m > r->context ? r->context : m);
+        return weft_ctx_fail(
+            r->ctx, WEFT_ERR_ARG,
+            m > r->context ? "%s: an ending of %zu tokens does not fit the context of %zu"
+                           : "%s: a context of %zu and an ending of %zu tokens: neither may be "
+                             "empty",
+            name, m > r->context ? m : n, m > r->context ? r->context : m);
     const size_t most = r->context + 1 - m, kept = n < most ? n : most;
     if (!grow((void **)&q->choice, &r->choice_room, q->choices, sizeof *q->choice))
         return no_memory(r->ctx, name);
@@ -87,7 +87,8 @@ static size_t label_of(const json_t *value) {
     const char *text = json_string_value(value);
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         return (size_t)json_integer_value(value);
-    return text && text[0] >= '0' && text[0] <= '9' && !text[1] ? (size_t)(text[0] - '0') : SIZE_MAX;
+    return text && text[0] >= '0' && text[0] <= '9' && !text[1] ? (size_t)(text[0] - '0')
+                                                                : SIZE_MAX;
 }
 
 static enum weft_status add_question(struct reader *r, const char *name, const json_t *object) {
@@ -96,18 +97,19 @@ static enum weft_status add_question(struct reader *r, const char *name, const j
     const json_t *endings = json_object_get(object, "endings");
     const size_t n = json_array_size(endings), label = label_of(json_object_get(object, "label"));
     if (!text || n < 2 || n > ENDINGS || label >= n)
-        return weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
-                             "%s: must have a text \"ctx\", a list \"endings\" of 2 to %d texts, and "
-                             "\"label\", the number of the right one",
-                             name, ENDINGS);
+        return weft_ctx_fail(
+            r->ctx, WEFT_ERR_FORMAT,
+            "%s: must have a text \"ctx\", a list \"endings\" of 2 to %d texts, and "
+            "\"label\", the number of the right one",
+            name, ENDINGS);
     if (!grow((void **)&q->question, &r->question_room, q->n, sizeof *q->question))
         return no_memory(r->ctx, name);
     q->question[q->n] = (struct weft_question){q->choices, n, label};
     for (size_t i = 0; i < n; i++) {
         const char *ending = json_string_value(json_array_get(endings, i));
-        const enum weft_status st =
-            ending ? add_choice(r, name, text, ending)
-                   : weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT, "%s: ending %zu is not a text", name, i);
+        const enum weft_status st = ending ? add_choice(r, name, text, ending)
+                                           : weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT,
+                                                           "%s: ending %zu is not a text", name, i);
         if (st != WEFT_OK) return st;
     }
     q->n++;
@@ -120,7 +122,8 @@ static enum weft_status add_line(struct reader *r, const char *path, size_t numb
     char *name = weft_text("%s: line %zu", path, number);
     enum weft_status st = name ? WEFT_OK : no_memory(r->ctx, path);
     if (st == WEFT_OK && size > LINE_MOST)
-        st = weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT, "%s: is longer than %zu bytes", name, LINE_MOST);
+        st =
+            weft_ctx_fail(r->ctx, WEFT_ERR_FORMAT, "%s: is longer than %zu bytes", name, LINE_MOST);
     if (st == WEFT_OK) st = weft_json_parse(r->ctx, name, line, size, &object);
     if (st == WEFT_OK) st = add_question(r, name, object);
     json_decref(object);
@@ -189,8 +192,7 @@ static size_t best_of(const struct weft_questions *q, const struct weft_question
     double least = INFINITY;
     for (size_t i = 0; i < question->endings; i++) {
         const struct weft_choice *c = &q->choice[question->first + i];
-        const double loss =
-            sum[question->first + i] / (mean ? (double)(c->n - c->context) : 1.0);
+        const double loss = sum[question->first + i] / (mean ? (double)(c->n - c->context) : 1.0);
         if (!(loss < least)) continue;
         least = loss;
         best = i;

@@ -12,8 +12,8 @@ static bool ends_with(const char *text, const char *end) {
 
 static enum weft_status no_dtype(weft_ctx *ctx, const struct weft_conversion *how,
                                  const char *format, const char *known) {
-    return weft_ctx_fail(ctx, WEFT_ERR_ARG, "%s: %s has no %s; --dtype is one of %s", how->to, format,
-                         how->dtype, known);
+    return weft_ctx_fail(ctx, WEFT_ERR_ARG, "%s: %s has no %s; --dtype is one of %s", how->to,
+                         format, how->dtype, known);
 }
 
 static enum weft_status to_gguf(weft_ctx *ctx, const struct weft_loaded *from,

@@ -5,9 +5,9 @@
 #include "train/loaded.h"
 
 struct weft_conversion {
-    const char *to;     /* the path: *.gguf for llama.cpp, *.bin for llm.c, else a folder for Hugging
-                         * Face's readers and weft */
-    const char *dtype;  /* "f32", "f16", "bf16", "q8_0"; what a format does not have is an error */
+    const char *to;    /* the path: *.gguf for llama.cpp, *.bin for llm.c, else a folder for Hugging
+                        * Face's readers and weft */
+    const char *dtype; /* "f32", "f16", "bf16", "q8_0"; what a format does not have is an error */
     size_t shard_bytes; /* of a folder: a new file before more than that; 0: one file */
 };
 

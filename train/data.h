@@ -100,8 +100,8 @@ enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
 /* Add a run of tokens to a split; WEFT_ERR_NOMEM. */
 enum weft_status weft_data_add_run(weft_ctx *ctx, struct weft_data *data, enum weft_split split,
                                    const void *tokens, uint64_t n);
-/* data->tokenizer as the options say; a text that is given serves for its characters (path names it).
- * Nothing when there is no text and no tokenizer of token files is named. */
+/* data->tokenizer as the options say; a text that is given serves for its characters (path names
+ * it). Nothing when there is no text and no tokenizer of token files is named. */
 enum weft_status weft_data_tokenizer(weft_ctx *ctx, const struct weft_data_options *o,
                                      const struct weft_file *text, struct weft_data *data);
 /* Cut the runs into windows, once all are there; errors when there are too few tokens. */

@@ -16,7 +16,8 @@ static enum weft_status make_tokenizer(weft_ctx *ctx, const struct weft_data_opt
 
 enum weft_status weft_data_tokenizer(weft_ctx *ctx, const struct weft_data_options *o,
                                      const struct weft_file *text, struct weft_data *data) {
-    const bool named = o->tokens && strcmp(o->tokens, "byte") != 0 && strcmp(o->tokens, "char") != 0;
+    const bool named =
+        o->tokens && strcmp(o->tokens, "byte") != 0 && strcmp(o->tokens, "char") != 0;
     if (!text && !o->tokenizer && !named) return WEFT_OK;
     data->tokenizer = calloc(1, sizeof *data->tokenizer);
     if (!data->tokenizer) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", o->path);
@@ -39,8 +40,7 @@ enum weft_status weft_data_text(weft_ctx *ctx, const struct weft_data_options *o
                                 struct weft_data *data) {
     data->format = "text";
     data->files = calloc(1, sizeof *data->files);
-    if (!data->files)
-        return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", o->path);
+    if (!data->files) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", o->path);
     struct weft_file *file = data->files;
     enum weft_status st = weft_file_open(ctx, o->path, file);
     if (st != WEFT_OK) return st;

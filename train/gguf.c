@@ -13,7 +13,14 @@
 #define QK        32   /* weights of a block of q8_0 */
 #define BLOCK     8192 /* elements converted at once, a multiple of QK */
 
-enum { VALUE_U32 = 4, VALUE_I32 = 5, VALUE_F32 = 6, VALUE_BOOL = 7, VALUE_TEXT = 8, VALUE_ARRAY = 9 };
+enum {
+    VALUE_U32 = 4,
+    VALUE_I32 = 5,
+    VALUE_F32 = 6,
+    VALUE_BOOL = 7,
+    VALUE_TEXT = 8,
+    VALUE_ARRAY = 9
+};
 enum { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3, TOKEN_UNUSED = 5 };
 
 struct gguf {
@@ -114,7 +121,9 @@ static int token_type(const struct gguf *g, size_t token) {
     char buf[4];
     size_t size;
     weft_tokenizer_piece(g->tokenizer, (uint32_t)token, buf, &size);
-    return size == 0 ? TOKEN_UNUSED : is_special(g->tokenizer, token) ? TOKEN_CONTROL : TOKEN_NORMAL;
+    return size == 0                         ? TOKEN_UNUSED
+           : is_special(g->tokenizer, token) ? TOKEN_CONTROL
+                                             : TOKEN_NORMAL;
 }
 
 static void put_merges(struct gguf *g) {
@@ -180,9 +189,9 @@ static void put_model(struct gguf *g) {
 
 /* Our name of a parameter, without the number of its layer, and llama.cpp's. */
 static const char *const names[][2] = {
-    {"wte", "token_embd"},       {"wpe", "position_embd"},      {"ln_1", "attn_norm"},
+    {"wte", "token_embd"},       {"wpe", "position_embd"},       {"ln_1", "attn_norm"},
     {"attn.c_attn", "attn_qkv"}, {"attn.c_proj", "attn_output"}, {"ln_2", "ffn_norm"},
-    {"mlp.c_fc", "ffn_up"},      {"mlp.c_proj", "ffn_down"},    {"ln_f", "output_norm"},
+    {"mlp.c_fc", "ffn_up"},      {"mlp.c_proj", "ffn_down"},     {"ln_f", "output_norm"},
     {"lm_head", "output"},
 };
 
@@ -298,13 +307,13 @@ static enum weft_status write_file(struct gguf *g) {
 
 static enum weft_status check_model(const struct gguf *g, const struct weft_shape *shape) {
     const char *act = g->c->act ? g->c->act : "gelu_tanh";
-    const char *what = !shape->language           ? "no language model"
-                       : g->c->post_norm          ? "one with LayerNorm after the sums"
-                       : strncmp(act, "gelu", 4)  ? "one with another activation than GELU"
-                                                  : NULL;
+    const char *what = !shape->language          ? "no language model"
+                       : g->c->post_norm         ? "one with LayerNorm after the sums"
+                       : strncmp(act, "gelu", 4) ? "one with another activation than GELU"
+                                                 : NULL;
     if (!what) return WEFT_OK;
-    return weft_ctx_fail(g->ctx, WEFT_ERR_FORMAT, "%s: the model is %s, which llama.cpp's gpt2 is not",
-                         g->path, what);
+    return weft_ctx_fail(g->ctx, WEFT_ERR_FORMAT,
+                         "%s: the model is %s, which llama.cpp's gpt2 is not", g->path, what);
 }
 
 enum weft_status weft_gguf_write(weft_ctx *ctx, const char *path, const weft_model *model,

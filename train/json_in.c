@@ -25,7 +25,8 @@ enum weft_status weft_json_parse(weft_ctx *ctx, const char *path, const void *da
     json_error_t error;
     if (size == 0) return weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: is empty", path);
     if (count_values(data, size) > WEFT_JSON_VALUES)
-        return weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: has more than the %zu JSON values that are "
+        return weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
+                             "%s: has more than the %zu JSON values that are "
                              "read; the file is damaged or of another kind",
                              path, WEFT_JSON_VALUES);
     json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
@@ -41,10 +42,11 @@ enum weft_status weft_json_read(weft_ctx *ctx, const char *path, size_t most, js
     enum weft_status st = weft_file_open(ctx, path, &file);
     if (st != WEFT_OK) return st;
     if (file.size > most) {
-        st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                           "%s: has %zu bytes, more than the %zu that are read; the file is damaged "
-                           "or of another kind",
-                           path, file.size, most);
+        st =
+            weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
+                          "%s: has %zu bytes, more than the %zu that are read; the file is damaged "
+                          "or of another kind",
+                          path, file.size, most);
     } else {
         st = weft_json_parse(ctx, path, file.data, file.size, out);
     }

@@ -52,10 +52,11 @@ enum weft_status weft_loaded_tokenizer(weft_ctx *ctx, const char *path, const ch
         st = weft_tokenizer_open(ctx, from, 0, t);
         if (st == WEFT_OK && t->kind == WEFT_TOKENS_BPE && t->size <= vocab) t->vocab = vocab;
         if (st == WEFT_OK && t->vocab != vocab)
-            st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                               "%s: the tokenizer has %zu tokens, but the model in %s has a vocabulary "
-                               "of %zu",
-                               from, t->vocab, path, vocab);
+            st = weft_ctx_fail(
+                ctx, WEFT_ERR_FORMAT,
+                "%s: the tokenizer has %zu tokens, but the model in %s has a vocabulary "
+                "of %zu",
+                from, t->vocab, path, vocab);
     } else {
         free(t);
         return WEFT_OK;
@@ -89,7 +90,8 @@ static enum weft_status adopt(weft_ctx *ctx, struct weft_options *o, enum weft_o
                               const char *text) {
     char name[WEFT_OPTION_NAME], now[4096];
     if (weft_options_given(o, id) && strcmp(weft_options_text(o, id, now, sizeof now), text) != 0)
-        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "--%s is %s, but the model in %s has %s: leave the "
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "--%s is %s, but the model in %s has %s: leave the "
                              "option out",
                              weft_option_spell(id, name), now, o->init_from, text);
     const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_CONFIG);

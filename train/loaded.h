@@ -1,5 +1,5 @@
-/* A model from a path: a checkpoint, a Hugging Face folder, or a file of llm.c. What generate, eval,
- * convert and --init-from begin with. */
+/* A model from a path: a checkpoint, a Hugging Face folder, or a file of llm.c. What generate,
+ * eval, convert and --init-from begin with. */
 #ifndef WEFT_TRAIN_LOADED_H
 #define WEFT_TRAIN_LOADED_H
 

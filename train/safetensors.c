@@ -181,9 +181,9 @@ static enum weft_status parse(weft_st_file *f) {
                       "a header of %" PRIu64 " bytes does not fit into the %zu bytes of the file",
                       length, f->file.size);
     char *name = weft_text("%s: header", f->path);
-    enum weft_status st =
-        name ? weft_json_parse(f->ctx, name, f->file.data + 8, length, &f->header)
-             : weft_ctx_fail(f->ctx, WEFT_ERR_NOMEM, "%s: out of memory", f->path);
+    enum weft_status st = name
+                              ? weft_json_parse(f->ctx, name, f->file.data + 8, length, &f->header)
+                              : weft_ctx_fail(f->ctx, WEFT_ERR_NOMEM, "%s: out of memory", f->path);
     free(name);
     if (st != WEFT_OK) return st;
     if (!json_is_object(f->header)) return REFUSE(f, "the header is not an object");

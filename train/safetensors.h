@@ -85,8 +85,7 @@ WEFT_NODISCARD enum weft_status weft_st_get(weft_ctx *ctx, const weft_st_file *f
                                             const size_t *shape, const struct weft_st_entry **out);
 /* The same for numbers: F32, F16 or BF16. */
 WEFT_NODISCARD enum weft_status weft_st_get_real(weft_ctx *ctx, const weft_st_file *file,
-                                                 const char *name, size_t rank,
-                                                 const size_t *shape,
+                                                 const char *name, size_t rank, const size_t *shape,
                                                  const struct weft_st_entry **out);
 
 #endif

@@ -191,7 +191,8 @@ const char *weft_tokenizer_piece(const struct weft_tokenizer *t, uint32_t token,
 
 bool weft_tokenizer_same(const struct weft_tokenizer *a, const struct weft_tokenizer *b) {
     if (a->kind != b->kind || a->size != b->size || a->vocab != b->vocab) return false;
-    if (a->kind == WEFT_TOKENS_CHAR) return memcmp(a->code, b->code, a->size * sizeof *a->code) == 0;
+    if (a->kind == WEFT_TOKENS_CHAR)
+        return memcmp(a->code, b->code, a->size * sizeof *a->code) == 0;
     if (a->kind == WEFT_TOKENS_BYTE || a->bpe == b->bpe) return true;
     const struct weft_bpe_parts *p = &a->bpe->parts, *q = &b->bpe->parts;
     return p->merges == q->merges && p->specials == q->specials &&
@@ -258,17 +259,18 @@ enum weft_status weft_tokenizer_open(weft_ctx *ctx, const char *path, size_t voc
                                      struct weft_tokenizer *out) {
     struct stat info;
     if (stat(path, &info) != 0)
-        return weft_ctx_fail(ctx, WEFT_ERR_IO,
-                             "%s: %s; a tokenizer is byte, char, or the path of tokenizer.json or of "
-                             "a folder with it, or with vocab.json and merges.txt",
-                             path, strerror(errno));
+        return weft_ctx_fail(
+            ctx, WEFT_ERR_IO,
+            "%s: %s; a tokenizer is byte, char, or the path of tokenizer.json or of "
+            "a folder with it, or with vocab.json and merges.txt",
+            path, strerror(errno));
     struct weft_tokenizer t;
     enum weft_status st =
         S_ISDIR(info.st_mode) ? open_folder(ctx, path, &t) : weft_tokenizer_load(ctx, path, &t);
     if (st == WEFT_OK && vocab > 0 && (vocab < t.size || vocab > WEFT_VOCAB_MAX)) {
         st = weft_ctx_fail(ctx, WEFT_ERR_ARG,
-                           "%s: has %zu tokens; a vocabulary of %zu is not between that and %d", path,
-                           t.size, vocab, WEFT_VOCAB_MAX);
+                           "%s: has %zu tokens; a vocabulary of %zu is not between that and %d",
+                           path, t.size, vocab, WEFT_VOCAB_MAX);
         weft_tokenizer_free(&t);
     }
     if (st != WEFT_OK) return st;

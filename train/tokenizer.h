@@ -5,7 +5,8 @@
  *
  * A vocabulary larger than that is padded with tokens that never occur.
  *
- * tokenizer.json is Hugging Face's format for all three (its readers load it), with two members more:
+ * tokenizer.json is Hugging Face's format for all three (its readers load it), with two members
+ * more:
  *   {"version": "1.0", ..., "model": {"type": "BPE", "weft": "byte", "vocab_size": 256, ...}} */
 #ifndef WEFT_TRAIN_TOKENIZER_H
 #define WEFT_TRAIN_TOKENIZER_H

@@ -172,8 +172,7 @@ static bool load_transposed(const struct weft_param_info *p, const struct weft_s
             for (size_t i = 0; i < rows; i++)
                 finite &= load(e->dtype, e->data + ((i0 + i) * n_out + o0) * size, cols, tile[i]);
             for (size_t o = 0; o < cols; o++)
-                for (size_t i = 0; i < rows; i++)
-                    p->data[(o0 + o) * n_in + i0 + i] = tile[i][o];
+                for (size_t i = 0; i < rows; i++) p->data[(o0 + o) * n_in + i0 + i] = tile[i][o];
         }
     }
     return finite;
@@ -195,12 +194,12 @@ static enum weft_status load_param(const struct files *f, const struct weft_para
     }
     const enum weft_status st = weft_st_get_real(f->ctx, f->file[which], name, rank, shape, &e);
     if (st != WEFT_OK) return st;
-    const bool finite = transposed ? load_transposed(p, e)
-                                   : load(e->dtype, e->data, weft_param_size(p), p->data);
+    const bool finite =
+        transposed ? load_transposed(p, e) : load(e->dtype, e->data, weft_param_size(p), p->data);
     if (finite) return WEFT_OK;
     return weft_ctx_fail(f->ctx, WEFT_ERR_FORMAT,
-                         "%s: tensor %s has a NaN or Inf: use an earlier checkpoint", f->path[which],
-                         name);
+                         "%s: tensor %s has a NaN or Inf: use an earlier checkpoint",
+                         f->path[which], name);
 }
 
 /* ---- what else is there ---- */

@@ -3,9 +3,9 @@
  *   model.safetensors                 all of them
  *   model.safetensors.index.json      {"weight_map": {"NAME": "FILE", ...}}: which file has which
  *
- * F32, F16 and BF16, named and shaped as Hugging Face's GPT2LMHeadModel (Conv1D weights are (in, out)
- * there). Foreign files load too: names without the prefix "transformer.", and the masks and the tied
- * head that some writers add. Damage has a message that names file and tensor. */
+ * F32, F16 and BF16, named and shaped as Hugging Face's GPT2LMHeadModel (Conv1D weights are (in,
+ * out) there). Foreign files load too: names without the prefix "transformer.", and the masks and
+ * the tied head that some writers add. Damage has a message that names file and tensor. */
 #ifndef WEFT_TRAIN_WEIGHTS_H
 #define WEFT_TRAIN_WEIGHTS_H
 

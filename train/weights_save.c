@@ -50,7 +50,8 @@ static void fill_half(void *user, size_t offset, size_t size, void *bytes) {
         n = size / 2 - i < BLOCK ? size / 2 - i : BLOCK;
         take(s->param, offset / 2 + i, n, block);
         for (size_t k = 0; k < n; k++)
-            to[i + k] = s->dtype == WEFT_ST_BF16 ? weft_bf16_round(block[k]) : weft_f16_round(block[k]);
+            to[i + k] =
+                s->dtype == WEFT_ST_BF16 ? weft_bf16_round(block[k]) : weft_f16_round(block[k]);
     }
 }
 

@@ -76,11 +76,11 @@ static enum weft_status parse_numbers(const weft_writer *w, const char *name, co
              digits++)
             token = 10 * token + (uint64_t)(text[at + digits] - '0');
         if (digits == 0 || token >= w->how.vocab)
-            return weft_ctx_fail(w->ctx, WEFT_ERR_ARG,
-                                 "%s: the model has no tokenizer: the prompt must be tokens from 0 to "
-                                 "%zu between blanks, not '%.*s'",
-                                 name, w->how.vocab - 1, (int)(size - at < 40 ? size - at : 40),
-                                 text + at);
+            return weft_ctx_fail(
+                w->ctx, WEFT_ERR_ARG,
+                "%s: the model has no tokenizer: the prompt must be tokens from 0 to "
+                "%zu between blanks, not '%.*s'",
+                name, w->how.vocab - 1, (int)(size - at < 40 ? size - at : 40), text + at);
         out[(*n)++] = (int32_t)token;
         for (at += digits; at < size && strchr(" \t\n,", text[at]) && text[at];) at++;
     }
@@ -97,7 +97,8 @@ static enum weft_status encode(const weft_writer *w, const char *name, const cha
     return st;
 }
 
-/* What stands before a text that begins: the end of the one before, a line break, the first token. */
+/* What stands before a text that begins: the end of the one before, a line break, the first token.
+ */
 static void begin_text(const weft_writer *w, int32_t *out, size_t *n) {
     const struct weft_tokenizer *t = w->how.tokenizer;
     out[0] = t && t->end >= 0 ? t->end : 0;
@@ -138,8 +139,8 @@ static void end_text(void *user) {
     if (p.end) p.end(p.user, finish, made);
 }
 
-enum weft_status weft_writer_add(weft_writer *w, const char *name,
-                                 const struct weft_prompt *prompt, size_t *tokens) {
+enum weft_status weft_writer_add(weft_writer *w, const char *name, const struct weft_prompt *prompt,
+                                 size_t *tokens) {
     struct writer_text *t = calloc(1, sizeof *t);
     int32_t *list = malloc((prompt->size + 1) * sizeof *list);
     size_t n = 0;
@@ -150,10 +151,8 @@ enum weft_status weft_writer_add(weft_writer *w, const char *name,
     if (st == WEFT_OK && n == 0) begin_text(w, list, &n);
     if (st == WEFT_OK) {
         *t = (struct writer_text){.next = w->first, .w = w, .prompt = *prompt};
-        t->out = (struct weft_text_out){.put = prompt->put,
-                                        .user = prompt->user,
-                                        .stop = prompt->stop,
-                                        .stops = prompt->stops};
+        t->out = (struct weft_text_out){
+            .put = prompt->put, .user = prompt->user, .stop = prompt->stop, .stops = prompt->stops};
         const struct weft_request request = {.prompt = list,
                                              .prompt_tokens = n,
                                              .tokens = prompt->tokens,

@@ -15,7 +15,7 @@ enum weft_finish {
 };
 const char *weft_finish_name(enum weft_finish finish); /* "length", "stop", "end" */
 
-struct weft_writing { /* of all texts of a writer */
+struct weft_writing {  /* of all texts of a writer */
     weft_model *model; /* made for generation */
     size_t vocab;
     const struct weft_tokenizer *tokenizer; /* NULL: prompts and output are numbers of tokens */

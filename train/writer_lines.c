@@ -53,8 +53,9 @@ static enum weft_status take_stops(weft_ctx *ctx, const char *name, const json_t
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         const char *text = json_string_value(item);
         if (!text || !*text || strlen(text) != json_string_length(item)) {
-            st = weft_ctx_fail(ctx, WEFT_ERR_ARG,
-                               "%s: stop must be a text that is not empty, or a list of such", name);
+            st =
+                weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                              "%s: stop must be a text that is not empty, or a list of such", name);
         } else {
             s.text[s.n] = strdup(text);
             if (!s.text[s.n++]) st = no_memory(ctx);
@@ -90,8 +91,9 @@ static enum weft_status read_line(struct lines *l, size_t *size) {
     int c;
     while ((c = getc_unlocked(l->how->in)) != EOF && c != '\n') {
         if (n == LINE_MOST)
-            return weft_ctx_fail(l->how->ctx, WEFT_ERR_FORMAT, "%s: line %zu is longer than %zu bytes",
-                                 l->how->in_name, l->read + 1, LINE_MOST);
+            return weft_ctx_fail(l->how->ctx, WEFT_ERR_FORMAT,
+                                 "%s: line %zu is longer than %zu bytes", l->how->in_name,
+                                 l->read + 1, LINE_MOST);
         if (n == l->room) {
             const size_t room = 2 * l->room + 1024;
             char *more = realloc(l->buffer, room);
@@ -243,17 +245,17 @@ static enum weft_status write_line(struct lines *l, struct line *t) {
     json_t *text = json_stringn(t->size > 0 ? t->text : "", t->size);
     bool good = !t->failed && text && json_object_set(t->object, "text", text) == 0;
     json_decref(text);
-    good = good &&
-           json_object_set_new(t->object, "finish", json_string(weft_finish_name(t->finish))) == 0 &&
-           json_object_set_new(t->object, "prompt_tokens",
-                               json_integer((json_int_t)t->prompt_tokens)) == 0 &&
-           json_object_set_new(t->object, "text_tokens", json_integer((json_int_t)t->tokens)) == 0;
+    good =
+        good &&
+        json_object_set_new(t->object, "finish", json_string(weft_finish_name(t->finish))) == 0 &&
+        json_object_set_new(t->object, "prompt_tokens",
+                            json_integer((json_int_t)t->prompt_tokens)) == 0 &&
+        json_object_set_new(t->object, "text_tokens", json_integer((json_int_t)t->tokens)) == 0;
     char *line = good ? json_dumps(t->object, JSON_COMPACT) : NULL;
     if (!line) return no_memory(l->how->ctx);
     good = fprintf(l->how->out, "%s\n", line) > 0 && fflush(l->how->out) == 0;
     free(line);
-    return good ? WEFT_OK
-                : weft_ctx_fail(l->how->ctx, WEFT_ERR_IO, "the texts cannot be written");
+    return good ? WEFT_OK : weft_ctx_fail(l->how->ctx, WEFT_ERR_IO, "the texts cannot be written");
 }
 
 /* Those at the front that have ended. */

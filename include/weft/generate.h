@@ -43,8 +43,8 @@ struct weft_request {
  * outlive the generator, and nothing else may feed it meanwhile. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_generate_create(weft_model *m, size_t choices,
                                                               weft_generator **out);
-/* A text longer than the context goes on from the last half of it. WEFT_ERR_ARG for a prompt that is
- * empty or has a token the model does not know. */
+/* A text longer than the context goes on from the last half of it. WEFT_ERR_ARG for a prompt that
+ * is empty or has a token the model does not know. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_generate_add(weft_generator *g,
                                                            const struct weft_request *request);
 /* A token for each text that has room; *left: texts that have not ended, 0: nothing to do. */

@@ -27,7 +27,7 @@ typedef int32_t weft_tensor; /* handle inside one graph */
 /* Where the token of a row stands in generation. */
 struct weft_place {
     size_t sequence; /* its part of the KV cache */
-    size_t pos;      /* in the sequence; earlier ones are in the cache, or in rows before this one */
+    size_t pos; /* in the sequence; earlier ones are in the cache, or in rows before this one */
 };
 
 /* What changes from one run of a program to the next. */
@@ -100,9 +100,9 @@ WEFT_API weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, 
                                  const char *act, weft_tensor residual);
 /* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). */
 WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads);
-/* The same for generation: row r of qkv (n, 3C) is the token at run->place[r], which sees itself and
- * what came before it in its sequence; kcache and vcache come from weft_kv_cache with the same heads
- * and context. The bits of a row depend on its own sequence only. */
+/* The same for generation: row r of qkv (n, 3C) is the token at run->place[r], which sees itself
+ * and what came before it in its sequence; kcache and vcache come from weft_kv_cache with the same
+ * heads and context. The bits of a row depend on its own sequence only. */
 WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
                                    size_t max_context);
 WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,

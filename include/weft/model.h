@@ -60,8 +60,9 @@ WEFT_API const char *weft_gpt2_preset_name(size_t i);
 WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_file_config(weft_ctx *ctx, const char *path,
                                                                struct weft_gpt2_config *out);
 WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_file_read(const char *path, weft_model *m);
-/* The bytes of such a file, in order; put returns false to end it (WEFT_ERR_IO). WEFT_ERR_FORMAT for a
- * model that the format cannot say: it has tied weights, LayerNorm first, gelu_tanh, eps 1e-5. */
+/* The bytes of such a file, in order; put returns false to end it (WEFT_ERR_IO). WEFT_ERR_FORMAT
+ * for a model that the format cannot say: it has tied weights, LayerNorm first, gelu_tanh, eps
+ * 1e-5. */
 WEFT_API WEFT_NODISCARD enum weft_status
 weft_gpt2_file_write(const weft_model *m, bool bf16,
                      bool (*put)(void *user, const void *bytes, size_t size), void *user);
@@ -141,8 +142,8 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b,
                                                          struct weft_loss *out);
 
-/* The losses (rows, seq), or (rows), that the last weft_model_eval summed; where a target is ignored,
- * no number in particular. Valid until the next call. */
+/* The losses (rows, seq), or (rows), that the last weft_model_eval summed; where a target is
+ * ignored, no number in particular. Valid until the next call. */
 WEFT_API const float *weft_model_losses(weft_model *m);
 
 /* ---- statistics ---- */
@@ -176,9 +177,9 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_infer(weft_model *m, const i
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_prefill(weft_model *m, const int32_t *tokens,
                                                             size_t n, struct weft_place from,
                                                             const float **logits);
-/* One more token for each of n sequences, which must differ: the weights are read once for all. Row i
- * of logits (n, vocab) is what weft_model_prefill would give for tokens[i] at place[i], bit for bit;
- * valid until the next call. */
+/* One more token for each of n sequences, which must differ: the weights are read once for all. Row
+ * i of logits (n, vocab) is what weft_model_prefill would give for tokens[i] at place[i], bit for
+ * bit; valid until the next call. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_decode(weft_model *m, const int32_t *tokens,
                                                            const struct weft_place *place, size_t n,
                                                            const float **logits);

@@ -3,8 +3,10 @@
 #include "train/bpe_train.h"
 
 static const char text[] =
-    "It's the best of times, it was the worst of times; we'll see what they've got.\n\n    if (x == 10) "
-    "{ return 2000; }\n\tna\xc3\xafve caf\xc3\xa9s \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x8d\xb5\xf0\x9f\x8d\xb5 "
+    "It's the best of times, it was the worst of times; we'll see what they've got.\n\n    if (x "
+    "== 10) "
+    "{ return 2000; }\n\tna\xc3\xafve caf\xc3\xa9s \xe4\xb8\xad\xe6\x96\x87 "
+    "\xf0\x9f\x8d\xb5\xf0\x9f\x8d\xb5 "
     "<|endoftext|> times times times what what see see aaaaaaaa bbbb    \n\n\n\n";
 
 static void check_splits(weft_ctx *ctx, const struct weft_bpe *b, const char *data, size_t size) {
@@ -24,11 +26,13 @@ static void check_splits(weft_ctx *ctx, const struct weft_bpe *b, const char *da
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct weft_bpe *bpe;
     weft_ctx *ctx = fuzz_ctx();
-    const struct weft_bpe_training how = {.path = "t", .text = text, .size = strlen(text), .vocab = 400};
+    const struct weft_bpe_training how = {
+        .path = "t", .text = text, .size = strlen(text), .vocab = 400};
     if (!bpe && weft_bpe_train(ctx, &how, &bpe) != WEFT_OK) abort();
     uint16_t *token = malloc((size + 1) * sizeof *token);
     size_t n = 0, at = 0;
-    if (!token || weft_bpe_encode(ctx, bpe, (const char *)data, size, size % 2, token, &n) != WEFT_OK)
+    if (!token ||
+        weft_bpe_encode(ctx, bpe, (const char *)data, size, size % 2, token, &n) != WEFT_OK)
         abort();
     for (size_t i = 0; i < n; i++) {
         size_t length;

@@ -1,5 +1,5 @@
-/* A model's folder: config.json, and an index or a whole file; first the config, a zero byte, then the
- * other. A model that is small and fits is loaded. */
+/* A model's folder: config.json, and an index or a whole file; first the config, a zero byte, then
+ * the other. A model that is small and fits is loaded. */
 #include "tests/fuzz/fuzz.h"
 #include "train/loaded.h"
 
@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct weft_loaded l;
     fuzz_put("config.json", data, first);
     unlink("model.safetensors");
-    fuzz_put(size > second && data[second] == '{' ? "model.safetensors.index.json" : "model.safetensors",
+    fuzz_put(size > second && data[second] == '{' ? "model.safetensors.index.json"
+                                                  : "model.safetensors",
              data + second, size - second);
     enum weft_status st = weft_checkpoint_shape(ctx, ".", &shape);
     fuzz_check(ctx, st);

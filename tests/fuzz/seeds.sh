@@ -28,7 +28,7 @@ done
 { cat "$m/config.json"; printf '\0{"weight_map":{"transformer.wte.weight":"model.safetensors"}}'; } >"$out/folder/index"
 { cat "$tmp/bpe/vocab.json"; printf '\0'; cat "$tmp/bpe/merges.txt"; } >"$out/vocabulary/bpe"
 for format in llm.c nanogpt; do
-    "$weft" data tokenize "$tmp/text" --tokenizer "$tmp/bpe" --format $format --out "$tmp/$format" >/dev/null
+    "$weft" data tokenize "$tmp/text" --tokenizer "$tmp/bpe" --token-format $format --out "$tmp/$format" >/dev/null
     i=0
     for file in "$tmp/$format"/*.bin; do
         i=$((i + 1))

@@ -1,5 +1,5 @@
-/* What the parity scripts ask of weft, over pipes: a record in, a record out, each a 32-bit length and
- * so many items.
+/* What the parity scripts ask of weft, over pipes: a record in, a record out, each a 32-bit length
+ * and so many items.
  *
  *   encode TOKENIZER special|plain   bytes in, 16-bit tokens out
  *   logits MODEL                     32-bit tokens in, the logits after the last one out */

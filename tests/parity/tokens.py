@@ -82,7 +82,7 @@ def speed(enc, hf, text):
         path = os.path.join(dir, "text")
         open(path, "w").write(text)
         start = time.time()
-        weft("data", "tokenize", path, "--tokenizer", VOCABULARY, "--out", dir, "--format", "nanogpt")
+        weft("data", "tokenize", path, "--tokenizer", VOCABULARY, "--out", dir, "--token-format", "nanogpt")
         ours = time.time() - start
     start = time.time()
     enc.encode_ordinary(text)
