@@ -1,6 +1,7 @@
 /* How work is cut: defaults, what a user says, what is detected. (The cost model that goes by it is
  * in product.c and plan.c.) */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,11 @@ enum weft_status weft_tuning_set(weft_ctx *ctx, const char *text, const struct w
     if (text == NULL) text = getenv("WEFT_TUNE");
     for (const char *p = text; p != NULL && *p != 0; p += *p == ',') {
         if (read_field(t, &p)) continue;
-        char names[128] = "";
+        char names[128];
+        size_t n = 0;
         for (size_t i = 0; i < FIELDS; i++)
-            strcat(strcat(names, i == 0 ? "" : ", "), fields[i].name);
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i == 0 ? "" : ", ",
+                                  fields[i].name);
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "tuning \"%s\": must be NAME=NUMBER,... with names out of %s", text,
                              names);
