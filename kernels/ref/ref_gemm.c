@@ -1,5 +1,6 @@
 #include "kernels/ref/ref_gemm.h"
 #include <math.h>
+#include "kernels/ref/ref_bound.h"
 
 void ref_gemm(size_t m, size_t n, size_t k, const struct ref_matrix ab[2], double *c, double *mag) {
     const struct ref_matrix *a = &ab[0];
@@ -12,6 +13,8 @@ void ref_gemm(size_t m, size_t n, size_t k, const struct ref_matrix ab[2], doubl
                 if (mag) mag[i * n + j] += fabs(t);
             }
 }
+
+double ref_gemm_bound(size_t k, double mag) { return ((double)k + 4) * REF_U * mag + REF_TINY; }
 
 void ref_colsum(size_t m, size_t n, const double *x, double *sum) {
     for (size_t i = 0; i < m; i++)

@@ -1,6 +1,7 @@
 #include "kernels/ref/ref_optim.h"
 #include <math.h>
 #include <string.h>
+#include "kernels/ref/ref_bound.h"
 
 typedef void step_fn(const struct ref_optim *o, struct ref_optim_state *s, double g);
 
@@ -105,4 +106,26 @@ int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim
             return 1;
         }
     return 0;
+}
+
+/* Size of the step when nothing cancels: the same rule on absolute values. */
+static double step_size(const char *name, const struct ref_optim *o, struct ref_optim_state s,
+                        double g) {
+    s.w = fabs(s.w);
+    s.m = fabs(s.m);
+    const double w = s.w;
+    ref_optim_step(name, o, &s, fabs(g));
+    return fabs(w - s.w);
+}
+
+struct ref_optim_bound ref_optim_bound(const char *name, const struct ref_optim *o,
+                                       const struct ref_optim_state *old,
+                                       const struct ref_optim_state *now, double g) {
+    const double size = step_size(name, o, *old, g);
+    const double m = fabs(o->beta1 * old->m) + fabs(now->m - o->beta1 * old->m);
+    return (struct ref_optim_bound){
+        .w = REF_U * (4 * fmax(fabs(now->w), fabs(old->w)) + 16 * size),
+        .m = 8 * REF_U * m + REF_TINY,
+        .v = 8 * REF_U * now->v + REF_TINY,
+    };
 }
