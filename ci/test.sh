@@ -76,6 +76,7 @@ stage asan sanitized
 $full && stage tsan threads
 [ "$(uname -m)" = aarch64 ] || stage aarch64 crossed
 stage sabotage ci/sabotage.sh
+stage crosscheck ci/crosscheck.sh
 
 echo "tests of the release build:"
 normal=''

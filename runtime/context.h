@@ -12,6 +12,7 @@ struct weft_ctx {
     double grain_ns;   /* work that a thread must bring to join a phase */
     double fma_gflops; /* of one thread, measured in passing: good for cut-offs */
     size_t l1d, l2;    /* bytes, never 0 */
+    const struct weft_backend *backend; /* NULL: weft's own kernels */
     char message[WEFT_MESSAGE_MAX];
 };
 

@@ -25,6 +25,7 @@ enum weft_option_where {
     WEFT_FOR_HASH = 256,
     WEFT_FOR_DIFF = 512,
     WEFT_FOR_BENCH = 1024,
+    WEFT_FOR_CROSSCHECK = 2048,
     WEFT_OPTION_UNSAVED = 1 << 30,
 };
 
@@ -55,7 +56,8 @@ struct weft_options {
 };
 
 struct weft_option_info {
-    const char *name; /* with underscores; weft_option_spell gives what is typed */
+    const char *name; /* with underscores; weft_option_spell gives what is typed. One at the end is
+                       * not spelled: another command knows that word as something else */
     enum weft_option_type type;
     const char *fallback[2]; /* default of gpt2, of the rest */
     const char *values, *help;

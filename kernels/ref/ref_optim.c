@@ -108,24 +108,17 @@ int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim
     return 0;
 }
 
-/* Size of the step when nothing cancels: the same rule on absolute values. */
-static double step_size(const char *name, const struct ref_optim *o, struct ref_optim_state s,
-                        double g) {
-    s.w = fabs(s.w);
-    s.m = fabs(s.m);
-    const double w = s.w;
-    ref_optim_step(name, o, &s, fabs(g));
-    return fabs(w - s.w);
-}
-
 struct ref_optim_bound ref_optim_bound(const char *name, const struct ref_optim *o,
                                        const struct ref_optim_state *old,
                                        const struct ref_optim_state *now, double g) {
-    const double size = step_size(name, o, *old, g);
-    const double m = fabs(o->beta1 * old->m) + fabs(now->m - o->beta1 * old->m);
+    struct ref_optim_state s = *old; /* the same rule when nothing cancels */
+    s.w = fabs(old->w);
+    s.m = fabs(old->m);
+    ref_optim_step(name, o, &s, fabs(g));
+    const double size = fabs(fabs(old->w) - s.w);
     return (struct ref_optim_bound){
         .w = REF_U * (4 * fmax(fabs(now->w), fabs(old->w)) + 16 * size),
-        .m = 8 * REF_U * m + REF_TINY,
-        .v = 8 * REF_U * now->v + REF_TINY,
+        .m = 8 * REF_U * fabs(s.m) + REF_TINY,
+        .v = 8 * REF_U * s.v + REF_TINY,
     };
 }
