@@ -32,11 +32,12 @@ arrow runtime 'runtime/|kernels/([a-z]+\.h|isa\.def|base/)|weft/' ''
 arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h' 'omp|pthread'
 arrow train 'train/|weft/' 'omp'
 arrow crosscheck 'crosscheck/|train/|models/|runtime/|kernels/([a-z]+\.h|ref/)|weft/' 'omp|pthread'
-arrow cli 'cli/|crosscheck/crosscheck\.h|runtime/onednn/onednn\.h|train/|weft/' 'omp'
+arrow cli 'cli/|crosscheck/crosscheck\.h|runtime/onednn/onednn\.h|studies/driver\.h|train/|weft/' 'omp'
 arrow studies 'studies/|train/|weft/' 'omp'
+arrow examples 'weft/' 'omp'
 
 # Things that live in one place.
-all=$(sources kernels include runtime models train crosscheck cli)
+all=$(sources kernels include runtime models train crosscheck studies cli)
 # shellcheck disable=SC2086
 grep -nHE '#include <([a-z]*intrin|arm_neon)\.h>' $all | grep -v '^kernels/simd/vec_' |
     report 'intrinsics live in kernels/simd/vec_*.h only'

@@ -91,10 +91,10 @@ void weft_cross_build_add(struct weft_cross_net *net, const struct weft_cross_ca
 
 void weft_cross_build_gain(struct weft_cross_net *net, const struct weft_cross_case *c) {
     weft_program *const p = program(net, "gain", c->dim[0]);
-    SHAPE(net, "%zux%zu", c->dim[0], c->dim[1]);
+    SHAPE(net, "%zux%zu/%zu", c->dim[0], c->dim[1], c->dim[2]);
     SUBJECT(net, &weft_op_gain, &weft_op_gain_bwd);
     const weft_tensor f = copy(p, "f", c->dim[1]), r = copy(p, "r", c->dim[1]);
-    finish(net, p, weft_gain(p, f, vector(net, "gain", 1), r), c->dim[1]);
+    finish(net, p, weft_gain(p, f, vector(net, "gain", c->dim[2]), r), c->dim[1]);
 }
 
 void weft_cross_build_dropout(struct weft_cross_net *net, const struct weft_cross_case *c) {
@@ -113,6 +113,14 @@ void weft_cross_build_mse(struct weft_cross_net *net, const struct weft_cross_ca
     SHAPE(net, "%zux%zu", c->dim[0], c->dim[1]);
     SUBJECT(net, &weft_op_mse);
     finish(net, p, copy(p, "x", c->dim[1]), c->dim[1]);
+}
+
+void weft_cross_build_inner(struct weft_cross_net *net, const struct weft_cross_case *c) {
+    weft_program *const p = program(net, "inner", c->dim[0]);
+    SHAPE(net, "%zux%zu", c->dim[0], c->dim[1]);
+    SUBJECT(net, &weft_op_inner);
+    weft_backward(p, weft_inner(p, copy(p, "x", c->dim[1]), weft_input_f32(p, "g", c->dim[1])));
+    run(net, p, (struct weft_run){.pos = 0});
 }
 
 void weft_cross_build_xent(struct weft_cross_net *net, const struct weft_cross_case *c) {
@@ -198,8 +206,8 @@ void weft_cross_build_fold(struct weft_cross_net *net, const struct weft_cross_c
 /* A prompt, then one more token. */
 void weft_cross_build_generation(struct weft_cross_net *net, const struct weft_cross_case *c) {
     const size_t n = c->dim[0], heads = c->dim[1], hs = c->dim[2], width = heads * hs;
-    const weft_tensor k = weft_kv_cache(net->graph, heads, hs, n + 1);
-    const weft_tensor v = weft_kv_cache(net->graph, heads, hs, n + 1);
+    const weft_tensor k = weft_kv_cache(net->graph, 1, heads, hs, n + 1);
+    const weft_tensor v = weft_kv_cache(net->graph, 1, heads, hs, n + 1);
     weft_program *const p = program(net, "generate", n);
     SHAPE(net, "%zux%zux%zu", n, heads, hs);
     SUBJECT(net, &weft_op_attention_kv, &weft_op_last_row, &weft_op_embedding);
@@ -218,7 +226,7 @@ void weft_cross_build_optimizer(struct weft_cross_net *net, const struct weft_cr
     const size_t in = c->dim[0], out = c->dim[1];
     weft_program *const p = program(net, "train", 32);
     SHAPE(net, "%zu", in * out + out);
-    SUBJECT(net, &weft_op_gradnorm, &weft_op_optimizer);
+    SUBJECT(net, &weft_op_agc, &weft_op_gradnorm, &weft_op_optimizer);
     const weft_tensor w = matrix(net, "w", out, in), b = vector(net, "b", out);
     finish(net, p, weft_linear(p, copy(p, "x", in), w, b, NULL, WEFT_NONE), out);
     weft_program *const update = program(net, "update", 1);
@@ -227,7 +235,8 @@ void weft_cross_build_optimizer(struct weft_cross_net *net, const struct weft_cr
                                                 .beta2 = 0.95,
                                                 .eps = 1e-8,
                                                 .weight_decay = 0.1,
-                                                .clip = 0.01});
+                                                .clip = 0.01,
+                                                .agc = c->dim[2] > 0 ? 0.01 : 0});
     for (uint64_t step = 0; step < 3; step++)
         run(net, update, (struct weft_run){.step = step, .lr = 1e-2, .statistics = true});
 }

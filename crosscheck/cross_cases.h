@@ -33,15 +33,16 @@ weft_cross_build weft_cross_build_mlp;        /* rows, in, hidden, out; text: ac
 weft_cross_build weft_cross_build_activation; /* rows, cols; text */
 weft_cross_build weft_cross_build_layernorm;  /* rows, cols, residual: dx is added to */
 weft_cross_build weft_cross_build_add;        /* rows, cols */
-weft_cross_build weft_cross_build_gain;       /* rows, cols */
+weft_cross_build weft_cross_build_gain;       /* rows, cols, groups */
 weft_cross_build weft_cross_build_dropout;    /* rows, cols, residual */
 weft_cross_build weft_cross_build_mse;        /* rows, cols */
+weft_cross_build weft_cross_build_inner;      /* rows, cols */
 weft_cross_build weft_cross_build_xent;       /* rows, classes */
 weft_cross_build weft_cross_build_attention;  /* batch, positions, heads, head size */
 weft_cross_build weft_cross_build_embedding;  /* batch, positions, width, vocabulary */
 weft_cross_build weft_cross_build_head;       /* batch, positions, width, vocabulary */
 weft_cross_build weft_cross_build_generation; /* tokens, heads, head size */
-weft_cross_build weft_cross_build_optimizer;  /* in, out; text: its name */
+weft_cross_build weft_cross_build_optimizer;  /* in, out, clip rows; text: its name */
 weft_cross_build weft_cross_build_fold;       /* batch, positions, width, vocabulary */
 
 #endif

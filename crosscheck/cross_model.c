@@ -90,8 +90,7 @@ static struct weft_run run_of(uint64_t step, size_t micro) {
     return (struct weft_run){.step = step,
                              .accumulate = micro > 0,
                              .inv_targets = 1.0f / (MICRO_BATCHES * ROWS * SEQ),
-                             .lr = 3e-3,
-                             .statistics = true};
+                             .lr = 3e-3};
 }
 
 /* ---- one step, node by node ---- */

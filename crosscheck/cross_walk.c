@@ -94,7 +94,7 @@ static enum weft_status time_both(struct weft_cross_walk *w, struct timed *t, do
 static enum weft_status time_weft_packed(struct weft_cross_walk *w, const struct weft_exec *x,
                                          const struct weft_node *n, struct weft_cross_check *c) {
     static const char *const acts[] = {"none",     "relu", "leaky_relu", "gelu_tanh",
-                                       "gelu_erf", "tanh", "sigmoid"};
+                                       "gelu_erf", "tanh", "sigmoid", "silu", "selu"};
     if (n->op != &weft_op_linear || n->out[1] >= 0) return WEFT_OK;
     struct timed t = {.operands = {.a = x_f32(x, n->in[0]),
                                    .bias = x_f32(x, n->in[2]),
@@ -158,7 +158,8 @@ struct weft_cross_check *weft_cross_append(struct weft_cross_walk *w) {
     return c;
 }
 
-static struct weft_cross_check *describe(struct weft_cross_walk *w, const struct weft_node *n,
+static struct weft_cross_check *describe(struct weft_cross_walk *w, const struct weft_exec *x,
+                                         const struct weft_node *n,
                                          const struct weft_cross_output *o) {
     struct weft_cross_check *const c = weft_cross_append(w);
     if (c == NULL) return NULL;
@@ -169,7 +170,7 @@ static struct weft_cross_check *describe(struct weft_cross_walk *w, const struct
     c->output = o->name;
     c->kernels = weft_cross_kernels(n->op);
     c->backward = o->backward;
-    c->has_onednn = weft_backend_knows(w->backend, n);
+    c->has_onednn = weft_backend_knows(w->backend, x, n);
     return c;
 }
 
@@ -181,12 +182,12 @@ static enum weft_status both_sides(struct weft_cross_walk *w, const struct weft_
     bool sharp[WEFT_NODE_OUT] = {false};
     enum weft_status st = weft_program_run_node(p, x->run, node, NULL);
     for (size_t i = 0; st == WEFT_OK && i < e->outputs; i++) {
-        struct weft_cross_check *const c = describe(w, &p->node[node], &e->output[i]);
+        struct weft_cross_check *const c = describe(w, x, &p->node[node], &e->output[i]);
         if (c == NULL) return WEFT_ERR_NOMEM;
         sharp[i] = weft_cross_measure(&e->output[i], &c->weft);
     }
     if (st == WEFT_OK && !save(e, after)) st = weft_ctx_fail(w->ctx, WEFT_ERR_NOMEM, "no memory");
-    if (st == WEFT_OK && weft_backend_knows(w->backend, &p->node[node])) {
+    if (st == WEFT_OK && weft_backend_knows(w->backend, x, &p->node[node])) {
         restore(e, before);
         st = weft_program_run_node(p, x->run, node, w->backend);
         for (size_t i = 0; st == WEFT_OK && i < e->outputs; i++)

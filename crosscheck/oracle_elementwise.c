@@ -40,14 +40,19 @@ void weft_cross_add(const struct weft_exec *x, const struct weft_node *n,
     }
 }
 
-/* ---- gain: r + gain f ---- */
+/* ---- gain: r + gain f, one for each of equal groups of columns ---- */
+static size_t group_of(const struct weft_exec *x, const struct weft_node *n, size_t i) {
+    const size_t cols = x_cols(x, n->in[0]);
+    return i % cols / (cols / weft_desc_count(weft_desc(x->g, n->in[1])));
+}
+
 void weft_cross_gain(const struct weft_exec *x, const struct weft_node *n,
                      struct weft_cross_expect *e) {
-    const double gain = (double)*x_f32(x, n->in[1]);
     const double *const f = weft_cross_tensor(e, x, n->in[0]);
     const double *const r = weft_cross_tensor(e, x, n->in[2]);
     struct weft_cross_output *const y = weft_cross_out(e, x, n, 0, "y", false);
     for (size_t i = 0; !e->failed && i < y->rows * y->cols; i++) {
+        const double gain = (double)x_f32(x, n->in[1])[group_of(x, n, i)];
         y->want[i] = gain * f[i] + (r != NULL ? r[i] : 0);
         y->tol[i] = REF_U * (fabs(gain * f[i]) + fabs(y->want[i]));
     }
@@ -55,22 +60,23 @@ void weft_cross_gain(const struct weft_exec *x, const struct weft_node *n,
 
 void weft_cross_gain_bwd(const struct weft_exec *x, const struct weft_node *n,
                          struct weft_cross_expect *e) {
-    const double gain = (double)*x_f32(x, n->in[1]);
     const double *const f = weft_cross_tensor(e, x, n->in[0]);
     const double *const dy = weft_cross_tensor(e, x, n->in[2]);
     struct weft_cross_output *const df = weft_cross_out(e, x, n, 0, "df", true);
     struct weft_cross_output *const dgain = weft_cross_out(e, x, n, 1, "dgain", true);
     const size_t rows = x_rows(x, n->in[0]), count = rows * x_cols(x, n->in[0]);
     for (size_t i = 0; !e->failed && df != NULL && i < count; i++) {
+        const double gain = (double)x_f32(x, n->in[1])[group_of(x, n, i)];
         df->want[i] += gain * dy[i];
         df->tol[i] = REF_U * (fabs(gain * dy[i]) + fabs(df->want[i]));
     }
     for (size_t i = 0; !e->failed && dgain != NULL && i < count; i++) {
-        dgain->want[0] += f[i] * dy[i];
-        dgain->tol[0] += fabs(f[i] * dy[i]);
+        dgain->want[group_of(x, n, i)] += f[i] * dy[i];
+        dgain->tol[group_of(x, n, i)] += fabs(f[i] * dy[i]);
     }
     /* one rounding for each block of 64 rows */
-    if (dgain != NULL) dgain->tol[0] = ref_gemm_bound(rows / 64 + 1, dgain->tol[0]);
+    for (size_t g = 0; dgain != NULL && g < dgain->rows * dgain->cols; g++)
+        dgain->tol[g] = ref_gemm_bound(rows / 64 + 1, dgain->tol[g]);
 }
 
 /* ---- dropout: bit for bit, as kernels/dropout.h maps elements to random words ---- */

@@ -143,3 +143,23 @@ void weft_cross_mse(const struct weft_exec *x, const struct weft_node *n,
     ref_mse_bwd(rows, cols, a, b, (double)x->run->inv_targets, dx->want);
     for (size_t i = 0; i < rows * cols; i++) dx->tol[i] = ref_mse_bwd_bound(dx->want[i]);
 }
+
+/* ---- sums of x g ---- */
+void weft_cross_inner(const struct weft_exec *x, const struct weft_node *n,
+                      struct weft_cross_expect *e) {
+    const size_t cols = x_cols(x, n->in[0]), count = x_rows(x, n->in[0]) * cols;
+    const double *const a = weft_cross_tensor(e, x, n->in[0]);
+    const double *const g = weft_cross_tensor(e, x, n->in[1]);
+    struct weft_cross_output *const sum = weft_cross_out(e, x, n, 0, "sum", false);
+    struct weft_cross_output *const dx =
+        n->attr.with_grad ? weft_cross_out(e, x, n, 2, "dx", true) : NULL;
+    for (size_t i = 0; !e->failed && i < count; i++) {
+        sum->want[i / cols] += a[i] * g[i];
+        sum->tol[i / cols] += 0x1p-50 * fabs(a[i] * g[i]); /* summed in f64 */
+        if (dx == NULL) continue;
+        dx->want[i] = (double)x->run->inv_targets * g[i];
+        dx->tol[i] = REF_U * fabs(dx->want[i]) + REF_TINY;
+    }
+    for (size_t i = 0; !e->failed && i < count; i += cols)
+        sum->tol[i / cols] += REF_U * fabs(sum->want[i / cols]);
+}

@@ -1,6 +1,7 @@
 /* The update program (runtime/op_optim.c): sums over all parameters, seen as one array; the gaps
  * between them are zeros in every array. */
 #include <math.h>
+#include <string.h>
 
 #include "crosscheck/oracle.h"
 #include "kernels/ref/ref_optim.h"
@@ -61,13 +62,25 @@ static struct ref_optim_state start_of(const struct sweep *s, size_t i) {
     return st;
 }
 
+/* The share of lars for a parameter: trust |w| / (|g| + decay |w|) of the clipped gradient. */
+static double trust_of(const struct weft_optim *o, const struct sweep *s, size_t first, size_t n) {
+    double w = 0, g = 0;
+    for (size_t i = first; i < first + n; i++) {
+        w += (double)s->w[i] * (double)s->w[i];
+        g += (double)s->g[i] * (double)s->g[i];
+    }
+    const double below = s->scale * sqrt(g) + s->o.decay * sqrt(w);
+    const double trust = o->trust > 0 ? o->trust : 0.001;
+    return w > 0 && below > 0 ? trust * sqrt(w) / below : 1;
+}
+
 static void expect_element(const struct sweep *s, size_t i, double mu_product) {
     struct ref_optim_state st = start_of(s, i);
     st.mu_product = mu_product;
     const struct ref_optim_state old = st;
     const double g = s->scale * (double)s->g[i];
     ref_optim_step(s->name, &s->o, &st, g);
-    const struct ref_optim_bound b = ref_optim_bound(s->name, &s->o, &old, &st, g);
+    const struct ref_optim_bounds b = ref_optim_bound(s->name, &s->o, &old, &st, g);
     const double start = ref_optim_start(s->name, 0).v;
     const double want[3] = {st.w, st.m, st.v - start * pow(s->o.beta2, (double)st.t)};
     const double tol[3] = {b.w, b.m, b.v};
@@ -95,11 +108,46 @@ void weft_cross_optimizer(const struct weft_exec *x, const struct weft_node *n,
     if (e->failed) return;
     double mu = 1;
     for (long t = 1; t <= s.step; t++) mu *= s.o.beta1 * (1 - 0.5 * pow(0.96, 0.004 * (double)t));
+    const double scale = s.scale;
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
         if (d->kind != WEFT_PARAM || d->grad < 0) continue;
+        const size_t first = d->offset / sizeof(float), count = weft_desc_count(d);
+        s.scale = scale;
         s.o.decay = d->param.decay ? o->weight_decay : 0;
-        const size_t first = d->offset / sizeof(float);
-        for (size_t i = first; i < first + weft_desc_count(d); i++) expect_element(&s, i, mu);
+        const double trust = strcmp(o->name, "lars") == 0 ? trust_of(o, &s, first, count) : 1;
+        s.scale *= trust;
+        s.o.decay *= trust;
+        for (size_t i = first; i < first + count; i++) expect_element(&s, i, mu);
+    }
+}
+
+/* ---- rows of matrices whose gradient is too long for their weights ---- */
+static double length(const float *p, size_t n) {
+    double sq = 0;
+    for (size_t i = 0; i < n; i++) sq += (double)p[i] * (double)p[i];
+    return sqrt(sq);
+}
+
+void weft_cross_agc(const struct weft_exec *x, const struct weft_node *n,
+                    struct weft_cross_expect *e) {
+    const weft_graph *const g = x->g;
+    float *const grads = floats(g->grads), *const params = floats(g->params);
+    struct weft_cross_output *const out =
+        weft_cross_put(e, "grads", true, WEFT_CROSS_F32, grads, 1, elements(x));
+    if (e->failed) return;
+    for (size_t i = 0; i < elements(x); i++) out->want[i] = (double)grads[i];
+    for (size_t t = 0; t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        if (d->kind != WEFT_PARAM || d->grad < 0 || d->param.shape[1] == 0) continue;
+        const size_t first = d->offset / sizeof(float), cols = d->shape[2];
+        for (size_t row = first; row < first + weft_desc_count(d); row += cols) {
+            const double most = n->attr.optim.agc * fmax(length(params + row, cols), 1e-3);
+            const double long_by = length(grads + row, cols) / most;
+            for (size_t i = row; long_by > 1 && i < row + cols; i++) {
+                out->want[i] /= long_by;
+                out->tol[i] = 2.5 * REF_U * fabs(out->want[i]);
+            }
+        }
     }
 }

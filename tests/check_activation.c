@@ -5,20 +5,21 @@
 struct setting {
     enum weft_act act;
     float slope;
-    bool accumulate;
+    bool accumulate, measure;
 };
 
 static struct setting *setting(struct check *c) {
     struct setting *s = c->user;
-    s->act = (enum weft_act)(c->index % 7);
+    s->act = (enum weft_act)(c->index % WEFT_ACTS);
     s->slope = c->index % 2 ? WEFT_LEAKY_SLOPE : 0.25f;
-    s->accumulate = c->index / 7 % 2;
+    s->measure = c->index % 5 == 1;
+    s->accumulate = c->index / WEFT_ACTS % 2;
     return s;
 }
 
 /* z over the whole curve: what the case draws, or -16..16, or special values */
 static void draw_z(struct check *c, size_t n) {
-    const size_t kind = c->index / 7 % 3;
+    const size_t kind = c->index / WEFT_ACTS % 3;
     struct check_arg *z =
         check_in(c, "z", 1, n, n, kind == 2 ? CHECK_FILL_SPECIAL : CHECK_FILL_CASE);
     if (kind == 1)
@@ -59,16 +60,24 @@ static void draw_bwd(struct check *c) {
         check_inout(c, "dx", 1, n, n, CHECK_FILL_NORMAL);
     else
         check_out(c, "dx", 1, n, n);
+    if (s->measure) check_typed(c, "sumsq", CHECK_OUT, CHECK_F64, 1, 1, 1);
 }
 static void oracle_bwd(struct check *c) {
     const struct setting *s = c->user;
     const double *z = check_arg(c, "z")->val;
     const double *dy = check_arg(c, "dy")->val;
     struct check_arg *dx = check_arg(c, "dx");
+    if (s->measure) check_arg(c, "sumsq")->want[0] = 0;
     for (size_t i = 0; i < dx->cols; i++) {
         const double old = s->accumulate ? dx->val[i] : 0;
-        dx->want[i] = dy[i] * ref_dact(s->act, (double)s->slope, z[i]) + old;
+        const double dz = dy[i] * ref_dact(s->act, (double)s->slope, z[i]);
+        dx->want[i] = dz + old;
         dx->tol[i] = ref_dact_bound(s->act, (double)s->slope, z[i], dy[i], old);
+        if (!s->measure) continue;
+        struct check_arg *sum = check_arg(c, "sumsq");
+        sum->want[0] += dx->want[i] * dx->want[i];
+        sum->tol[0] += 2 * fabs(dx->want[i]) * dx->tol[i] + dx->tol[i] * dx->tol[i] +
+                       0x1p-50 * dx->want[i] * dx->want[i];
     }
 }
 static void call_bwd(struct check *c, const struct weft_kernels *k) {
@@ -79,10 +88,11 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
                                     .z = check_f32(c, "z"),
                                     .dy = check_f32(c, "dy"),
                                     .dx = check_f32(c, "dx"),
+                                    .sumsq = s->measure ? (double *)check_ptr(c, "sumsq") : NULL,
                                     .n = check_arg(c, "z")->cols};
     k->act_bwd_f32(&a);
 }
 
-static const struct check_family act_fwd = {"act_fwd", draw_fwd, oracle_fwd, call_fwd, 420, 0};
-static const struct check_family act_bwd = {"act_bwd", draw_bwd, oracle_bwd, call_bwd, 420, 0};
+static const struct check_family act_fwd = {"act_fwd", draw_fwd, oracle_fwd, call_fwd, 540, 0};
+static const struct check_family act_bwd = {"act_bwd", draw_bwd, oracle_bwd, call_bwd, 540, 0};
 CHECK_MAIN(&act_fwd, &act_bwd)

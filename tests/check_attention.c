@@ -12,7 +12,7 @@ enum fill { PLAIN, LARGE, RISING, LATE_NAN, INTEGER, OFFSET, FILLS };
 struct shape {
     size_t t, hs, ld, ldy, n, calls;
     double scale;
-    bool causal;
+    bool causal, entropy;
     enum fill fill;
 };
 
@@ -64,12 +64,15 @@ static void expect_fwd(struct check *c, size_t first) {
     const struct shape *s = c->user;
     const size_t n = s->t * s->hs;
     double *y = alloc(2 * n), *tol = y + n;
-    double *lse = alloc(4 * s->t), *smax = lse + s->t, *tol_lse = smax + s->t;
-    double *tol_smax = tol_lse + s->t;
+    double *lse = alloc(6 * s->t), *smax = lse + s->t, *tol_lse = smax + s->t;
+    double *tol_smax = tol_lse + s->t, *entropy = tol_smax + s->t, *tol_entropy = entropy + s->t;
     ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal, y,
                       lse, smax);
     ref_attention_fwd_bound(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal,
                             y, lse, smax, tol, tol_lse, tol_smax);
+    ref_attention_entropy(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse, entropy);
+    ref_attention_entropy_bound(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse,
+                                smax, tol_entropy);
     for (size_t i = first * s->hs; i < n; i++) {
         check_arg(c, "y")->want[i - first * s->hs] = y[i];
         check_arg(c, "y")->tol[i - first * s->hs] = tol[i];
@@ -79,18 +82,24 @@ static void expect_fwd(struct check *c, size_t first) {
         check_arg(c, "lse")->tol[i] = tol_lse[i];
         check_arg(c, "smax")->want[i] = smax[i];
         check_arg(c, "smax")->tol[i] = tol_smax[i];
+        if (!s->entropy) continue;
+        check_arg(c, "entropy")->want[i] = entropy[i];
+        check_arg(c, "entropy")->tol[i] = tol_entropy[i];
     }
     free(y);
     free(lse);
 }
 
 static void draw_fwd(struct check *c) {
-    const struct shape *s = draw_shape(c);
+    struct shape *s = draw_shape(c);
     draw_qkv(c);
+    s->entropy = c->index % 2;
     check_out(c, "y", s->t, s->hs, s->ldy);
     check_out(c, "lse", 1, s->t, s->t);
     check_out(c, "smax", 1, s->t, s->t);
-    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs));
+    if (s->entropy) check_out(c, "entropy", 1, s->t, s->t);
+    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs) +
+                                    (s->entropy ? weft_attn_entropy_scratch() : 0));
 }
 static void oracle_fwd(struct check *c) {
     const struct shape *s = c->user;
@@ -109,6 +118,7 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         .y = check_f32(c, "y"),
         .lse = check_f32(c, "lse"),
         .smax = check_f32(c, "smax"),
+        .entropy = s->entropy ? check_f32(c, "entropy") : NULL,
         .scratch = check_ptr(c, "scratch"),
         .t = s->t,
         .hs = s->hs,

@@ -74,7 +74,7 @@ static void draw_gemm(struct check *c) {
     s->a = (enum weft_layout)check_range(c, 0, 2);
     s->b = (enum weft_layout)check_range(c, 0, 2);
     s->epilogue = (enum weft_epilogue)(c->index % 5);
-    s->act = (enum weft_act)check_range(c, WEFT_ACT_NONE, WEFT_ACT_SIGMOID);
+    s->act = (enum weft_act)check_range(c, WEFT_ACT_NONE, WEFT_ACTS - 1);
     s->z = s->epilogue == WEFT_EPI_BIAS_ACT && c->index % 3;
     s->bias = s->epilogue == WEFT_EPI_BIAS || c->index % 4;
     draw_operands(c, fill);

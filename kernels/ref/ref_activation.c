@@ -29,6 +29,10 @@ double ref_act(enum weft_act act, double slope, double z) {
     case WEFT_ACT_GELU_ERF: return damped(z, normal_cdf(z));
     case WEFT_ACT_TANH: return tanh(z);
     case WEFT_ACT_SIGMOID: return logistic(z);
+    case WEFT_ACT_SILU: return damped(z, logistic(z));
+    case WEFT_ACT_SELU:
+        return WEFT_SELU_LAMBDA * (z > 0 ? z : WEFT_SELU_ALPHA * expm1(z));
+    case WEFT_ACTS: break;
     }
     return NAN;
 }
@@ -52,6 +56,14 @@ static void dact_terms(enum weft_act act, double slope, double z, double term[2]
         return;
     case WEFT_ACT_TANH: term[0] = 4 * dlogistic(2 * z); return;
     case WEFT_ACT_SIGMOID: term[0] = dlogistic(z); return;
+    case WEFT_ACT_SILU:
+        term[0] = logistic(z);
+        term[1] = damped(z, dlogistic(z));
+        return;
+    case WEFT_ACT_SELU:
+        term[0] = WEFT_SELU_LAMBDA * (z > 0 ? 1 : WEFT_SELU_ALPHA * exp(z));
+        return;
+    case WEFT_ACTS: break;
     }
     term[0] = NAN;
 }
@@ -68,8 +80,8 @@ double ref_dact_scale(enum weft_act act, double slope, double z) {
     return fmax(fabs(term[0]), fabs(term[1]));
 }
 
-static const double fwd_ulps[] = {0, 0, 0, 4, 7.2, 2.6, 3.5};
-static const double bwd_ulps[] = {0, 0, 0, 6.4, 5, 4.9, 5.1};
+static const double fwd_ulps[] = {0, 0, 0, 4, 7.2, 2.6, 3.5, 4, 4};
+static const double bwd_ulps[] = {0, 0, 0, 6.4, 5, 4.9, 5.1, 5, 3};
 static const double tiny = 0x1p-121, bwd_tiny = 0x1p-117;
 
 static double ulp(double x) {
@@ -80,7 +92,8 @@ static double ulp(double x) {
 
 double ref_act_bound(enum weft_act act, double slope, double z) {
     const double k = fwd_ulps[act];
-    return k > 0 ? fmax(k * ulp(ref_act(act, slope, z)), tiny) : 0;
+    const double end = act == WEFT_ACT_SILU ? 4 * tiny : tiny;
+    return k > 0 ? fmax(k * ulp(ref_act(act, slope, z)), end) : 0;
 }
 
 double ref_dact_bound(enum weft_act act, double slope, double z, double dy, double old) {
@@ -89,13 +102,19 @@ double ref_dact_bound(enum weft_act act, double slope, double z, double dy, doub
            REF_U * (fabs(dz) + fabs(dz + old)) + 0x1p-149;
 }
 
+/* The largest |f'|, rounded up. */
+static double steepest(enum weft_act act) { return act == WEFT_ACT_SELU ? 1.8 : 1.2; }
+
+/* Absolute part of a bound behind an epilogue. */
+static double least(enum weft_act act) { return act == WEFT_ACT_SILU ? 0x1p-119 : REF_TINY; }
+
 struct ref_value ref_act_value(enum weft_act act, double slope, struct ref_value z) {
     const double y = ref_act(act, slope, z.want);
-    return (struct ref_value){y, 1.2 * z.tol + 8 * REF_U * fabs(y) + REF_TINY};
+    return (struct ref_value){y, steepest(act) * z.tol + 8 * REF_U * fabs(y) + least(act)};
 }
 
 struct ref_value ref_dact_value(enum weft_act act, double slope, double z, struct ref_value dy) {
     const double dz = dy.want * ref_dact(act, slope, z);
     const double scale = 8 * REF_U * fabs(dy.want) * ref_dact_scale(act, slope, z);
-    return (struct ref_value){dz, 1.2 * dy.tol + scale + REF_U * fabs(dz) + REF_TINY};
+    return (struct ref_value){dz, steepest(act) * dy.tol + scale + REF_U * fabs(dz) + least(act)};
 }

@@ -33,6 +33,18 @@ void ref_attention_fwd(size_t t, size_t hs, const double *q, const double *k, co
     }
 }
 
+void ref_attention_entropy(size_t t, size_t hs, const double *q, const double *k, double scale,
+                           bool causal, const double *lse, double *entropy) {
+    for (size_t i = 0; i < t; i++) {
+        entropy[i] = 0;
+        for (size_t j = 0; j < (causal ? i + 1 : t); j++) {
+            const double log_p = dot(q + i * hs, k + j * hs, hs) * scale - lse[i];
+            const double p = exp(log_p);
+            entropy[i] -= p == 0 ? 0 : p * log_p;
+        }
+    }
+}
+
 void ref_attention_bwd(size_t t, size_t hs, const double *q, const double *k, const double *v,
                        const double *y, const double *lse, const double *dy, double scale,
                        bool causal, double *dq, double *dk, double *dv) {
@@ -89,6 +101,30 @@ void ref_attention_fwd_bound(size_t t, size_t hs, const double *q, const double 
     for (size_t i = 0; i < t; i++)
         bound_row(causal ? i + 1 : t, hs, q + i * hs, k, v, scale, y + i * hs, lse[i], smax[i],
                   tol_y + i * hs, &tol_lse[i], &tol_smax[i]);
+}
+
+void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const double *k,
+                                 double scale, bool causal, const double *lse, const double *smax,
+                                 double *tol) {
+    for (size_t i = 0; i < t; i++, q += hs) {
+        const size_t n = causal ? i + 1 : t;
+        const double blocks = (double)(n / 64 + 1);
+        double worst = 0, drift = 0, far = 0, below = 0;
+        for (size_t j = 0; j < n; j++) {
+            const double away = smax[i] - dot(q, k + j * hs, hs) * scale;
+            const double p = exp(smax[i] - away - lse[i]);
+            const double e = REF_U * ((double)hs + 1) * scale * dot_abs(q, k + j * hs, hs);
+            const double f = expm1(e + REF_U * (2 * away + 3 * blocks + 4));
+            worst = fmax(worst, e);
+            drift += p * f;
+            if (p > 0) far += p * f * away;
+            if (p > 0) below += p * away;
+        }
+        const double size = 1 + below + fabs(lse[i] - smax[i]);
+        tol[i] = 2 * worst * (1 + log((double)n)) + 2 * far + drift * size +
+                 REF_U * (2 * blocks + (double)n / 32 + 20) * size;
+        if (!(worst < 0.5)) tol[i] = INFINITY;
+    }
 }
 
 void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,

@@ -16,17 +16,17 @@ struct ref_optim_state {
 /* w, m, v, mu_product, t before the first step; v is 1 for rmsprop_playbook, else 0. */
 struct ref_optim_state ref_optim_start(const char *name, double w);
 /* One step with gradient g. name: "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw",
- * "nadam", "rmsprop_playbook", "adam_playbook", "nadam_playbook". Returns 0 for an unknown name,
+ * "nadam", "rmsprop_playbook", "adam_playbook", "nadam_playbook", "lars", "signsgd". Returns 0 for an unknown name,
  * else 1. */
 int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim_state *s,
                    double g);
 
 /* Bounds of w, m and v after the step from old with gradient g, which gave now. rmsprop_playbook:
  * of v as it is stored, from 0. */
-struct ref_optim_bound {
+struct ref_optim_bounds {
     double w, m, v;
 };
-struct ref_optim_bound ref_optim_bound(const char *name, const struct ref_optim *o,
+struct ref_optim_bounds ref_optim_bound(const char *name, const struct ref_optim *o,
                                        const struct ref_optim_state *old,
                                        const struct ref_optim_state *now, double g);
 #endif

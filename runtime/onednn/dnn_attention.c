@@ -141,6 +141,6 @@ static void backward_run(const struct weft_exec *x, const struct weft_node *n, s
     }
 }
 
-const struct weft_dnn_op weft_dnn_attention = {&weft_op_attention, forward_prepare, forward_run};
-const struct weft_dnn_op weft_dnn_attention_bwd = {&weft_op_attention_bwd, backward_prepare,
+const struct weft_dnn_op weft_dnn_attention = {&weft_op_attention, 3, forward_prepare, forward_run};
+const struct weft_dnn_op weft_dnn_attention_bwd = {&weft_op_attention_bwd, 1, backward_prepare,
                                                    backward_run};

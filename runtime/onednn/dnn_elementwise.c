@@ -101,9 +101,9 @@ static void gain_bwd_run(const struct weft_exec *x, const struct weft_node *n, s
     if (add) add_to(d, SUM_ADD, dgain, d->buffer[DGAIN]);
 }
 
-const struct weft_dnn_op weft_dnn_activation = {&weft_op_activation, act_prepare, act_run};
-const struct weft_dnn_op weft_dnn_activation_bwd = {&weft_op_activation_bwd, act_bwd_prepare,
+const struct weft_dnn_op weft_dnn_activation = {&weft_op_activation, 1, act_prepare, act_run};
+const struct weft_dnn_op weft_dnn_activation_bwd = {&weft_op_activation_bwd, 1, act_bwd_prepare,
                                                     act_bwd_run};
-const struct weft_dnn_op weft_dnn_add = {&weft_op_add, add_prepare, add_run};
-const struct weft_dnn_op weft_dnn_gain = {&weft_op_gain, gain_prepare, gain_run};
-const struct weft_dnn_op weft_dnn_gain_bwd = {&weft_op_gain_bwd, gain_bwd_prepare, gain_bwd_run};
+const struct weft_dnn_op weft_dnn_add = {&weft_op_add, 1, add_prepare, add_run};
+const struct weft_dnn_op weft_dnn_gain = {&weft_op_gain, 1, gain_prepare, gain_run};
+const struct weft_dnn_op weft_dnn_gain_bwd = {&weft_op_gain_bwd, 2, gain_bwd_prepare, gain_bwd_run};

@@ -65,6 +65,6 @@ static void backward_run(const struct weft_exec *x, const struct weft_node *n, s
     }
 }
 
-const struct weft_dnn_op weft_dnn_layernorm = {&weft_op_layernorm, forward_prepare, forward_run};
-const struct weft_dnn_op weft_dnn_layernorm_bwd = {&weft_op_layernorm_bwd, backward_prepare,
+const struct weft_dnn_op weft_dnn_layernorm = {&weft_op_layernorm, 3, forward_prepare, forward_run};
+const struct weft_dnn_op weft_dnn_layernorm_bwd = {&weft_op_layernorm_bwd, 3, backward_prepare,
                                                    backward_run};

@@ -96,6 +96,6 @@ static void dw_run(const struct weft_exec *x, const struct weft_node *n, struct 
         WEFT_DNN_RUN(d, DB_ADD, {DNNL_ARG_SRC_0, db}, {DNNL_ARG_SRC_1, part}, {DNNL_ARG_DST, db});
 }
 
-const struct weft_dnn_op weft_dnn_linear = {&weft_op_linear, linear_prepare, linear_run};
-const struct weft_dnn_op weft_dnn_linear_dx = {&weft_op_linear_dx, dx_prepare, dx_run};
-const struct weft_dnn_op weft_dnn_linear_dw = {&weft_op_linear_dw, dw_prepare, dw_run};
+const struct weft_dnn_op weft_dnn_linear = {&weft_op_linear, 2, linear_prepare, linear_run};
+const struct weft_dnn_op weft_dnn_linear_dx = {&weft_op_linear_dx, 1, dx_prepare, dx_run};
+const struct weft_dnn_op weft_dnn_linear_dw = {&weft_op_linear_dw, 2, dw_prepare, dw_run};

@@ -193,7 +193,7 @@ static void mse_run(const struct weft_exec *x, const struct weft_node *n, struct
                      {DNNL_ARG_DST, x_f32(x, n->out[2])});
 }
 
-const struct weft_dnn_op weft_dnn_head_xent = {&weft_op_head_xent, head_prepare, head_run};
-const struct weft_dnn_op weft_dnn_softmax_xent = {&weft_op_softmax_xent, softmax_xent_prepare,
+const struct weft_dnn_op weft_dnn_head_xent = {&weft_op_head_xent, 4, head_prepare, head_run};
+const struct weft_dnn_op weft_dnn_softmax_xent = {&weft_op_softmax_xent, 3, softmax_xent_prepare,
                                                   softmax_xent_run};
-const struct weft_dnn_op weft_dnn_mse = {&weft_op_mse, mse_prepare, mse_run};
+const struct weft_dnn_op weft_dnn_mse = {&weft_op_mse, 3, mse_prepare, mse_run};

@@ -190,6 +190,9 @@ struct weft_dnn_act weft_dnn_act_of(int act) {
     case WEFT_ACT_GELU_ERF: return (struct weft_dnn_act){dnnl_eltwise_gelu_erf, 0, 0};
     case WEFT_ACT_TANH: return (struct weft_dnn_act){dnnl_eltwise_tanh, 0, 0};
     case WEFT_ACT_SIGMOID: return (struct weft_dnn_act){dnnl_eltwise_logistic, 0, 0};
+    case WEFT_ACT_SILU: return (struct weft_dnn_act){dnnl_eltwise_swish, 1, 0};
+    case WEFT_ACT_SELU: /* its ELU has no factor lambda */
+    case WEFT_ACTS: break;
     }
     return (struct weft_dnn_act){dnnl_alg_kind_undef, 0, 0};
 }

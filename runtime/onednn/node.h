@@ -37,6 +37,7 @@ struct weft_dnn {
 /* How an op is computed. prepare: primitives and buffers, once for a number of rows. */
 struct weft_dnn_op {
     const struct weft_op *op;
+    size_t outputs; /* that it makes: the first ones */
     void (*prepare)(const struct weft_exec *x, const struct weft_node *n, struct weft_dnn *d);
     void (*run)(const struct weft_exec *x, const struct weft_node *n, struct weft_dnn *d);
 };
@@ -108,7 +109,7 @@ void weft_dnn_run(struct weft_dnn *d, size_t i, const struct weft_dnn_use *use, 
     weft_dnn_run((d), (i), (const struct weft_dnn_use[]){__VA_ARGS__},                             \
                  sizeof((const struct weft_dnn_use[]){__VA_ARGS__}) / sizeof(struct weft_dnn_use))
 
-/* The eltwise algorithm of an enum weft_act. */
+/* The eltwise algorithm of an enum weft_act; dnnl_alg_kind_undef: oneDNN has none. */
 struct weft_dnn_act weft_dnn_act_of(int act);
 
 #endif

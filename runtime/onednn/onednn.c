@@ -24,7 +24,15 @@ static const struct weft_dnn_op *find(const struct weft_op *op) {
     return NULL;
 }
 
-static bool knows(const struct weft_op *op) { return find(op) != NULL; }
+/* Not what is measured for probes, nor gains of groups, nor activations that oneDNN lacks. */
+static bool knows(const struct weft_exec *x, const struct weft_node *n) {
+    const struct weft_dnn_op *const op = find(n->op);
+    if (op == NULL || weft_dnn_act_of(n->attr.act).alg == dnnl_alg_kind_undef) return false;
+    for (size_t i = op->outputs; i < WEFT_NODE_OUT; i++)
+        if (x_measures(x, n, i)) return false;
+    const bool gain = n->op == &weft_op_gain || n->op == &weft_op_gain_bwd;
+    return !gain || weft_desc_count(weft_desc(x->g, n->in[1])) == 1;
+}
 
 static void forget(struct weft_node *n) {
     struct weft_dnn *const d = n->prepared;
