@@ -8,6 +8,7 @@ weft=${1:-build/release}/weft
 other=build/sabotage # has all objects but the program's own
 log=build/ci/crosscheck
 mkdir -p build/ci
+export OMP_WAIT_POLICY=passive # where CPUs are shared, spinning threads are in the way
 bad=0
 
 fail() {

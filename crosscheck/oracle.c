@@ -123,8 +123,19 @@ static void share(void *arg, size_t thread, size_t team) {
     ref_gemm(hi - lo, p->n, p->k, ab, p->c + lo * p->n, p->mag + lo * p->n);
 }
 
+/* B column by column, in the order of ref_gemm's innermost loop; NULL when memory is short. */
+static double *turned(const struct ref_matrix *b, size_t k, size_t n) {
+    double *const out = malloc((n * k + 1) * sizeof *out);
+    for (size_t q = 0; out != NULL && q < k; q++)
+        for (size_t j = 0; j < n; j++) out[j * k + q] = b->p[q * b->rs + j * b->cs];
+    return out;
+}
+
 void weft_cross_gemm(const struct weft_exec *x, size_t m, size_t n, size_t k,
                      const struct ref_matrix ab[2], double *c, double *mag) {
     struct product p = {m, n, k, ab[0], ab[1], c, mag};
+    double *const columns = p.b.rs > 1 && m > 1 ? turned(&p.b, k, n) : NULL;
+    if (columns != NULL) p.b = (struct ref_matrix){columns, 1, k};
     weft_parallel(x->g->ctx->threads, share, &p);
+    free(columns);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/compiler.h"
 #include "runtime/backend.h"
 #include "runtime/onednn/node.h"
 
@@ -80,7 +81,8 @@ static enum weft_status prepare(const struct weft_exec *x, struct weft_node *n,
 static enum weft_status run(const struct weft_exec *x, struct weft_node *n) {
     struct weft_dnn *d = n->prepared;
     enum weft_status st = WEFT_OK;
-    if (d == NULL || d->rows != x->rows || d->status != WEFT_OK) st = prepare(x, n, NULL);
+    const bool same = d != NULL && (d->rows == x->rows || WEFT_BUG(24));
+    if (!same || d->status != WEFT_OK) st = prepare(x, n, NULL);
     d = n->prepared;
     if (st == WEFT_OK) find(n->op)->run(x, n, d);
     return d == NULL ? st : d->status;
