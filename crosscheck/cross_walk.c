@@ -93,8 +93,8 @@ static enum weft_status time_both(struct weft_cross_walk *w, struct timed *t, do
 /* weft's product with its weight packed beforehand, where it is the same work: no z is kept. */
 static enum weft_status time_weft_packed(struct weft_cross_walk *w, const struct weft_exec *x,
                                          const struct weft_node *n, struct weft_cross_check *c) {
-    static const char *const acts[] = {"none",     "relu", "leaky_relu", "gelu_tanh",
-                                       "gelu_erf", "tanh", "sigmoid", "silu", "selu"};
+    static const char *const acts[] = {"none", "relu",    "leaky_relu", "gelu_tanh", "gelu_erf",
+                                       "tanh", "sigmoid", "silu",       "selu"};
     if (n->op != &weft_op_linear || n->out[1] >= 0) return WEFT_OK;
     struct timed t = {.operands = {.a = x_f32(x, n->in[0]),
                                    .bias = x_f32(x, n->in[2]),

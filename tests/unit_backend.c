@@ -149,8 +149,8 @@ static void language_models(void **state) {
 
 static void perceptrons(void **state) {
     (void)state;
-    static const char *const acts[] = {"relu", "leaky_relu", "tanh", "sigmoid",
-                                       "gelu_tanh", "silu", "selu"};
+    static const char *const acts[] = {"relu",      "leaky_relu", "tanh", "sigmoid",
+                                       "gelu_tanh", "silu",       "selu"};
     skip_without();
     for (size_t i = 0; i < 7; i++) agree(mlp(1 + (int)i % 2, i % 2, acts[i]));
 }

@@ -12,8 +12,8 @@ double ref_dact_scale(enum weft_act act, double slope, double z);
 
 /* Bounds of f(z) and of dy f'(z) + old, in ulp of the result: the measured ones of vec_math.h plus
  * one; for the derivatives, of the larger of the terms they are summed from. Below 2^-121 (2^-119
- * for SiLU, 2^-117 for the derivatives) they are absolute: the tails end where the exponential falls
- * under FLT_MIN. */
+ * for SiLU, 2^-117 for the derivatives) they are absolute: the tails end where the exponential
+ * falls under FLT_MIN. */
 double ref_act_bound(enum weft_act act, double slope, double z);
 double ref_dact_bound(enum weft_act act, double slope, double z, double dy, double old);
 
