@@ -118,7 +118,7 @@ static void cards(FILE *out, const struct weft_cross_report *r) {
     for (size_t i = 0; i < r->checks; i++) closer[weft_cross_closer(&r->check[i])]++;
     fputs("<div class=\"cards\">\n", out);
     snprintf(a, sizeof a, "%zu", r->checks);
-    card(out, "checks", a, "against the double oracles");
+    card(out, "checks", a, "in f32, against the double oracles");
     snprintf(a, sizeof a, "%zu", r->failed);
     card(out, "failed", a, r->failed == 0 ? "every element inside its bound" : "see the table");
     snprintf(a, sizeof a, "%zu : %zu", closer[WEFT_CROSS_WEFT], closer[WEFT_CROSS_ONEDNN]);
