@@ -28,6 +28,7 @@ enum weft_option_where {
     WEFT_FOR_STUDY = 2048,
     WEFT_FOR_CONVERT = 4096,
     WEFT_FOR_CROSSCHECK = 8192,
+    WEFT_FOR_TUNE = 1 << 20,
     WEFT_OPTION_UNSAVED = 1 << 30,
 };
 
