@@ -31,12 +31,13 @@ arrow include 'weft/' 'stdio|omp'
 arrow runtime 'runtime/|kernels/([a-z]+\.h|isa\.def|base/)|weft/' ''
 arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h' 'omp|pthread'
 arrow train 'train/|weft/' 'omp'
-arrow cli 'cli/|studies/driver\.h|train/|weft/' 'omp'
+arrow crosscheck 'crosscheck/|train/|models/|runtime/|kernels/([a-z]+\.h|base/|ref/)|weft/' 'omp|pthread'
+arrow cli 'cli/|crosscheck/crosscheck\.h|runtime/onednn/onednn\.h|studies/driver\.h|train/|weft/' 'omp'
 arrow studies 'studies/|train/|weft/' 'omp'
 arrow examples 'weft/' 'omp'
 
 # Things that live in one place.
-all=$(sources kernels include runtime models train studies cli)
+all=$(sources kernels include runtime models train crosscheck studies cli)
 # shellcheck disable=SC2086
 grep -nHE '#include <([a-z]*intrin|arm_neon)\.h>' $all | grep -v '^kernels/simd/vec_' |
     report 'intrinsics live in kernels/simd/vec_*.h only'
@@ -48,7 +49,11 @@ grep -nHE '__attribute__|__builtin_' $all |
     grep -vE '^(kernels/base/compiler\.h|kernels/simd/vec_[a-z0-9]+\.h|include/weft/status\.h):' |
     report 'compiler extensions live in kernels/base/compiler.h (public: include/weft/status.h)'
 # shellcheck disable=SC2086
-grep -nH 'kernels/ref/' $all | grep -v '^kernels/ref/' | report 'oracles are for tests and bench only'
+grep -nH '"kernels/ref/' $all | grep -vE '^(kernels/ref|crosscheck)/' |
+    report 'oracles are for tests, bench and crosscheck only'
+# shellcheck disable=SC2086
+grep -nHE '#include <(dnnl|oneapi)' $all | grep -v '^runtime/onednn/' |
+    report 'oneDNN lives in runtime/onednn only'
 
 # shellcheck disable=SC2086
 printf '%s\n' $all | sed 's|.*/||' | grep '\.c$' | sort | uniq -d | report 'two sources of one name'

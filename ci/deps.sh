@@ -25,13 +25,14 @@ test|libomp-dev|pc:none|its OpenMP runtime
 test|libclang-rt-14-dev|pc:none|its sanitizers and libFuzzer
 test|ninja-build|ninja|rebuilds single files with a planted bug
 test|python3|python3|checks of JSON and safetensors files
+test|python3-pip|pip3|fetches a newer oneDNN (ci/onednn3.sh)
 test|binutils|objdump|looks into the objects
 test|gcc-aarch64-linux-gnu|aarch64-linux-gnu-gcc|cross-compiles for AArch64
 test|libc6-dev-arm64-cross|aarch64-linux-gnu-gcc|C library of the cross build
 test|qemu-user|qemu-aarch64|runs the AArch64 tests
 bench|g++|c++|the C++ compiler of the benchmarks
 bench|libbenchmark-dev|pc:benchmark|Google Benchmark
-bench|libdnnl-dev|pc:none|oneDNN, to be compared with
+bench|libdnnl-dev|pc:none|oneDNN, to be compared with: times, and results (weft crosscheck)
 bench|libopenblas0-openmp|pc:none|OpenBLAS, likewise
 bench|libblis4-openmp|pc:none|BLIS, likewise'
 

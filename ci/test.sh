@@ -78,6 +78,7 @@ $full && stage fuzz ci/fuzz.sh 5
 $full && stage parity ci/parity.sh
 [ "$(uname -m)" = aarch64 ] || stage aarch64 crossed
 stage sabotage ci/sabotage.sh
+stage crosscheck ci/crosscheck.sh
 
 echo "tests of the release build:"
 normal=''

@@ -7,16 +7,19 @@
 #include <zlib.h>
 
 #include "cli/cli.h"
+#include "runtime/onednn/onednn.h"
 
 struct facts {
     struct weft_cpu_info cpu;
     struct weft_limits limits;
     bool measured;
-    char jansson[16], zlib[16], xxhash[16];
+    char jansson[16], zlib[16], xxhash[16], buffer[WEFT_ONEDNN_VERSION];
+    const char *onednn; /* NULL: not built in */
 };
 
 static void gather_versions(struct facts *f) {
     const unsigned xx = XXH_versionNumber();
+    f->onednn = weft_onednn_version(f->buffer);
     snprintf(f->jansson, sizeof f->jansson, "%s", JANSSON_VERSION);
     snprintf(f->zlib, sizeof f->zlib, "%s", zlibVersion());
     snprintf(f->xxhash, sizeof f->xxhash, "%u.%u.%u", xx / 10000, xx / 100 % 100, xx % 100);
@@ -47,6 +50,10 @@ static int print_json(const struct cli *c, const struct facts *f) {
     weft_json_count(&j, "l2_bytes", f->cpu.l2);
     weft_json_count(&j, "l3_bytes", f->cpu.l3);
     weft_json_count(&j, "cache_line_bytes", f->cpu.line);
+    weft_json_open(&j, "backends", '[');
+    weft_json_text(&j, NULL, "native");
+    if (f->onednn) weft_json_text(&j, NULL, "onednn");
+    weft_json_close(&j);
     weft_json_open(&j, "tuning", '{');
 #define PUT_TUNING(name, value, what) weft_json_count(&j, #name, tuning.name);
     WEFT_TUNING_LIST(PUT_TUNING)
@@ -57,6 +64,7 @@ static int print_json(const struct cli *c, const struct facts *f) {
     weft_json_text(&j, "jansson", f->jansson);
     weft_json_text(&j, "zlib", f->zlib);
     weft_json_text(&j, "xxhash", f->xxhash);
+    weft_json_text(&j, "onednn", f->onednn);
     weft_json_close(&j);
     if (f->measured) {
         weft_json_real(&j, "fma_gflops", f->limits.fma_gflops);
@@ -105,6 +113,10 @@ static void print_table(const struct cli *c, const struct facts *f) {
     putchar('\n');
     print_tuning(c);
     printf("%-14sjansson %s, zlib %s, xxHash %s\n", "libraries", f->jansson, f->zlib, f->xxhash);
+    if (f->onednn)
+        printf("%-14snative*, onednn (oneDNN %s)\n", "backends", f->onednn);
+    else
+        printf("%-14snative* (%s)\n", "backends", WEFT_ONEDNN_HOWTO);
     if (!f->measured) return;
     printf("%-14s%.1f GFLOP/s\n", "fma peak", f->limits.fma_gflops);
     printf("%-14striad %.1f GB/s, read %.1f GB/s\n", "bandwidth", f->limits.triad_gbs,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "runtime/onednn/onednn.h"
 #include "train/trainer.h"
 
 static volatile sig_atomic_t stop_signal;
@@ -54,6 +55,10 @@ int cmd_train(struct cli *c) {
     const enum weft_status st = weft_trainer_check(c->ctx, &c->o);
     if (st == WEFT_ERR_ARG) return cli_usage(c, "%s", weft_ctx_message(c->ctx));
     if (st != WEFT_OK) return cli_end(c, st);
+    if (!strcmp(c->o.backend, "onednn")) {
+        if (!weft_onednn()) return cli_fail("--backend onednn: %s", WEFT_ONEDNN_HOWTO);
+        weft_ctx_use_backend(c->ctx, weft_onednn());
+    }
     catch_signals();
     return run(c);
 }

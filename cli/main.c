@@ -33,7 +33,7 @@ static int help_all(void) {
     puts("weft: train and run neural networks on CPUs, fast and with the same bits everywhere\n\n"
          "usage: weft COMMAND [options]\n\ncommands:");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  %-10s%s\n", commands[i].name, commands[i].summary);
+        printf("  %-12s%s\n", commands[i].name, commands[i].summary);
     puts("\n`weft COMMAND --help` lists a command's options; `weft --version` prints the version.");
     return CLI_OK;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/base/compiler.h"
+#include "runtime/backend.h"
 #include "runtime/cpu.h"
 
 const char *weft_status_text(enum weft_status st) {
@@ -92,6 +93,10 @@ void weft_ctx_free(weft_ctx *ctx) { free(ctx); }
 const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ctx->message; }
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
 int weft_ctx_threads(const weft_ctx *ctx) { return (int)ctx->threads; }
+void weft_ctx_use_backend(weft_ctx *ctx, const weft_backend *backend) { ctx->backend = backend; }
+const char *weft_ctx_backend(const weft_ctx *ctx) {
+    return ctx->backend == NULL ? "native" : ctx->backend->name;
+}
 struct weft_tuning weft_ctx_tuning(const weft_ctx *ctx) { return ctx->tuning; }
 
 enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, const char *fmt, ...) {

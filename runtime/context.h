@@ -10,6 +10,7 @@ struct weft_ctx {
     size_t threads;    /* team size of large phases */
     size_t cores;      /* cores allowed; threads > cores: waiting threads yield at once */
     struct weft_tuning tuning; /* nothing in it is 0 */
+    const struct weft_backend *backend; /* NULL: weft's own kernels */
     char message[WEFT_MESSAGE_MAX];
 };
 

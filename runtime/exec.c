@@ -1,6 +1,7 @@
-/* The executor: one parallel region a program run, nodes in order. A phase begins when all tasks of
- * the one before are done, not when all threads have arrived: one that lost its core holds up no
- * more than the task it is in, and catches up later. Who runs a task never matters for its bits. */
+/* The executor: one parallel region a program run, nodes in order; with a backend, one a node that
+ * it leaves to weft's kernels. A phase begins when all tasks of the one before are done, not when
+ * all threads have arrived: one that lost its core holds up no more than the task it is in, and
+ * catches up later. Who runs a task never matters for its bits. */
 #include "runtime/exec.h"
 
 #include <math.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/base/compiler.h"
+#include "runtime/backend.h"
 #include "runtime/memory.h"
 #include "runtime/parallel.h"
 
@@ -15,6 +17,7 @@ struct team {
     weft_program *p;
     struct weft_exec x;
     struct weft_gate gate;
+    size_t first, end; /* the nodes of this region */
 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -74,7 +77,7 @@ static void run_phase(struct team *t, const struct weft_node *n, size_t phase, s
     const size_t threads = smaller(p->phase[phase].threads, team);
     struct weft_interval *const work = p->timing ? &p->work[thread * p->phases + phase] : NULL;
     if (thread >= threads) return;
-    if (team > 1 && phase > 0) wait_for(t, phase - 1);
+    if (team > 1 && phase > p->node[t->first].phase0) wait_for(t, phase - 1);
     if (work != NULL) work->begin = weft_now();
     if (threads > 1)
         run_share(t, n, phase, thread, threads);
@@ -93,7 +96,7 @@ static void member(void *arg, size_t thread, size_t team) {
     const unsigned control = weft_fp_begin();
     const bool timing = p->timing && thread == 0;
     double start = timing ? weft_now() : 0;
-    for (size_t i = 0; i < p->nodes; i++) {
+    for (size_t i = t->first; i < t->end; i++) {
         const struct weft_node *const n = &p->node[i];
         for (size_t ph = 0; ph < n->phases; ph++) run_phase(t, n, n->phase0 + ph, thread, team);
         if (!timing) continue;
@@ -169,8 +172,8 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
     return WEFT_OK;
 }
 
-static void clear_deals(weft_program *p) {
-    for (size_t i = 0; i < p->phases; i++) {
+static void clear_deals(weft_program *p, size_t first, size_t end) {
+    for (size_t i = first; i < end; i++) {
         struct weft_deal *const d = deal_of(p, i);
         const size_t queues = smaller(p->phase[i].threads, WEFT_QUEUES);
         atomic_store_explicit(&d->done, 0, memory_order_relaxed);
@@ -179,21 +182,60 @@ static void clear_deals(weft_program *p) {
     }
 }
 
-enum weft_status weft_program_run(weft_program *p, const struct weft_run *run) {
+/* Nodes [first, end) on weft's own kernels. */
+static void run_nodes(struct team *t, size_t first, size_t end) {
+    weft_program *const p = t->p;
+    if (first == end) return;
+    const size_t phase0 = p->node[first].phase0;
+    const size_t phases_end = p->node[end - 1].phase0 + p->node[end - 1].phases;
+    size_t threads = 1;
+    for (size_t i = phase0; i < phases_end; i++)
+        if (p->phase[i].threads > threads) threads = p->phase[i].threads;
+    t->first = first;
+    t->end = end;
+    if (threads == 1) {
+        member(t, 0, 1);
+        return;
+    }
+    clear_deals(p, phase0, phases_end);
+    weft_gate_init(&t->gate, threads, p->graph->ctx->cores);
+    weft_parallel(threads, member, t);
+}
+
+static enum weft_status run_node(struct team *t, size_t node, const struct weft_backend *b) {
+    weft_program *const p = t->p;
+    struct weft_node *const n = &p->node[node];
+    if (!weft_backend_knows(b, &t->x, n)) {
+        run_nodes(t, node, node + 1);
+        return WEFT_OK;
+    }
+    const double start = weft_now();
+    const size_t before = weft_parallel_default(p->graph->ctx->threads);
+    const enum weft_status st = b->run(&t->x, n);
+    weft_parallel_default(before);
+    if (p->timing) p->seconds[node] += weft_now() - start;
+    return st;
+}
+
+enum weft_status weft_program_run_node(weft_program *p, const struct weft_run *run, size_t node,
+                                       const struct weft_backend *backend) {
     struct team t;
     if (p == NULL || run == NULL) return WEFT_ERR_NULL;
     const enum weft_status st = prepare(p, run, &t);
+    return st == WEFT_OK ? run_node(&t, node, backend) : st;
+}
+
+enum weft_status weft_program_run(weft_program *p, const struct weft_run *run) {
+    struct team t;
+    if (p == NULL || run == NULL) return WEFT_ERR_NULL;
+    enum weft_status st = prepare(p, run, &t);
     if (st != WEFT_OK) return st;
     if (p->timing) memset(p->work, 0, p->threads * p->phases * sizeof *p->work);
-    if (p->threads == 1) {
-        member(&t, 0, 1);
-    } else {
-        clear_deals(p);
-        weft_gate_init(&t.gate, p->threads, p->graph->ctx->cores);
-        weft_parallel(p->threads, member, &t);
-    }
+    const struct weft_backend *const b = p->graph->ctx->backend;
+    if (b == NULL) run_nodes(&t, 0, p->nodes);
+    for (size_t i = 0; b != NULL && st == WEFT_OK && i < p->nodes; i++) st = run_node(&t, i, b);
     p->calls++;
-    return WEFT_OK;
+    return st;
 }
 
 void *weft_tensor_data(weft_graph *g, weft_tensor t) {
@@ -221,7 +263,7 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
                 !all_finite(&t.x, n->in[j]))
                 return weft_graph_format(p->graph, "%s (parameter %s)", n->name,
                                          t.x.g->tensor[n->in[j]].name);
-        for (size_t ph = 0; ph < n->phases; ph++) run_alone(&t, n, n->phase0 + ph);
+        if (run_node(&t, i, p->graph->ctx->backend) != WEFT_OK) return NULL;
         for (size_t j = 0; j < WEFT_NODE_OUT; j++)
             if (n->out[j] >= 0 && !all_finite(&t.x, n->out[j])) return n->name;
     }

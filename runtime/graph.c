@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/backend.h"
 #include "runtime/memory.h"
 
 #define COUNT_MAX ((size_t)1 << 40) /* elements of a tensor: 4 TB */
@@ -61,6 +62,8 @@ void weft_graph_free(weft_graph *g) {
     if (g == NULL) return;
     weft_unmap(g->base, g->memory.total);
     for (weft_program *p = g->first; p != NULL; p = p->next) {
+        for (size_t i = 0; i < p->nodes; i++)
+            if (p->node[i].prepared != NULL) p->node[i].backend->forget(&p->node[i]);
         free(p->node);
         free(p->phase);
         free(p->probe);

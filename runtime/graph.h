@@ -72,6 +72,9 @@ struct weft_node {
     void *plan;            /* op's own data, from weft_plan_alloc */
     size_t phase0, phases; /* range in program->phase */
     weft_tensor shared;    /* planned like an activation that lives for this node only */
+    /* set by a backend's run */
+    const struct weft_backend *backend;
+    void *prepared;
 };
 
 struct weft_backward;

@@ -92,6 +92,8 @@ void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t t
     fn(arg, 0, team);
     for (size_t i = 1; i < team; i++) pthread_join(id[i], NULL);
 }
+
+size_t weft_parallel_default(size_t threads) { return threads; }
 #else
 void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t team), void *arg) {
     if (threads <= 1) {
@@ -100,6 +102,12 @@ void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t t
     }
 #pragma omp parallel num_threads((int)threads)
     fn(arg, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
+}
+
+size_t weft_parallel_default(size_t threads) {
+    const int before = omp_get_max_threads();
+    omp_set_num_threads((int)threads);
+    return (size_t)before;
 }
 #endif
 

@@ -27,6 +27,10 @@ void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t t
 /* Can so many threads exist at once in this process? */
 bool weft_threads_possible(size_t threads);
 
+/* The size of teams that other libraries' regions take when this thread opens them. Returns what it
+ * was. */
+size_t weft_parallel_default(size_t threads);
+
 /* Monotonic time in seconds. */
 double weft_now(void);
 

@@ -1,5 +1,4 @@
-/* Losses. Bounds: p u (K + |x - max|), loss K u (1 + |loss|), K = 8 + log2 v. exp gives 0 where it
- * would be denormal, so a probability below FLT_MIN may be off by FLT_MIN. */
+/* Losses; the bounds are ref_loss.h's. */
 #include <float.h>
 #include <stdlib.h>
 #include "kernels/ref/ref_loss.h"
@@ -62,12 +61,7 @@ static void oracle_softmax(struct check *c) {
     struct check_arg *x = check_arg(c, "x");
     const double t = (double)s->scale;
     ref_softmax_fwd(s->rows, s->v, x->val, t, x->want);
-    for (size_t i = 0; i < s->rows * s->v; i++) {
-        const double max = max_of(x->val + i / s->v * s->v, s->v);
-        const double k = 8 + log2((double)s->v);
-        const double away = isinf(x->val[i]) ? 0 : fabs(x->val[i] - max) * t;
-        x->tol[i] = CHECK_U * x->want[i] * (k + 2 * away) + (double)FLT_MIN;
-    }
+    ref_softmax_bound(s->rows, s->v, x->val, t, x->want, x->tol);
 }
 
 static void call_softmax(struct check *c, const struct weft_kernels *k) {
@@ -106,12 +100,11 @@ static long *targets(const struct check *c) {
 static void expect_rows(struct check *c, const double *x, const long *target) {
     const struct shape *s = c->user;
     struct check_arg *loss = check_arg(c, "loss");
-    const double k = 8 + log2((double)s->v);
     double *lse = calloc(s->rows + 1, sizeof *lse);
     if (!lse) abort();
     ref_xent_fwd(s->rows, s->v, x, target, loss->want, lse);
     for (size_t r = 0; r < s->rows; r++)
-        loss->tol[r] = target[r] < 0 ? 0 : k * CHECK_U * (1 + fabs(loss->want[r]));
+        loss->tol[r] = target[r] < 0 ? 0 : ref_xent_bound(s->v, loss->want[r]);
     if (c->index % 4 != 3) {
         struct check_arg *out = check_arg(c, "lse");
         struct check_arg *correct = check_arg(c, "correct");
@@ -124,7 +117,7 @@ static void expect_rows(struct check *c, const double *x, const long *target) {
             check_arg(c, "max")->want[r] = target[r] < 0 ? 0 : fmax(row[first], -(double)FLT_MAX);
             if (target[r] >= 0 && row[first] == -INFINITY) check_arg(c, "max")->want[r] = 0;
             out->want[r] = lse[r];
-            out->tol[r] = target[r] < 0 ? 0 : k * CHECK_U * (1 + fabs(lse[r]));
+            out->tol[r] = target[r] < 0 ? 0 : ref_xent_bound(s->v, lse[r]);
         }
     }
     free(lse);
@@ -180,16 +173,10 @@ static void oracle_xent(struct check *c) {
     const double scale = (double)s->scale;
     expect_rows(c, x->val, target);
     ref_xent_bwd(s->rows, s->v, x->val, target, scale, dx->want);
-    const double k = 8 + log2((double)s->v);
-    for (size_t r = 0; r < s->rows; r++) check_arg(c, "dsq")->want[r] = 0;
+    ref_xent_bwd_bound(s->rows, s->v, x->val, target, scale, dx->want, dx->tol);
+    struct check_arg *dsq = check_arg(c, "dsq");
+    for (size_t r = 0; r < s->rows; r++) dsq->want[r] = 0;
     for (size_t i = 0; i < s->rows * s->v; i++) {
-        const long t = target[i / s->v];
-        const double hot = t == (long)(i % s->v) ? scale : 0;
-        const double max = max_of(x->val + i / s->v * s->v, s->v);
-        const double away = isinf(x->val[i]) ? 0 : fabs(x->val[i] - max);
-        const double p = dx->want[i] + hot;
-        dx->tol[i] = t < 0 ? 0 : CHECK_U * (p * (k + away) + hot) + (double)FLT_MIN;
-        struct check_arg *dsq = check_arg(c, "dsq");
         const double square = dx->want[i] * dx->want[i];
         dsq->want[i / s->v] += square;
         dsq->tol[i / s->v] += 2 * fabs(dx->want[i]) * dx->tol[i] + dx->tol[i] * dx->tol[i] +
@@ -230,12 +217,12 @@ static void oracle_mse(struct check *c) {
     if (mode(c) != GRAD_ONLY) {
         struct check_arg *loss = check_arg(c, "loss");
         ref_mse_fwd(s->rows, s->v, x, val(c, "y"), loss->want);
-        for (size_t r = 0; r < s->rows; r++) loss->tol[r] = 44 * CHECK_U * loss->want[r];
+        for (size_t r = 0; r < s->rows; r++) loss->tol[r] = ref_mse_bound(loss->want[r]);
     }
     if (mode(c) != LOSS_ONLY) {
         struct check_arg *dx = check_arg(c, "dx");
         ref_mse_bwd(s->rows, s->v, x, val(c, "y"), (double)s->scale, dx->want);
-        for (size_t i = 0; i < s->rows * s->v; i++) dx->tol[i] = 4 * CHECK_U * fabs(dx->want[i]);
+        for (size_t i = 0; i < s->rows * s->v; i++) dx->tol[i] = ref_mse_bwd_bound(dx->want[i]);
     }
 }
 

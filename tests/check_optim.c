@@ -79,16 +79,6 @@ static double rate_of(const struct setting *s, const struct ref_optim_state *st)
     return 1 / (sqrt(st->v / c2) + s->o.eps);
 }
 
-/* Size of the step when nothing cancels: the same rule on absolute values. */
-static double step_size(const struct ref_optim *o, const struct setting *s,
-                        struct ref_optim_state st, double g) {
-    st.w = fabs(st.w);
-    st.m = fabs(st.m);
-    const double w = st.w;
-    ref_optim_step(s->kind->name, o, &st, fabs(g));
-    return fabs(w - st.w);
-}
-
 static void oracle_step(struct check *c) {
     const struct setting *s = c->user;
     const struct ref_optim o = {s->lr, s->o.beta1, s->o.beta2, s->o.eps,
@@ -100,18 +90,17 @@ static void oracle_step(struct check *c) {
         const struct ref_optim_state old = st;
         const double g = s->clip * val(c, "g")[i];
         ref_optim_step(s->kind->name, &o, &st, g);
-        const double size = step_size(&o, s, old, g);
+        const struct ref_optim_bounds bound = ref_optim_bound(s->kind->name, &o, &old, &st, g);
         w->want[i] = st.w;
-        w->tol[i] = CHECK_U * (4 * fmax(fabs(st.w), fabs(old.w)) + 16 * size);
+        w->tol[i] = bound.w;
         if (states(s) > 0) {
-            const double scale = fabs(o.beta1 * old.m) + fabs(st.m - o.beta1 * old.m);
             check_arg(c, "m")->want[i] = st.m;
-            check_arg(c, "m")->tol[i] = 8 * CHECK_U * scale + (double)FLT_MIN;
+            check_arg(c, "m")->tol[i] = bound.m;
         }
         if (states(s) > 1) {
             const double start = s->kind->rule == WEFT_OPTIM_RMSPROP_PLAYBOOK ? 1 : 0;
             check_arg(c, "v")->want[i] = st.v - start * pow(o.beta2, (double)st.t);
-            check_arg(c, "v")->tol[i] = 8 * CHECK_U * st.v + (double)FLT_MIN;
+            check_arg(c, "v")->tol[i] = bound.v;
         }
         const double dw = st.w - old.w, dw_tol = w->tol[i] + CHECK_U * fabs(st.w);
         const double wg = old.w * val(c, "g")[i], rate = rate_of(s, &st);

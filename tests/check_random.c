@@ -35,14 +35,13 @@ static void call_uniform(struct check *c, const struct weft_kernels *k) {
     k->random_uniform_f32(&a);
 }
 
-/* log: 1 ulp, halved by the root; root, products: half each; sine and cosine 1.3 u absolute */
 static void oracle_normal(struct check *c) {
     const struct weft_random_args *a = c->user;
     struct check_arg *y = check_arg(c, "y");
     for (size_t i = 0; i < a->n; i++) {
         const double z = ref_normal(a->seed, a->stream, a->first + i);
         y->want[i] = (double)a->mean + (double)a->std * z;
-        y->tol[i] = CHECK_U * ((double)a->std * (3 * fabs(z) + 8) + fabs(y->want[i]));
+        y->tol[i] = ref_normal_bound((double)a->mean, (double)a->std, z);
     }
 }
 static void call_normal(struct check *c, const struct weft_kernels *k) {

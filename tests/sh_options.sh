@@ -89,6 +89,16 @@ language eps 0.1
 language seed 2
 language threads 2
 language isa emu
+if "$weft" info --json | grep -q '"backends".*"onednn"'; then
+    language backend onednn
+    grep -q '"backend": "onednn"' run/run.json || { echo "FAILED: run.json has no backend"; failed=1; }
+else
+    echo "built without oneDNN: --backend onednn must say so"
+    # shellcheck disable=SC2086
+    "$weft" train gpt2 $gpt2 --backend onednn --out none 2>err && failed=1
+    grep -q 'without oneDNN' err || { echo "FAILED: nothing is said about oneDNN"; failed=1; }
+    tested="$tested backend"
+fi
 language log-every 1
 language stats-every 2
 language histogram-layer 1

@@ -9,22 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GPT2     WEFT_FOR_GPT2
-#define MLP      WEFT_FOR_MLP
-#define TRAIN    WEFT_FOR_TRAIN
-#define GENERATE WEFT_FOR_GENERATE
-#define EVAL     WEFT_FOR_EVAL
-#define PLAN     WEFT_FOR_PLAN
-#define REPORT   WEFT_FOR_REPORT
-#define DATA     WEFT_FOR_DATA
-#define INFO     WEFT_FOR_INFO
-#define HASH     WEFT_FOR_HASH
-#define DIFF     WEFT_FOR_DIFF
-#define BENCH    WEFT_FOR_BENCH
-#define STUDY    WEFT_FOR_STUDY
-#define CONVERT  WEFT_FOR_CONVERT
-#define TUNE     WEFT_FOR_TUNE
-#define UNSAVED  WEFT_OPTION_UNSAVED
+#define GPT2       WEFT_FOR_GPT2
+#define MLP        WEFT_FOR_MLP
+#define TRAIN      WEFT_FOR_TRAIN
+#define GENERATE   WEFT_FOR_GENERATE
+#define EVAL       WEFT_FOR_EVAL
+#define PLAN       WEFT_FOR_PLAN
+#define REPORT     WEFT_FOR_REPORT
+#define DATA       WEFT_FOR_DATA
+#define INFO       WEFT_FOR_INFO
+#define HASH       WEFT_FOR_HASH
+#define DIFF       WEFT_FOR_DIFF
+#define BENCH      WEFT_FOR_BENCH
+#define CROSSCHECK WEFT_FOR_CROSSCHECK
+#define STUDY      WEFT_FOR_STUDY
+#define CONVERT    WEFT_FOR_CONVERT
+#define TUNE       WEFT_FOR_TUNE
+#define UNSAVED    WEFT_OPTION_UNSAVED
 
 /* Names get their dashes in option_name. */
 const struct weft_option_info weft_option_table[WEFT_OPTION_COUNT] = {
@@ -51,13 +52,13 @@ static bool same_name(const char *name, const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
         if (name[i] != (text[i] == '-' ? '_' : text[i])) return false;
     }
-    return name[length] == '\0';
+    return name[length] == '\0' || (name[length] == '_' && name[length + 1] == '\0');
 }
 
 const char *weft_option_spell(enum weft_option_id id, char buf[WEFT_OPTION_NAME]) {
     snprintf(buf, WEFT_OPTION_NAME, "%s", weft_option_table[id].name);
     for (char *c = buf; *c; c++) {
-        if (*c == '_') *c = '-';
+        if (*c == '_') *c = c[1] ? '-' : '\0';
     }
     return buf;
 }
@@ -104,18 +105,21 @@ enum weft_option_id weft_option_find(struct weft_options *o, const char *name, s
     char names[WEFT_OPTION_COUNT][WEFT_OPTION_NAME];
     const char *known[WEFT_OPTION_COUNT + 1];
     size_t n = 0;
+    bool elsewhere = false;
     for (enum weft_option_id id = 0; id < WEFT_OPTION_COUNT; id++) {
         const bool mine = weft_option_table[id].where & o->where;
         if (same_name(weft_option_table[id].name, name, length)) {
             if (mine) return id;
-            fail(o, "%s%.*s does not apply to this command (see --help)", prefix, (int)length,
-                 name);
-            return WEFT_OPTION_COUNT;
+            elsewhere = true;
         }
         if (mine) {
             known[n] = weft_option_spell(id, names[n]);
             n++;
         }
+    }
+    if (elsewhere) {
+        fail(o, "%s%.*s does not apply to this command (see --help)", prefix, (int)length, name);
+        return WEFT_OPTION_COUNT;
     }
     known[n] = NULL;
     char word[WEFT_OPTION_NAME];

@@ -27,6 +27,7 @@ enum weft_option_where {
     WEFT_FOR_BENCH = 1024,
     WEFT_FOR_STUDY = 2048,
     WEFT_FOR_CONVERT = 4096,
+    WEFT_FOR_CROSSCHECK = 8192,
     WEFT_FOR_TUNE = 1 << 20,
     WEFT_OPTION_UNSAVED = 1 << 30,
 };
@@ -58,7 +59,8 @@ struct weft_options {
 };
 
 struct weft_option_info {
-    const char *name; /* with underscores; weft_option_spell gives what is typed */
+    const char *name; /* with underscores; weft_option_spell gives what is typed. One at the end is
+                       * not spelled: another command knows that word as something else */
     enum weft_option_type type;
     const char *fallback[2]; /* default of gpt2, of the rest */
     const char *values, *help;

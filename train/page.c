@@ -31,6 +31,9 @@ static void write_style(FILE *out) {
           ".results{margin-top:18px}.results b{font-size:17px;font-weight:600}.results .chip"
           "{display:inline-block;vertical-align:middle}.differs td,.differs th{background:"
           "color-mix(in srgb,var(--c3) 16%,transparent)}\n"
+          ".numbers{font-size:12px;font-variant-numeric:tabular-nums}.numbers td,.numbers th"
+          "{white-space:nowrap;padding:2px 11px 2px 0}.numbers .first{padding-left:9px;"
+          "border-left:1px solid var(--line)}\n"
           "</style>\n",
           out);
 }

@@ -59,22 +59,28 @@ static double seconds_left(const struct weft_progress *p, uint64_t step, double 
     return done > 0 ? (now - p->started) / done * ((double)p->total - (double)step) : NAN;
 }
 
-static void draw_bar(struct weft_progress *p, const struct weft_progress_state *s, double now) {
-    char bar[BAR_WIDTH + 1], line[LINE_MAX], out[LINE_MAX + 8];
-    char rate[WEFT_SHORT_TEXT], left[WEFT_SHORT_TEXT];
-    const double part = p->total ? (double)s->step / (double)p->total : 1;
+/* A bar for `step` of p->total, and some text. */
+static void draw_bar(struct weft_progress *p, uint64_t step, const char *text, double now) {
+    char bar[BAR_WIDTH + 1], line[LINE_MAX], out[LINE_MAX + 8], left[WEFT_SHORT_TEXT];
+    const double part = p->total ? (double)step / (double)p->total : 1;
     const size_t filled = part < 1 ? (size_t)(part * BAR_WIDTH) : BAR_WIDTH;
     for (size_t i = 0; i < BAR_WIDTH; i++) bar[i] = i < filled ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
-    snprintf(line, sizeof line, "[%s] %3.0f%% %" PRIu64 "/%" PRIu64 "  loss %.4f  %s %s  eta %s",
-             bar, 100 * part, s->step, p->total, s->loss, weft_short_number(s->rate, rate), p->unit,
-             weft_short_time(seconds_left(p, s->step, now), left));
+    snprintf(line, sizeof line, "[%s] %3.0f%% %" PRIu64 "/%" PRIu64 "  %.200s  eta %s", bar,
+             100 * part, step, p->total, text, weft_short_time(seconds_left(p, step, now), left));
     const unsigned columns = p->columns ? p->columns : 80;
     // back to the line's start, the bar, and nothing after it; a full last column would wrap
     snprintf(out, sizeof out, "\r%.*s\x1b[K", (int)(columns > 1 ? columns - 1 : 1), line);
     p->write(p->user, out);
     p->drawn = now;
     p->on_screen = true;
+}
+
+static void draw_step(struct weft_progress *p, const struct weft_progress_state *s, double now) {
+    char text[LINE_MAX], rate[WEFT_SHORT_TEXT];
+    snprintf(text, sizeof text, "loss %.4f  %s %s", s->loss, weft_short_number(s->rate, rate),
+             p->unit);
+    draw_bar(p, s->step, text, now);
 }
 
 static void print_plain(struct weft_progress *p, const struct weft_progress_state *s, double now) {
@@ -91,10 +97,14 @@ void weft_progress_step(struct weft_progress *p, const struct weft_progress_stat
     if (!p->write) return;
     const bool last = s->step >= p->total;
     if (p->terminal) {
-        if (last || now - p->drawn >= REDRAW) draw_bar(p, s, now);
+        if (last || now - p->drawn >= REDRAW) draw_step(p, s, now);
     } else if (last || s->step == p->first + 1 || s->step % (p->every ? p->every : 1) == 0) {
         print_plain(p, s, now);
     }
+}
+
+void weft_progress_task(struct weft_progress *p, uint64_t done, const char *what, double now) {
+    if (p->write && p->terminal) draw_bar(p, done, what, now);
 }
 
 void weft_progress_end(struct weft_progress *p) {

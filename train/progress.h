@@ -32,6 +32,9 @@ struct weft_progress_state {
 void weft_progress_start(struct weft_progress *p, double now);
 /* After each step: redraws at most ten times a second, or prints every so many steps. */
 void weft_progress_step(struct weft_progress *p, const struct weft_progress_state *s, double now);
+/* Before task `done` of p->total, which is called `what`: a bar; nothing where there is no terminal.
+ */
+void weft_progress_task(struct weft_progress *p, uint64_t done, const char *what, double now);
 /* A line of its own (an evaluation, a checkpoint), above the bar. */
 void weft_progress_line(struct weft_progress *p, const char *text);
 /* Remove the bar. */

@@ -13,6 +13,7 @@ extern "C" {
 #endif
 
 typedef struct weft_ctx weft_ctx;
+typedef struct weft_backend weft_backend; /* who computes: a library outside of libweft */
 
 #define WEFT_MAX_THREADS 1024
 #define WEFT_MESSAGE_MAX 1024
@@ -55,6 +56,9 @@ WEFT_API enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, cons
 
 WEFT_API const char *weft_ctx_isa(const weft_ctx *ctx);
 WEFT_API int weft_ctx_threads(const weft_ctx *ctx);
+/* Who computes in all graphs of this context from now on; NULL: weft's own kernels, the default. */
+WEFT_API void weft_ctx_use_backend(weft_ctx *ctx, const weft_backend *backend);
+WEFT_API const char *weft_ctx_backend(const weft_ctx *ctx); /* "native", or the backend's name */
 /* What the context goes by, after detection. */
 WEFT_API struct weft_tuning weft_ctx_tuning(const weft_ctx *ctx);
 

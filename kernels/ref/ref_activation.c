@@ -79,3 +79,42 @@ double ref_dact_scale(enum weft_act act, double slope, double z) {
     dact_terms(act, slope, z, term);
     return fmax(fabs(term[0]), fabs(term[1]));
 }
+
+static const double fwd_ulps[] = {0, 0, 0, 4, 7.2, 2.6, 3.5, 4, 4};
+static const double bwd_ulps[] = {0, 0, 0, 6.4, 5, 4.9, 5.1, 5, 3};
+static const double tiny = 0x1p-121, bwd_tiny = 0x1p-117;
+
+static double ulp(double x) {
+    int e;
+    frexp(fmax(fabs(x), REF_TINY), &e);
+    return ldexp(1, e - 24);
+}
+
+double ref_act_bound(enum weft_act act, double slope, double z) {
+    const double k = fwd_ulps[act];
+    const double end = act == WEFT_ACT_SILU ? 4 * tiny : tiny;
+    return k > 0 ? fmax(k * ulp(ref_act(act, slope, z)), end) : 0;
+}
+
+double ref_dact_bound(enum weft_act act, double slope, double z, double dy, double old) {
+    const double scale = ref_dact_scale(act, slope, z), dz = dy * ref_dact(act, slope, z);
+    return fabs(dy) * fmax(bwd_ulps[act] * ulp(scale), bwd_tiny) +
+           REF_U * (fabs(dz) + fabs(dz + old)) + 0x1p-149;
+}
+
+/* The largest |f'|, rounded up. */
+static double steepest(enum weft_act act) { return act == WEFT_ACT_SELU ? 1.8 : 1.2; }
+
+/* Absolute part of a bound behind an epilogue. */
+static double least(enum weft_act act) { return act == WEFT_ACT_SILU ? 0x1p-119 : REF_TINY; }
+
+struct ref_value ref_act_value(enum weft_act act, double slope, struct ref_value z) {
+    const double y = ref_act(act, slope, z.want);
+    return (struct ref_value){y, steepest(act) * z.tol + 8 * REF_U * fabs(y) + least(act)};
+}
+
+struct ref_value ref_dact_value(enum weft_act act, double slope, double z, struct ref_value dy) {
+    const double dz = dy.want * ref_dact(act, slope, z);
+    const double scale = 8 * REF_U * fabs(dy.want) * ref_dact_scale(act, slope, z);
+    return (struct ref_value){dz, steepest(act) * dy.tol + scale + REF_U * fabs(dz) + least(act)};
+}

@@ -1,5 +1,6 @@
 #include "kernels/ref/ref_attention.h"
 #include <math.h>
+#include "kernels/ref/ref_bound.h"
 
 static double dot(const double *a, const double *b, size_t n) {
     double s = 0;
@@ -56,6 +57,97 @@ void ref_attention_bwd(size_t t, size_t hs, const double *q, const double *k, co
             axpy(p, dy + i * hs, hs, dv + j * hs);
             axpy(ds, q + i * hs, hs, dk + j * hs);
             axpy(ds, k + j * hs, hs, dq + i * hs);
+        }
+    }
+}
+
+static double dot_abs(const double *a, const double *b, size_t n) {
+    double s = 0;
+    for (size_t i = 0; i < n; i++) s += fabs(a[i] * b[i]);
+    return s;
+}
+
+/* One query over n keys; tol_y (hs), the other two one each. */
+static void bound_row(size_t n, size_t hs, const double *q, const double *k, const double *v,
+                      double scale, const double *y, double lse, double smax, double *tol_y,
+                      double *tol_lse, double *tol_smax) {
+    const double blocks = (double)(n / 64 + 1);
+    double worst = 0, drift = 0, vmax = 0;
+    for (size_t d = 0; d < hs; d++) tol_y[d] = 0;
+    for (size_t j = 0; j < n; j++) {
+        const double score = dot(q, k + j * hs, hs) * scale;
+        const double p = exp(score - lse);
+        const double e = REF_U * ((double)hs + 1) * scale * dot_abs(q, k + j * hs, hs);
+        const double f = expm1(e + REF_U * (2 * (smax - score) + 3 * blocks + 4));
+        if (e > worst) worst = e;
+        drift += p * f;
+        for (size_t d = 0; d < hs; d++) {
+            const double term = fabs(v[j * hs + d]);
+            tol_y[d] += p * term * (f + ((double)n + 2) * REF_U);
+            vmax = fmax(vmax, term);
+        }
+    }
+    for (size_t d = 0; d < hs; d++) {
+        tol_y[d] += fabs(y[d]) * (drift + (2 * blocks + 8) * REF_U) + 0x1p-110 * vmax;
+        if (!(worst < 0.5) && !isnan(y[d])) tol_y[d] = INFINITY;
+    }
+    *tol_smax = worst;
+    *tol_lse = worst + drift + REF_U * (2 * blocks + 10 + 2 * fabs(lse) + fabs(lse - smax));
+}
+
+void ref_attention_fwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
+                             double scale, bool causal, const double *y, const double *lse,
+                             const double *smax, double *tol_y, double *tol_lse, double *tol_smax) {
+    for (size_t i = 0; i < t; i++)
+        bound_row(causal ? i + 1 : t, hs, q + i * hs, k, v, scale, y + i * hs, lse[i], smax[i],
+                  tol_y + i * hs, &tol_lse[i], &tol_smax[i]);
+}
+
+void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const double *k,
+                                 double scale, bool causal, const double *lse, const double *smax,
+                                 double *tol) {
+    for (size_t i = 0; i < t; i++, q += hs) {
+        const size_t n = causal ? i + 1 : t;
+        const double blocks = (double)(n / 64 + 1);
+        double worst = 0, drift = 0, far = 0, below = 0;
+        for (size_t j = 0; j < n; j++) {
+            const double away = smax[i] - dot(q, k + j * hs, hs) * scale;
+            const double p = exp(smax[i] - away - lse[i]);
+            const double e = REF_U * ((double)hs + 1) * scale * dot_abs(q, k + j * hs, hs);
+            const double f = expm1(e + REF_U * (2 * away + 3 * blocks + 4));
+            worst = fmax(worst, e);
+            drift += p * f;
+            if (p > 0) far += p * f * away;
+            if (p > 0) below += p * away;
+        }
+        const double size = 1 + below + fabs(lse[i] - smax[i]);
+        tol[i] = 2 * worst * (1 + log((double)n)) + 2 * far + drift * size +
+                 REF_U * (2 * blocks + (double)n / 32 + 20) * size;
+        if (!(worst < 0.5)) tol[i] = INFINITY;
+    }
+}
+
+void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
+                             const double *y, const double *lse, const double *dy, double scale,
+                             bool causal, double *tol_dq, double *tol_dk, double *tol_dv) {
+    const double steps = ((double)t + 8) * REF_U;
+    for (size_t i = 0; i < t; i++, q += hs, y += hs, dy += hs, tol_dq += hs) {
+        const double big_d = dot(dy, y, hs);
+        const double err_d = REF_U * ((double)hs / 32 + 6) * dot_abs(dy, y, hs);
+        for (size_t j = 0; j < (causal ? i + 1 : t); j++) {
+            const double *kj = k + j * hs, *vj = v + j * hs;
+            const double score = dot(q, kj, hs) * scale;
+            const double p = exp(score - lse[i]);
+            const double g = fabs(dot(dy, vj, hs) - big_d);
+            const double e = REF_U * ((double)hs + 1) * scale * dot_abs(q, kj, hs);
+            const double f = e < 0.5 ? expm1(e + REF_U * (fabs(score - lse[i]) + 2)) : INFINITY;
+            const double err_dp = REF_U * (double)hs * dot_abs(dy, vj, hs);
+            const double err = p * scale * (err_dp + err_d + g * (f + 4 * REF_U + steps));
+            for (size_t d = 0; d < hs; d++) {
+                tol_dq[d] += err * fabs(kj[d]) + 0x1p-110;
+                tol_dk[j * hs + d] += err * fabs(q[d]) + 0x1p-110;
+                tol_dv[j * hs + d] += p * fabs(dy[d]) * (f + steps) + 0x1p-110;
+            }
         }
     }
 }

@@ -15,4 +15,24 @@ void ref_attention_entropy(size_t t, size_t hs, const double *q, const double *k
 void ref_attention_bwd(size_t t, size_t hs, const double *q, const double *k, const double *v,
                        const double *y, const double *lse, const double *dy, double scale,
                        bool causal, double *dq, double *dk, double *dv);
+
+/* Bounds, u = 2^-24, per pair (i, j) with s the scaled score and p its probability:
+ *   e = u (hs + 1) scale |q||k|                              error of s
+ *   forward   f = e_j + u (2 (m - s_j) + 3 blocks + 4)       relative error of p before 1 / l
+ *             y: sum p|v| (f + (n + 2) u) + |y| (sum p f + (2 blocks + 8) u)
+ *             entropy: 2 max e (1 + log n) + 2 sum p f (m - s) + its size's share of sum p f
+ *   backward  f = e + u (|s - lse| + 2);  g = |dp - D|
+ *             ds: p scale (u hs |dy||v| + u (hs/32 + 6) |dy||y| + g (f + 4 u))
+ *             each gradient: its terms' errors + (steps of the chain) u times their magnitudes
+ * with e^f - 1 for f. Where e reaches 1/2 nothing is known: INFINITY. y, lse and smax as the oracle
+ * made them; the backward bounds are added to what tol_* hold. */
+void ref_attention_fwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
+                             double scale, bool causal, const double *y, const double *lse,
+                             const double *smax, double *tol_y, double *tol_lse, double *tol_smax);
+void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const double *k,
+                                 double scale, bool causal, const double *lse, const double *smax,
+                                 double *tol);
+void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
+                             const double *y, const double *lse, const double *dy, double scale,
+                             bool causal, double *tol_dq, double *tol_dk, double *tol_dv);
 #endif

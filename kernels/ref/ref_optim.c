@@ -1,6 +1,7 @@
 #include "kernels/ref/ref_optim.h"
 #include <math.h>
 #include <string.h>
+#include "kernels/ref/ref_bound.h"
 
 typedef void step_fn(const struct ref_optim *o, struct ref_optim_state *s, double g);
 
@@ -119,4 +120,19 @@ int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim
             return 1;
         }
     return 0;
+}
+
+struct ref_optim_bounds ref_optim_bound(const char *name, const struct ref_optim *o,
+                                       const struct ref_optim_state *old,
+                                       const struct ref_optim_state *now, double g) {
+    struct ref_optim_state s = *old; /* the same rule when nothing cancels */
+    s.w = fabs(old->w);
+    s.m = fabs(old->m);
+    ref_optim_step(name, o, &s, fabs(g));
+    const double size = fabs(fabs(old->w) - s.w);
+    return (struct ref_optim_bounds){
+        .w = REF_U * (4 * fmax(fabs(now->w), fabs(old->w)) + 16 * size),
+        .m = 8 * REF_U * fabs(s.m) + REF_TINY,
+        .v = 8 * REF_U * s.v + REF_TINY,
+    };
 }

@@ -20,4 +20,13 @@ struct ref_optim_state ref_optim_start(const char *name, double w);
  * else 1. */
 int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim_state *s,
                    double g);
+
+/* Bounds of w, m and v after the step from old with gradient g, which gave now. rmsprop_playbook:
+ * of v as it is stored, from 0. */
+struct ref_optim_bounds {
+    double w, m, v;
+};
+struct ref_optim_bounds ref_optim_bound(const char *name, const struct ref_optim *o,
+                                       const struct ref_optim_state *old,
+                                       const struct ref_optim_state *now, double g);
 #endif

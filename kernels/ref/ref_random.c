@@ -2,6 +2,7 @@
 #include "kernels/ref/ref_random.h"
 #include <math.h>
 #include "kernels/base/philox.h"
+#include "kernels/ref/ref_bound.h"
 
 /* The words of the block that element i belongs to; *w: which of them is its own. */
 static void words(uint64_t seed, uint32_t stream, uint64_t i, uint32_t out[4], unsigned *w) {
@@ -27,6 +28,10 @@ double ref_normal(uint64_t seed, uint32_t stream, uint64_t i) {
     const double a = (double)((r[w & 2u] >> 8) + 1) * 0x1p-24;
     const double turn = (double)(r[w | 1u] >> 8) * 0x1p-24 * 6.283185307179586477;
     return sqrt(-2 * log(a)) * (w & 1u ? sin(turn) : cos(turn));
+}
+
+double ref_normal_bound(double mean, double std, double z) {
+    return REF_U * (std * (3 * fabs(z) + 8) + fabs(mean + std * z));
 }
 
 bool ref_dropout_keep(const struct ref_dropout_at *at, double p) {

@@ -7,6 +7,9 @@
 
 double ref_uniform(uint64_t seed, uint32_t stream, uint64_t i); /* u in [0, 1) of element i */
 double ref_normal(uint64_t seed, uint32_t stream, uint64_t i);  /* z of element i */
+/* Bound of mean + std z. log: 1 ulp, halved by the root; root, products: half each; sine and cosine
+ * 1.3 u absolute. */
+double ref_normal_bound(double mean, double std, double z);
 
 struct ref_dropout_at {
     uint64_t seed, step, sample;
