@@ -60,9 +60,13 @@ static enum weft_status open_log(struct weft_run_dir *run, const char *name, int
                                  struct weft_jsonl *out) {
     char *path = weft_text("%s/%s", run->path, name);
     if (!path) return no_memory(run->ctx, run->path);
-    enum weft_status st = weft_jsonl_cut(run->ctx, path, last_step);
+    size_t unreadable;
+    enum weft_status st = weft_jsonl_cut(run->ctx, path, last_step, &unreadable);
     if (st == WEFT_OK) st = weft_jsonl_open(run->ctx, path, out);
-    if (st == WEFT_OK) out->buffered = true;
+    if (st == WEFT_OK) {
+        out->buffered = true;
+        out->unreadable = unreadable;
+    }
     free(path);
     return st;
 }

@@ -181,6 +181,12 @@ static enum weft_status repair_links(weft_trainer *t) {
     return st;
 }
 
+static void warn_unreadable(weft_trainer *t, const struct weft_jsonl *log) {
+    if (log->unreadable > 0)
+        warn(t, "%s: %zu unreadable line%s left as found", log->path, log->unreadable,
+             log->unreadable > 1 ? "s" : "");
+}
+
 static enum weft_status begin(weft_trainer *t) {
     uint64_t *steps = NULL;
     size_t n = 0;
@@ -203,6 +209,10 @@ static enum weft_status begin(weft_trainer *t) {
     free(steps);
     if (st == WEFT_OK)
         st = weft_run_dir_logs(&t->dir, t->saved == UINT64_MAX ? -1 : (int64_t)t->at.step);
+    if (st == WEFT_OK) {
+        warn_unreadable(t, &t->dir.metrics);
+        warn_unreadable(t, &t->dir.stats);
+    }
     if (st == WEFT_OK)
         st = weft_run_dir_describe(&t->dir, t->o, &t->s, t->data, weft_model_param_count(t->model),
                                    t->bigram);
