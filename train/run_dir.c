@@ -186,6 +186,11 @@ static enum weft_status settings_from(weft_ctx *ctx, const char *path, const cha
                                       struct weft_options *o) {
     json_t *root;
     enum weft_status st = read_description(ctx, file, &root);
+    if (st == WEFT_OK && !root && weft_run_dir_is_taken(path))
+        st = weft_ctx_fail(ctx, WEFT_ERR_STATE,
+                           "%s: has no run.json, so that the settings of the run there are not "
+                           "known: restore it, or begin a new run with another --out",
+                           path);
     if (!root) return st;
     const char *model = json_string_value(json_object_get(root, "model"));
     const char *mine = o->where & WEFT_FOR_GPT2 ? "gpt2" : "mlp";

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "train/atomic.h"
 #include "train/bigram.h"
 #include "train/trainer_inside.h"
@@ -117,52 +118,73 @@ static void warn(weft_trainer *t, const char *fmt, ...) {
 }
 
 /* A checkpoint that cannot be used must not pass for the newest one again. */
-static enum weft_status set_aside(weft_trainer *t, const char *path) {
-    char *aside = weft_text("%s.damaged", path);
-    if (!aside) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
-    warn(t, "%s; it is kept as %s, and the one before it is tried", weft_ctx_message(t->ctx),
-         aside);
-    enum weft_status st = weft_remove_folder(t->ctx, aside);
-    if (st == WEFT_OK) st = weft_commit_folder(t->ctx, path, aside);
+static enum weft_status set_aside(weft_trainer *t, uint64_t step, const char *why) {
+    char name[WEFT_CHECKPOINT_NAME], more[24] = "";
+    char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(step, name));
+    char *aside = NULL;
+    for (unsigned i = 2; path; i++) { // beside what an earlier resume has set aside
+        aside = weft_text("%s.damaged%s", path, more);
+        if (!aside || access(aside, F_OK) != 0) break;
+        free(aside);
+        snprintf(more, sizeof more, "-%u", i);
+    }
+    enum weft_status st = aside
+                              ? weft_commit_folder(t->ctx, path, aside)
+                              : weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "%s: out of memory", name);
+    if (st == WEFT_OK) warn(t, "%s; the checkpoint is kept as %s", why, aside);
     free(aside);
+    free(path);
     return st;
 }
 
-static bool is_damage(enum weft_status st) {
+static bool is_unusable(enum weft_status st) {
     return st == WEFT_ERR_FORMAT || st == WEFT_ERR_SHAPE || st == WEFT_ERR_DTYPE ||
            st == WEFT_ERR_VERSION;
 }
 
-/* The newest valid checkpoint of the n in steps; all damaged: an error, rather than training that
- * silently begins again. */
-static enum weft_status resume_newest(weft_trainer *t, const uint64_t *steps, size_t n) {
-    enum weft_status st = WEFT_OK;
-    for (size_t i = n; st == WEFT_OK && i-- > 0;) {
-        char name[WEFT_CHECKPOINT_NAME];
-        struct weft_run_state state;
-        char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(steps[i], name));
-        if (!path) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
-        st =
-            weft_checkpoint_resume(t->ctx, path, t->model, &t->s.shape, t->data->tokenizer, &state);
-        if (st == WEFT_OK && (state.step != steps[i] || state.seed != t->o->seed))
-            st = weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
-                               "%s: is not the checkpoint of step %" PRIu64 " of this run", path,
-                               steps[i]);
-        if (st == WEFT_OK) {
-            t->at = state;
-            t->saved = state.step;
-            weft_trainer_say(t, "resume     from %s", path);
-            free(path);
-            return WEFT_OK;
-        }
-        if (is_damage(st)) st = set_aside(t, path);
-        free(path);
+static enum weft_status resume_from(weft_trainer *t, uint64_t step) {
+    char name[WEFT_CHECKPOINT_NAME];
+    struct weft_run_state state;
+    char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(step, name));
+    if (!path) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
+    enum weft_status st =
+        weft_checkpoint_resume(t->ctx, path, t->model, &t->s.shape, t->data->tokenizer, &state);
+    if (st == WEFT_OK && (state.step != step || state.seed != t->o->seed))
+        st = weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
+                           "%s: is not the checkpoint of step %" PRIu64 " of this run", path, step);
+    if (st == WEFT_OK) {
+        t->at = state;
+        t->saved = step;
+        weft_trainer_say(t, "resume     from %s", path);
     }
-    return st != WEFT_OK ? st
-                         : weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
-                                         "%s: none of the %zu checkpoints can be used (see the "
-                                         "warnings); begin a new run with another --out",
-                                         t->dir.checkpoints, n);
+    free(path);
+    return st;
+}
+
+/* The newest of the n checkpoints that can be used; those after it are set aside. When there is none
+ * the settings may be wrong rather than all checkpoints: nothing is touched, and training does not
+ * silently begin again. */
+static enum weft_status resume_newest(weft_trainer *t, const uint64_t *steps, size_t n) {
+    char **why = calloc(n, sizeof *why);
+    enum weft_status st =
+        why ? WEFT_ERR_FORMAT : weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
+    size_t i = n; // those from here on cannot be used
+    while (i > 0 && is_unusable(st)) {
+        st = resume_from(t, steps[i - 1]);
+        if (is_unusable(st)) why[--i] = strdup(weft_ctx_message(t->ctx));
+    }
+    if (is_unusable(st)) {
+        weft_ctx_fail(t->ctx, st,
+                      "%.700s; none of the %zu checkpoints can be used, and all are left as they "
+                      "are: restore one, or begin a new run with another --out",
+                      why[n - 1] ? why[n - 1] : t->dir.checkpoints, n);
+    } else {
+        for (size_t k = i; st == WEFT_OK && k < n; k++)
+            st = set_aside(t, steps[k], why[k] ? why[k] : "it cannot be used");
+    }
+    for (size_t k = i; why && k < n; k++) free(why[k]);
+    free(why);
+    return st;
 }
 
 /* Links left behind by a checkpoint that was set aside. */
