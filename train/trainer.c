@@ -137,9 +137,11 @@ static enum weft_status set_aside(weft_trainer *t, uint64_t step, const char *wh
     return st;
 }
 
+/* Is it the checkpoint that fails, rather than the machine? Nothing is written while one is read: an
+ * I/O error means a file that is missing or unreadable. */
 static bool is_unusable(enum weft_status st) {
     return st == WEFT_ERR_FORMAT || st == WEFT_ERR_SHAPE || st == WEFT_ERR_DTYPE ||
-           st == WEFT_ERR_VERSION;
+           st == WEFT_ERR_VERSION || st == WEFT_ERR_IO;
 }
 
 static enum weft_status resume_from(weft_trainer *t, uint64_t step) {
