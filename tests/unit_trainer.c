@@ -229,6 +229,18 @@ static void refusals(void **state) {
     assert_int_equal(RUN("--steps", "2", "--out", "taken"), WEFT_OK);
     assert_int_equal(RUN("--steps", "2", "--out", "taken"), WEFT_ERR_STATE);
     unit_says("go on with it by --resume taken");
+    static const char *const left[] = {"stats.jsonl", "checkpoints/step-000002"};
+    for (size_t i = 0; i < 2; i++) { // any one file of a run
+        char from[64], to[64];
+        snprintf(from, sizeof from, "taken/%s", left[i]);
+        snprintf(to, sizeof to, "left%zu/%s", i, left[i]);
+        assert_int_equal(weft_make_folder(unit_ctx, i ? "left1/checkpoints" : "left0"), WEFT_OK);
+        assert_int_equal(rename(from, to), 0);
+        assert_int_equal(RUN("--steps", "2", "--out", i ? "left1" : "left0"), WEFT_ERR_STATE);
+        assert_int_equal(rename(to, from), 0);
+    }
+    assert_int_equal(weft_make_folder(unit_ctx, "empty/checkpoints"), WEFT_OK);
+    assert_int_equal(RUN("--steps", "2", "--out", "empty"), WEFT_OK);
     assert_int_equal(RUN("--resume", "taken", "--seed", "2"), WEFT_ERR_ARG);
     unit_says("--seed is 2, but the run in taken began with 1");
     assert_int_equal(RUN("--resume", "taken", "--out", "else"), WEFT_ERR_ARG);

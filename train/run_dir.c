@@ -1,5 +1,6 @@
 #include "train/run_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,15 +17,25 @@ static enum weft_status no_memory(weft_ctx *ctx, const char *path) {
     return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
 }
 
+static bool has_entries(const char *path) {
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (const struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (dir) closedir(dir);
+    return found;
+}
+
 bool weft_run_dir_is_taken(const char *path) {
-    static const char *const names[] = {"run.json", "metrics.jsonl", "checkpoints/last"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    static const char *const names[] = {"run.json", "metrics.jsonl", "stats.jsonl", "checkpoints"};
+    const size_t n = sizeof names / sizeof *names;
+    bool taken = false;
+    for (size_t i = 0; !taken && i < n; i++) {
         char *file = weft_text("%s/%s", path, names[i]);
-        const bool there = file && access(file, F_OK) == 0;
+        taken = file && (i + 1 < n ? access(file, F_OK) == 0 : has_entries(file));
         free(file);
-        if (there) return true;
     }
-    return false;
+    return taken;
 }
 
 static enum weft_status lock_folder(struct weft_run_dir *run) {

@@ -13,7 +13,7 @@ struct weft_run_dir {
     struct weft_jsonl metrics, stats;
 };
 
-/* Is a run in this folder already? */
+/* Is a run in this folder already, or anything that is left of one? */
 bool weft_run_dir_is_taken(const char *path);
 /* Makes the folder when it is not there. WEFT_ERR_STATE while another process trains into it. */
 WEFT_NODISCARD enum weft_status weft_run_dir_open(weft_ctx *ctx, const char *path,

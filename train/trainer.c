@@ -43,8 +43,8 @@ enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
             o->resume, o->out);
     if (!o->resume && weft_run_dir_is_taken(o->out))
         return weft_ctx_fail(ctx, WEFT_ERR_STATE,
-                             "%s: there is a run already: go on with it by --resume %s, or choose "
-                             "another --out",
+                             "%s: there is a run already, or what is left of one: go on with it by "
+                             "--resume %s, or choose another --out",
                              o->out, o->out);
     if (o->resume) {
         const enum weft_status st = weft_run_dir_settings(ctx, o->resume, o);
