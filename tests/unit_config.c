@@ -96,6 +96,8 @@ static void bad_command_lines(void **state) {
         {"--", "word", "'word' is not expected"},
         {"-x", "1", "unknown option -x"},
         {"--lr", "--steps", "--lr needs a value"},
+        {"--out", "", "--out is empty, but must be a PATH"},
+        {"--resume", "", "--resume is empty, but must be a DIR"},
         {"--lr", "", "--lr is ''"},
         {"--lr", "fast", "--lr is 'fast', but must be a number"},
         {"--lr", "nan", "--lr is 'nan'"},

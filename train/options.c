@@ -190,6 +190,11 @@ static char *find_choice(const char *values, const char *text, size_t *length) {
     return NULL;
 }
 
+static bool is_path(const struct weft_option_info *info) {
+    return strcmp(info->values, "PATH") == 0 || strcmp(info->values, "DIR") == 0 ||
+           strcmp(info->values, "FILE") == 0;
+}
+
 static enum weft_status set_text(struct weft_options *o, enum weft_option_id id, const char *text) {
     const struct weft_option_info *info = &weft_option_table[id];
     size_t length = strlen(text);
@@ -200,6 +205,10 @@ static enum weft_status set_text(struct weft_options *o, enum weft_option_id id,
             return fail(o, "--%s is '%s', but must be one of: %s", weft_option_spell(id, name),
                         text, info->values);
         text = choice;
+    } else if (length == 0 && is_path(info)) {
+        char name[WEFT_OPTION_NAME];
+        return fail(o, "--%s is empty, but must be a %s", weft_option_spell(id, name),
+                    info->values);
     }
     char *copy = strndup(text, length);
     if (!copy) {
