@@ -1,9 +1,11 @@
 /* weft: one program, a command a file. Results go to stdout, errors to stderr as `weft: ...`.
  * Exit codes: 0 done, 1 failed, 2 called wrongly. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -156,7 +158,16 @@ static int dispatch(int argc, char **argv) {
     return code;
 }
 
+/* What is closed now would be taken by the next file that is opened: lines for the screen would end
+ * up in it. */
+static void open_standard_files(void) {
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDWR);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
 int main(int argc, char **argv) {
+    open_standard_files();
     const int code = dispatch(argc, argv);
     if (fflush(stdout) || ferror(stdout))
         return cli_fail("standard output: cannot be written: %s", strerror(errno));

@@ -96,4 +96,10 @@ grep -q "stopped at step .* by a signal" out || fail "nothing is said about the 
 [ $? = 1 ] || fail "a file that cannot be written is not exit code 1"
 [ "$(wc -l <err)" = 1 ] && grep -q '^weft: .*cannot be written' err || fail "no clear line"
 ls full/checkpoints/*.tmp >/dev/null 2>&1 && fail "a half-written checkpoint was left"
+
+# standard files that are closed: no line for the screen ends up in a file of the run
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 2 --out closed <&- >&- 2>&- || fail "closed files"
+[ "$(grep -c '^{"step":[12],' closed/metrics.jsonl)" = "$(wc -l <closed/metrics.jsonl)" ] ||
+    fail "metrics.jsonl has other lines"
 exit $failed
