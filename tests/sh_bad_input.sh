@@ -51,6 +51,9 @@ train="$weft train gpt2 $small"
     refused 1 "nolabel" "$weft" train mlp --data bad.csv --label nolabel --out r
     mkdir mnist && printf 'not an idx file' >mnist/train-images-idx3-ubyte
     refused 1 "mnist" "$weft" train mlp --data mnist --out r
+    mkfifo pipe mnist/t && mv mnist/t mnist/train-images-idx3-ubyte
+    refused 1 "pipe: is not a regular file" timeout 9 $train --data pipe --out r
+    refused 1 "ubyte: is not a regular file" timeout 9 "$weft" train mlp --data mnist --out r
 
     $train --data text --out good >/dev/null 2>&1 || { echo "FAILED: a good run"; failed=1; }
     refused 1 "resume" $train --data text --out good

@@ -37,10 +37,15 @@ static char *find_file(weft_ctx *ctx, const char *folder, const char *what, cons
 
 /* A whole file, unpacked when it is packed. */
 static enum weft_status read_all(weft_ctx *ctx, const char *path, struct bytes *out) {
-    gzFile file = gzopen(path, "rb");
-    if (!file) return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be opened", path);
-    enum weft_status st = WEFT_OK;
-    size_t room = 0;
+    int fd;
+    size_t packed, room = 0;
+    enum weft_status st = weft_file_descriptor(ctx, path, &fd, &packed);
+    if (st != WEFT_OK) return st;
+    gzFile file = gzdopen(fd, "rb");
+    if (!file) {
+        close(fd);
+        return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
+    }
     for (;;) {
         if (out->size == room) {
             room = 2 * room + (1u << 20);

@@ -8,17 +8,26 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum weft_status weft_file_open(weft_ctx *ctx, const char *path, struct weft_file *out) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+enum weft_status weft_file_descriptor(weft_ctx *ctx, const char *path, int *out, size_t *size) {
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe must not make it wait
     if (fd < 0)
         return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    enum weft_status st = WEFT_OK;
-    struct weft_file file = {0};
-    struct stat info;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        st = weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: is not a regular file", path);
-    } else if (info.st_size > 0) {
-        file.size = (size_t)info.st_size;
+        close(fd);
+        return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: is not a regular file", path);
+    }
+    *out = fd;
+    *size = (size_t)info.st_size;
+    return WEFT_OK;
+}
+
+enum weft_status weft_file_open(weft_ctx *ctx, const char *path, struct weft_file *out) {
+    int fd;
+    struct weft_file file = {0};
+    enum weft_status st = weft_file_descriptor(ctx, path, &fd, &file.size);
+    if (st != WEFT_OK) return st;
+    if (file.size > 0) {
         void *data = mmap(NULL, file.size, PROT_READ, MAP_PRIVATE, fd, 0);
         file.data = data;
         if (data == MAP_FAILED)

@@ -11,6 +11,9 @@ struct weft_file {
     size_t size;
 };
 
+/* A descriptor to read a regular file by, and its size. WEFT_ERR_IO for anything else. */
+WEFT_NODISCARD enum weft_status weft_file_descriptor(weft_ctx *ctx, const char *path, int *out,
+                                                     size_t *size);
 /* WEFT_ERR_IO when it cannot be opened, is not a regular file, or cannot be mapped. */
 WEFT_NODISCARD enum weft_status weft_file_open(weft_ctx *ctx, const char *path,
                                                struct weft_file *out);
