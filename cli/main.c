@@ -2,6 +2,7 @@
  * Exit codes: 0 done, 1 failed, 2 called wrongly. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,8 +167,19 @@ static void open_standard_files(void) {
     if (fd > STDERR_FILENO) close(fd);
 }
 
+/* A file that is mapped became shorter, or its disk failed. */
+static void on_bus_error(int signal) {
+    static const char text[] = "weft: a file in use was cut short, or cannot be read any more: "
+                               "restore it (training goes on with --resume)\n";
+    const ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)signal;
+    (void)written;
+    _exit(CLI_FAILED);
+}
+
 int main(int argc, char **argv) {
     open_standard_files();
+    signal(SIGBUS, on_bus_error);
     const int code = dispatch(argc, argv);
     if (fflush(stdout) || ferror(stdout))
         return cli_fail("standard output: cannot be written: %s", strerror(errno));

@@ -88,6 +88,15 @@ wait $pid || fail "SIGTERM did not end in exit code 0"
 grep -q "stopped at step .* by a signal" out || fail "nothing is said about the signal"
 [ -s stop/checkpoints/last/model.safetensors ] || fail "SIGTERM did not save"
 
+# a mapped file that was cut short: not a silent death
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out bus >out 2>err &
+pid=$!
+while [ ! -s bus/metrics.jsonl ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -BUS $pid
+wait $pid
+[ $? = 1 ] && grep -q "^weft: a file in use was cut short" err || fail "SIGBUS: no clear line"
+
 # a full disk: one line, exit code 1, the last checkpoint whole
 # shellcheck disable=SC2086
 ( ulimit -f 300 # blocks of 512 bytes: the third write of a larger file fails

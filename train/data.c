@@ -13,6 +13,12 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+/* What files may take together: the rest of the machine is for the model. */
+static size_t file_room(void) {
+    const size_t quarter = weft_memory_available() / 4, most = (size_t)1 << 30;
+    return quarter > 0 && quarter < most ? quarter : most;
+}
+
 enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
                                 const struct weft_data_options *options, struct weft_data **out) {
     struct weft_data *data = calloc(1, sizeof *data);
@@ -20,6 +26,7 @@ enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
     data->kind = kind;
     data->seed = options->seed;
     data->seq = options->seq;
+    data->room = file_room();
     struct stat info;
     const bool folder = stat(options->path, &info) == 0 && S_ISDIR(info.st_mode);
     enum weft_status st;
@@ -36,6 +43,29 @@ enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
     }
     *out = data;
     return WEFT_OK;
+}
+
+enum weft_status weft_data_add_file(weft_ctx *ctx, struct weft_data *data, const char *path,
+                                    const struct weft_file **out) {
+    struct weft_file *files = realloc(data->files, (data->n_files + 1) * sizeof *files);
+    if (!files) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
+    data->files = files;
+    struct weft_file *file = &files[data->n_files];
+    const enum weft_status st = weft_file_load(ctx, path, data->room, file);
+    if (st != WEFT_OK) return st;
+    data->n_files++;
+    if (file->owned) data->room -= file->size;
+    data->bytes += file->size;
+    data->hash = weft_hash(file->data, file->size, data->hash);
+    *out = file;
+    return WEFT_OK;
+}
+
+enum weft_status weft_data_check(weft_ctx *ctx, const struct weft_data *data) {
+    enum weft_status st = WEFT_OK;
+    for (size_t i = 0; st == WEFT_OK && i < data->n_files; i++)
+        st = weft_file_check(ctx, &data->files[i]);
+    return st;
 }
 
 void weft_data_free(struct weft_data *data) {

@@ -71,6 +71,7 @@ struct weft_data {
     int32_t *labels[2]; /* classes: MNIST (n) each; CSV labels[0]: (rows) */
     uint64_t *rows;     /* CSV: rows of validation, then of training */
     /* memory */
+    size_t room; /* bytes that files may still take; a larger one is mapped */
     struct weft_file *files;
     size_t n_files;
     uint16_t *encoded;
@@ -82,6 +83,8 @@ WEFT_NODISCARD enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kin
                                                const struct weft_data_options *options,
                                                struct weft_data **out);
 void weft_data_free(struct weft_data *data);
+/* Files that are mapped must be what they were: WEFT_ERR_STATE. */
+WEFT_NODISCARD enum weft_status weft_data_check(weft_ctx *ctx, const struct weft_data *data);
 
 /* Samples first, first+1, ... into out; the number of them: rows, or fewer at the end of the
  * validation samples. A pure function of (data, seed, first). */
@@ -97,6 +100,9 @@ enum weft_status weft_data_mnist(weft_ctx *ctx, const struct weft_data_options *
                                  struct weft_data *data);
 enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
                                struct weft_data *data);
+/* Add a file of tokens, in data->bytes and data->hash too; *out lasts until the next one. */
+enum weft_status weft_data_add_file(weft_ctx *ctx, struct weft_data *data, const char *path,
+                                    const struct weft_file **out);
 /* Add a run of tokens to a split; WEFT_ERR_NOMEM. */
 enum weft_status weft_data_add_run(weft_ctx *ctx, struct weft_data *data, enum weft_split split,
                                    const void *tokens, uint64_t n);

@@ -78,8 +78,9 @@ static enum weft_status link_to(weft_trainer *t, const char *link, uint64_t step
 
 static enum weft_status save(weft_trainer *t) {
     if (t->saved == t->at.step) return WEFT_OK;
-    // the logs first: they must hold all steps that the checkpoint has done
-    enum weft_status st = weft_jsonl_sync(&t->dir.metrics);
+    enum weft_status st = weft_data_check(t->ctx, t->data);
+    // the logs before the weights: they must hold all steps that the checkpoint has done
+    if (st == WEFT_OK) st = weft_jsonl_sync(&t->dir.metrics);
     if (st == WEFT_OK) st = weft_jsonl_sync(&t->dir.stats);
     if (st == WEFT_OK)
         st = weft_checkpoint_save(t->ctx, t->dir.checkpoints, t->model, &t->s.shape,
@@ -97,8 +98,9 @@ static enum weft_status save(weft_trainer *t) {
 /* ---- between steps ---- */
 
 static enum weft_status evaluate(weft_trainer *t, struct weft_score *score) {
-    const enum weft_status st =
-        weft_evaluate(t->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, t->o->eval_samples, score);
+    enum weft_status st = weft_data_check(t->ctx, t->data);
+    if (st == WEFT_OK)
+        st = weft_evaluate(t->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, t->o->eval_samples, score);
     if (st != WEFT_OK) return st;
     const bool best = score->loss < t->at.best_loss;
     if (best) {
