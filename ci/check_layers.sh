@@ -31,11 +31,12 @@ arrow include 'weft/' 'stdio|omp'
 arrow runtime 'runtime/|kernels/([a-z]+\.h|isa\.def|base/)|weft/' ''
 arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h' 'omp|pthread'
 arrow train 'train/|weft/' 'omp'
-arrow cli 'cli/|train/|weft/' 'omp'
+arrow cli 'cli/|studies/driver\.h|train/|weft/' 'omp'
 arrow studies 'studies/|train/|weft/' 'omp'
+arrow examples 'weft/' 'omp'
 
 # Things that live in one place.
-all=$(sources kernels include runtime models train cli)
+all=$(sources kernels include runtime models train studies cli)
 # shellcheck disable=SC2086
 grep -nHE '#include <([a-z]*intrin|arm_neon)\.h>' $all | grep -v '^kernels/simd/vec_' |
     report 'intrinsics live in kernels/simd/vec_*.h only'

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what is missing, and nothing else, with apt (Debian 12, or any Debian or Ubuntu with
 # CMake >= 3.25). Safe to repeat.
-#   ci/deps.sh [build|quickstart|test|bench|all]   (default: build and bench)
+#   ci/deps.sh [build|quickstart|study|test|bench|all]   (default: build and bench)
 #   ci/deps.sh --list [GROUP]                      the packages of a group, one a line
 # Without root, sudo or apt the missing packages are named. Exit: 0 all there, 3 something missing.
 set -u
@@ -15,10 +15,14 @@ build|pkg-config|pkg-config|finds the libraries below
 build|libjansson-dev|pc:jansson|JSON: configurations, run directories, checkpoints
 build|zlib1g-dev|pc:zlib|reads .gz data
 build|libxxhash-dev|pc:libxxhash|checksums of tensors
+build|libpcre2-dev|pc:libpcre2-8|splits text into words for GPT-2 tokens
 quickstart|bible-kjv|bible|4.4 MB of real English to train on
+study|libgsl-dev|pc:gsl|statistics of studies; without it there is no weft study
+study|gnuplot-nox|gnuplot|pictures of studies
 test|libcmocka-dev|pc:cmocka|unit tests
 test|clang|clang|the second compiler
 test|libomp-dev|pc:none|its OpenMP runtime
+test|libclang-rt-14-dev|pc:none|its sanitizers and libFuzzer
 test|ninja-build|ninja|rebuilds single files with a planted bug
 test|python3|python3|checks of JSON and safetensors files
 test|binutils|objdump|looks into the objects
@@ -36,11 +40,11 @@ list=false
 group=${1:-bench}
 case $group in
 build) groups='build' ;;
-quickstart | bench) groups="build|$group" ;;
-test) groups='build|bench|test' ;;
-all) groups='build|quickstart|test|bench' ;;
+quickstart | study | bench) groups="build|$group" ;;
+test) groups='build|bench|study|test' ;;
+all) groups='build|quickstart|study|test|bench' ;;
 *)
-    echo "usage: ci/deps.sh [--list] [build|quickstart|test|bench|all]" >&2
+    echo "usage: ci/deps.sh [--list] [build|quickstart|study|test|bench|all]" >&2
     exit 2
     ;;
 esac

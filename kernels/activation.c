@@ -2,6 +2,7 @@
  * vec_math.h; a NaN propagates. */
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_act.h"
+#include "kernels/simd/vec_reduce.h"
 
 static WEFT_INLINE void fwd(const struct weft_act_args *a, const enum weft_act act) {
     const size_t n = a->n;
@@ -32,6 +33,30 @@ static WEFT_INLINE void bwd(const struct weft_act_args *a, const enum weft_act a
         bwd_add(a, act, false);
 }
 
+/* With the sum of squares: wanted once in many steps, so one loop chooses the activation. */
+static WEFT_INLINE vf bwd_vector(const struct weft_act_args *a, size_t i, size_t m) {
+    const vf z = v_load_n(a->z + i, m), dy = v_load_n(a->dy + i, m);
+    vf d = v_mul(dy, v_dact(a->act, z, a->slope));
+    if (a->accumulate) d = v_add(v_load_n(a->dx + i, m), d);
+    v_store_n(a->dx + i, d, m);
+    return v_sel(m_first(m), d, v_zero());
+}
+
+static WEFT_NOINLINE void bwd_measured(const struct weft_act_args *a) {
+    d32 sum = d32_zero();
+    const size_t n = a->n;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) V32_EACH(j) {
+            const vd d = d_from_v(bwd_vector(a, i + j * VL, VL));
+            sum.v[j] = d_fma(d, d, sum.v[j]);
+        }
+    V32_TAIL(i, j, m, n) {
+        const vd d = d_from_v(bwd_vector(a, i, m));
+        sum.v[j] = d_fma(d, d, sum.v[j]);
+    }
+    *a->sumsq = d32_sum(&sum);
+}
+
 /* One loop a function: the switch stands outside. */
 void WEFT_FN(act_fwd_f32)(const struct weft_act_args *a) {
     switch (a->act) {
@@ -42,10 +67,17 @@ void WEFT_FN(act_fwd_f32)(const struct weft_act_args *a) {
     case WEFT_ACT_GELU_ERF: fwd(a, WEFT_ACT_GELU_ERF); break;
     case WEFT_ACT_TANH: fwd(a, WEFT_ACT_TANH); break;
     case WEFT_ACT_SIGMOID: fwd(a, WEFT_ACT_SIGMOID); break;
+    case WEFT_ACT_SILU: fwd(a, WEFT_ACT_SILU); break;
+    case WEFT_ACT_SELU: fwd(a, WEFT_ACT_SELU); break;
+    case WEFT_ACTS: break;
     }
 }
 
 void WEFT_FN(act_bwd_f32)(const struct weft_act_args *a) {
+    if (a->sumsq) {
+        bwd_measured(a);
+        return;
+    }
     switch (a->act) {
     case WEFT_ACT_NONE: bwd(a, WEFT_ACT_NONE); break;
     case WEFT_ACT_RELU: bwd(a, WEFT_ACT_RELU); break;
@@ -54,5 +86,8 @@ void WEFT_FN(act_bwd_f32)(const struct weft_act_args *a) {
     case WEFT_ACT_GELU_ERF: bwd(a, WEFT_ACT_GELU_ERF); break;
     case WEFT_ACT_TANH: bwd(a, WEFT_ACT_TANH); break;
     case WEFT_ACT_SIGMOID: bwd(a, WEFT_ACT_SIGMOID); break;
+    case WEFT_ACT_SILU: bwd(a, WEFT_ACT_SILU); break;
+    case WEFT_ACT_SELU: bwd(a, WEFT_ACT_SELU); break;
+    case WEFT_ACTS: break;
     }
 }

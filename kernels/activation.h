@@ -14,7 +14,12 @@ enum weft_act {
     WEFT_ACT_GELU_ERF,  /* z Phi(z) */
     WEFT_ACT_TANH,
     WEFT_ACT_SIGMOID,
+    WEFT_ACT_SILU, /* z sigma(z), Elfwing et al. 2017 */
+    WEFT_ACT_SELU, /* lambda (z > 0 ? z : alpha (e^z - 1)), Klambauer et al. 2017 */
+    WEFT_ACTS,     /* how many there are */
 };
+#define WEFT_SELU_LAMBDA 1.0507009873554805
+#define WEFT_SELU_ALPHA  1.6732632423543772
 #define WEFT_LEAKY_SLOPE 0.01f /* the customary slope of leaky_relu */
 
 struct weft_act_args {
@@ -26,6 +31,7 @@ struct weft_act_args {
     float *y;        /* act_fwd: (n), = f(z); may be z */
     float *dx;       /* act_bwd: (n), = dy f'(z), or += ; may be dy or z when = */
     bool accumulate; /* act_bwd: dx += */
+    double *sumsq;   /* act_bwd: (1), = sum dx^2, 32 virtual lanes of f64; NULL: not wanted */
 };
 
 #endif

@@ -12,6 +12,10 @@
  *     of the block ascending; l lives in 32 lanes (key j in lane j mod 32): l <- l alpha + p of the
  *     first 32 keys by FMA, + p of the second 32, folded by the tree of vec_reduce.h at the end;
  *   - y is multiplied by 1 / l, exactly divided.
+ * The entropy of a row, H = log l - e / l with e = sum_j exp(s_ij - m_i)(s_ij - m_i), is made beside
+ * l, in the same lanes: e <- (e + l (m - m')) alpha + p (s - m'). Every term of e is at most 0, so
+ * nothing cancels but log l with e / l.
+ *
  * A hidden pair takes part in no chain: it is skipped, not multiplied by 0, so a NaN in a later key
  * cannot reach an earlier query. A row alone (decoding) has the bits of that row in a batch.
  *
@@ -41,6 +45,9 @@ static inline size_t weft_attn_fwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
     return sizeof(float) * (2 * WEFT_ATTN_BLOCK * hp + WEFT_ATTN_ROWS * (hp + 32 + 1));
 }
+static inline size_t weft_attn_entropy_scratch(void) {
+    return sizeof(float) * 32 * WEFT_ATTN_ROWS;
+}
 static inline size_t weft_attn_bwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
     return sizeof(float) * (5 * WEFT_ATTN_SEG * hp + 3 * WEFT_ATTN_BLOCK * hp +
@@ -58,7 +65,8 @@ struct weft_attn_fwd_args {
     float *y;       /* (t, hs) ld=ldy, rows [q0, q1) = */
     float *lse;     /* (t), [q0, q1) = ; NULL: not wanted */
     float *smax;    /* (t), [q0, q1) = the row's largest scaled logit; NULL: not wanted */
-    void *scratch;  /* weft_attn_fwd_scratch(hs) bytes */
+    float *entropy; /* (t), [q0, q1) = -sum_j p_ij log p_ij; NULL: not wanted */
+    void *scratch;  /* weft_attn_fwd_scratch(hs) bytes, with entropy _entropy_scratch() more */
     size_t t, hs, ld, ldy;
     size_t q0, q1; /* q0 <= q1 <= t */
     float scale;

@@ -27,6 +27,7 @@ struct sweep {
     float *o; /* (r1 - r0, hp) y before the division */
     float *l; /* (r1 - r0, 32) lanes of the sum of p */
     float *m; /* (r1 - r0) running maximum */
+    float *e; /* (r1 - r0, 32) lanes of the sum of p (s - m); NULL: no entropy */
 };
 
 /* Bytes of scratch in front of the sweep's own: one packed block of keys and one of values. */
@@ -35,8 +36,10 @@ static WEFT_INLINE void sweep_init(struct sweep *s, float *scratch) {
     s->o = scratch + 2 * BLOCK * s->hp;
     s->l = s->o + WEFT_ATTN_ROWS * s->hp;
     s->m = s->l + WEFT_ATTN_ROWS * 32;
+    if (s->e) s->e = s->m + WEFT_ATTN_ROWS;
     for (size_t i = 0; i < rows * s->hp; i += VL) v_store(s->o + i, v_zero());
     for (size_t i = 0; i < rows * 32; i += VL) v_store(s->l + i, v_zero());
+    for (size_t i = 0; s->e && i < rows * 32; i += VL) v_store(s->e + i, v_zero());
     for (size_t i = 0; i < rows; i++) s->m[i] = LOWEST; /* not -inf: exp(-inf - -inf) is no 0 */
 }
 
@@ -76,12 +79,33 @@ static WEFT_INLINE void row_exp(float *s, size_t n, float m, vf alpha, float *l)
     }
 }
 
+/* The same, and the lanes of the entropy; down = the old maximum minus m. */
+static WEFT_NOINLINE void row_exp_measured(float *s, size_t n, float m, vf alpha, vf down, float *l,
+                                           float *e) {
+    const vf top = v_set1(m);
+    for (size_t c = 0; c < BLOCK; c += VL) {
+        const size_t lane = c % 32;
+        const vm live = m_first(c >= n ? 0 : n - c < VL ? n - c : VL);
+        const vf d = v_keep(live, v_sub(v_load(s + c), top));
+        const vf p = v_keep(live, v_exp_neg(d));
+        if (c < n) v_store(s + c, p);
+        const vf pd = v_sel(v_eq(p, v_zero()), v_zero(), v_mul(p, d)); /* 0 * -inf is 0 here */
+        const vf old = v_load(l + lane), was = v_load(e + lane);
+        v_store(l + lane, c < 32 ? v_fma(old, alpha, p) : v_add(old, p));
+        if (c < 32)
+            v_store(e + lane, v_fma(WEFT_BUG(23) ? was : v_fma(old, down, was), alpha, pd));
+        else
+            v_store(e + lane, v_add(was, pd));
+    }
+}
+
 /* Queries [r, r + rows), rows <= GROUP, against one block: packed keys kt (hs, 64), values v
  * (n, hp). Query r sees the first n keys; step 1: each next one sees one more. */
 static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t rows, const float *kt,
                                       const float *v, size_t n, size_t step) {
     float p[GROUP * BLOCK] WEFT_ALIGN(64);
     float alpha[GROUP] WEFT_ALIGN(64) = {0};
+    float down[GROUP] WEFT_ALIGN(64) = {0};
     const size_t i = r - s->r0;
     float *m = s->m + i;
     product_nt(&(struct product){.a = s->q + i * s->ldq,
@@ -96,14 +120,19 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
     const vf scale = v_set1(s->scale);
     for (size_t j = 0; j < rows; j++) {
         const float top = row_scale_max(p + j * BLOCK, n + j * step, scale, m[j]);
-        alpha[j] = WEFT_BUG(12) ? 0 : m[j] - top;
+        down[j] = m[j] - top;
+        alpha[j] = WEFT_BUG(12) ? 0 : down[j];
         m[j] = top;
     }
     for (size_t j = 0; j < rows; j += VL) v_store(alpha + j, v_exp(v_load(alpha + j)));
     for (size_t j = 0; j < rows; j++) {
         const vf shrink = v_set1(alpha[j]);
         float *o = s->o + (i + j) * s->hp;
-        row_exp(p + j * BLOCK, n + j * step, m[j], shrink, s->l + (i + j) * 32);
+        if (s->e)
+            row_exp_measured(p + j * BLOCK, n + j * step, m[j], shrink, v_set1(down[j]),
+                             s->l + (i + j) * 32, s->e + (i + j) * 32);
+        else
+            row_exp(p + j * BLOCK, n + j * step, m[j], shrink, s->l + (i + j) * 32);
         if (alpha[j] == 1) continue; /* the usual case after some blocks, and exact */
         for (size_t d = 0; d < s->hp; d += VL) v_store(o + d, v_mul(v_load(o + d), shrink));
     }
@@ -131,20 +160,30 @@ static void sweep_block(const struct sweep *s, const float *kt, const float *v, 
     }
 }
 
-/* y = o / l, lse = m + log l. lse and smax: at position r0, may be NULL. */
-static void sweep_finish(const struct sweep *s, float *lse, float *smax) {
+/* Sums of the 32 lanes of rows [r, r + rows). */
+static WEFT_INLINE void fold_lanes(const float *lanes, size_t r, size_t rows, float *out) {
+    for (size_t j = 0; j < rows; j++) {
+        v32 x;
+        V32_EACH(w) x.v[w] = v_load(lanes + (r + j) * 32 + w * VL);
+        out[j] = v32_sum(&x);
+    }
+}
+
+/* y = o / l, lse = m + log l, entropy = log l - e / l. lse, smax, entropy: at position r0, may be
+ * NULL. */
+static void sweep_finish(const struct sweep *s, float *lse, float *smax, float *entropy) {
     for (size_t r = 0; r < s->r1 - s->r0; r += VL) {
         const size_t rows = s->r1 - s->r0 - r < VL ? s->r1 - s->r0 - r : VL;
-        float inv[VL] = {0};
-        for (size_t j = 0; j < rows; j++) {
-            v32 lanes;
-            V32_EACH(w) lanes.v[w] = v_load(s->l + (r + j) * 32 + w * VL);
-            inv[j] = v32_sum(&lanes);
-        }
+        float inv[VL] = {0}, e[VL] = {0};
+        fold_lanes(s->l, r, rows, inv);
         const vf sum = v_load(inv);
         const vf m = v_load_n(s->m + r, rows);
         if (lse) v_store_n(lse + r, v_add(m, v_log(sum)), rows);
         if (smax) v_store_n(smax + r, m, rows);
+        if (entropy) {
+            fold_lanes(s->e, r, rows, e);
+            v_store_n(entropy + r, v_sub(v_log(sum), v_div(v_load(e), sum)), rows);
+        }
         v_store(inv, v_div(v_set1(1.0f), sum));
         for (size_t j = 0; j < rows; j++) {
             const vf x = v_set1(inv[j]);
@@ -169,7 +208,8 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
                       .hs = a->hs,
                       .hp = weft_attn_pad(a->hs),
                       .scale = a->scale,
-                      .causal = a->causal};
+                      .causal = a->causal,
+                      .e = a->entropy ? a->scratch : NULL}; /* sweep_init finds its place */
     float *kt = a->scratch;
     float *v = kt + BLOCK * s.hp;
     for (s.r0 = a->q0; s.r0 < a->q1; s.r0 = s.r1) {
@@ -184,7 +224,8 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
             pack_rows(a->v + j0 * a->ld, a->ld, n, a->hs, v);
             sweep_block(&s, kt, v, j0, n);
         }
-        sweep_finish(&s, a->lse ? a->lse + s.r0 : NULL, a->smax ? a->smax + s.r0 : NULL);
+        sweep_finish(&s, a->lse ? a->lse + s.r0 : NULL, a->smax ? a->smax + s.r0 : NULL,
+                     a->entropy ? a->entropy + s.r0 : NULL);
     }
 }
 
@@ -205,7 +246,7 @@ void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) {
             const size_t n = s.r1 - j0 < BLOCK ? s.r1 - j0 : BLOCK;
             sweep_block(&s, a->kcache + j0 * a->hs, a->vcache + j0 * s.hp, j0, n);
         }
-        sweep_finish(&s, NULL, NULL);
+        sweep_finish(&s, NULL, NULL, NULL);
     }
 }
 

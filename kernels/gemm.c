@@ -43,7 +43,7 @@ static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const flo
 
 /* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+t.k): all rows. */
 static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t j, size_t cols) {
-    const bool last = g->epilogue != WEFT_EPI_NONE && k0 + t.k == g->k;
+    const bool last = (g->epilogue != WEFT_EPI_NONE || g->stats) && k0 + t.k == g->k;
     const bool inner = g->a_layout == WEFT_K_INNER;
     const bool narrow = cols <= VL;
     const size_t step = rows_step(g);
@@ -95,7 +95,8 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
 void WEFT_FN(gemm_f32)(const struct weft_gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
     if (g->k == 0 && g->accumulate) {
-        if (g->epilogue != WEFT_EPI_NONE) WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+        if (g->epilogue != WEFT_EPI_NONE || g->stats)
+            WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
         return;
     }
     if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER && g->b_layout == WEFT_K_INNER) {

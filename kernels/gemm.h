@@ -27,6 +27,20 @@
 #define WEFT_GEMM_CHUNK  256 /* k terms of one FMA chain */
 #define WEFT_COLSUM_ROWS 64  /* rows of one partial column sum */
 
+/* What an epilogue tells about the values that pass it, a group of WEFT_GEMM_GROUP columns of a row
+ * after the other; sums in f32 over the group's columns by the tree of vec_reduce.h. z is what enters
+ * the activation or, without one, the product with its bias; x is what is stored in C.
+ *   SUM_Z, SUM_ZZ   sum z, sum z^2 (0 with DACT)
+ *   SUM_X, SUM_XX   sum x, sum x^2
+ *   COUNT           BIAS_ACT: units that are off or saturated: x = 0 or |act'(z)| < 1e-3
+ *                   BIAS_RESIDUAL: additions that were swallowed: z != 0, x = residual */
+enum weft_gemm_stat { WEFT_SUM_Z, WEFT_SUM_ZZ, WEFT_SUM_X, WEFT_SUM_XX, WEFT_COUNT, WEFT_GEMM_STATS };
+#define WEFT_GEMM_GROUP 16
+#define WEFT_SATURATED  1e-3f
+static inline size_t weft_gemm_groups(size_t n) {
+    return (n + WEFT_GEMM_GROUP - 1) / WEFT_GEMM_GROUP;
+}
+
 enum weft_layout { WEFT_K_INNER, WEFT_K_OUTER, WEFT_PANELS };
 
 enum weft_epilogue {
@@ -55,6 +69,8 @@ struct weft_gemm_args {
     size_t ldr;
     float *z; /* (m, n): = in BIAS_ACT, read in DACT */
     size_t ldz;
+    float *stats; /* (m, groups of n, WEFT_GEMM_STATS), = ; NULL: not wanted */
+    size_t lds;   /* groups of a row of stats */
 };
 
 struct weft_pack_args {

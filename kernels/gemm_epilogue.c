@@ -1,9 +1,12 @@
 /* What follows a product (enum weft_epilogue), applied to a part of C that was just stored and is
- * still in L1: rows [i0, i0+rows) by columns [j0, j0+cols). Elementwise, exact up to the
- * activation. */
+ * still in L1: rows [i0, i0+rows) by columns [j0, j0+cols), j0 a multiple of 16. Elementwise, exact
+ * up to the activation. With statistics the same values come from a function that chooses the
+ * activation at run time: they are wanted once in many steps. */
 #include "kernels/gemm.h"
 #include "kernels/simd/vec.h"
 #include "kernels/simd/vec_act.h"
+
+#define GROUP_VECTORS (WEFT_GEMM_GROUP / VL)
 
 static WEFT_INLINE vf finish_vec(const struct weft_gemm_args *g, const enum weft_epilogue epi,
                                  const enum weft_act act, vf x, size_t i, size_t j, size_t n) {
@@ -37,8 +40,80 @@ static WEFT_INLINE void finish_rows(const struct weft_gemm_args *g, const enum w
     }
 }
 
+/* ---- with statistics ---- */
+struct sums {
+    vf part[WEFT_GEMM_STATS][GROUP_VECTORS]; /* lane = column of the group */
+};
+
+static WEFT_INLINE vf load_cols(const float *p, size_t n) {
+    return n == VL ? v_load(p) : v_load_n(p, n);
+}
+
+/* What finish_vec makes of n columns, the act chosen at run time, and what it tells. */
+static WEFT_INLINE void measure(const struct weft_gemm_args *g, size_t i, size_t j, size_t n,
+                                struct sums *s, size_t v) {
+    float *const c = g->c + i * g->ldc + j;
+    const vm live = m_first(n);
+    const vf old = load_cols(c, n);
+    vf z = v_zero(), x = old;
+    vm counted = m_first(0);
+    if (g->epilogue == WEFT_EPI_DACT) {
+        x = v_mul(old, v_dact(g->act, load_cols(g->z + i * g->ldz + j, n), WEFT_LEAKY_SLOPE));
+    } else {
+        if (g->epilogue != WEFT_EPI_NONE && g->bias) x = v_add(x, load_cols(g->bias + j, n));
+        z = x;
+        if (g->epilogue == WEFT_EPI_BIAS_ACT) {
+            if (g->z) v_store_n(g->z + i * g->ldz + j, z, n);
+            x = v_act(g->act, z, WEFT_LEAKY_SLOPE);
+            const vf slope = v_abs(v_dact(g->act, z, WEFT_LEAKY_SLOPE));
+            counted = m_or(v_eq(x, v_zero()), v_lt(slope, v_set1(WEFT_SATURATED)));
+        } else if (g->epilogue == WEFT_EPI_BIAS_RESIDUAL) {
+            const vf r = load_cols(g->residual + i * g->ldr + j, n);
+            x = v_add(z, r);
+            counted = m_and(v_eq(x, r), m_not(v_eq(z, v_zero())));
+        }
+    }
+    v_store_n(c, x, n);
+    z = v_sel(live, z, v_zero());
+    if (!WEFT_BUG(22)) x = v_sel(live, x, v_zero());
+    s->part[WEFT_SUM_Z][v] = z;
+    s->part[WEFT_SUM_ZZ][v] = v_mul(z, z);
+    s->part[WEFT_SUM_X][v] = x;
+    s->part[WEFT_SUM_XX][v] = v_mul(x, x);
+    s->part[WEFT_COUNT][v] = v_sel(m_and(counted, live), v_set1(1.0f), v_zero());
+}
+
+/* Lane l + lane l + 8, then + 4, + 2, + 1, whatever VL is. */
+static WEFT_INLINE float fold_group(vf *v) {
+    for (size_t w = GROUP_VECTORS / 2; w > 0; w /= 2)
+        for (size_t i = 0; i < w; i++) v[i] = v_add(v[i], v[i + w]);
+    return v_fold_add(v[0]);
+}
+
+static WEFT_NOINLINE void finish_measured(const struct weft_gemm_args *g, size_t i0, size_t j0,
+                                          size_t rows, size_t cols) {
+    for (size_t i = i0; i < i0 + rows; i++)
+        for (size_t j = j0; j < j0 + cols; j += WEFT_GEMM_GROUP) {
+            float *const out = g->stats + (i * g->lds + j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
+            struct sums s;
+            for (size_t v = 0; v < GROUP_VECTORS; v++) {
+                const size_t at = j + v * VL, end = j0 + cols;
+                const size_t n = at >= end ? 0 : end - at < VL ? end - at : VL;
+                if (n > 0)
+                    measure(g, i, at, n, &s, v);
+                else
+                    for (size_t k = 0; k < WEFT_GEMM_STATS; k++) s.part[k][v] = v_zero();
+            }
+            for (size_t k = 0; k < WEFT_GEMM_STATS; k++) out[k] = fold_group(s.part[k]);
+        }
+}
+
 void WEFT_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
                                 size_t cols) {
+    if (g->stats) {
+        finish_measured(g, i0, j0, rows, cols);
+        return;
+    }
 #define WEFT_FINISH(epi, act) finish_rows(g, epi, act, i0, j0, rows, cols)
 #define WEFT_FINISH_ACT(epi)                                                                       \
     switch (g->act) {                                                                              \
@@ -49,6 +124,9 @@ void WEFT_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_
     case WEFT_ACT_GELU_ERF: WEFT_FINISH(epi, WEFT_ACT_GELU_ERF); break;                            \
     case WEFT_ACT_TANH: WEFT_FINISH(epi, WEFT_ACT_TANH); break;                                    \
     case WEFT_ACT_SIGMOID: WEFT_FINISH(epi, WEFT_ACT_SIGMOID); break;                              \
+    case WEFT_ACT_SILU: WEFT_FINISH(epi, WEFT_ACT_SILU); break;                                    \
+    case WEFT_ACT_SELU: WEFT_FINISH(epi, WEFT_ACT_SELU); break;                                    \
+    case WEFT_ACTS: break;                                                                         \
     }
     switch (g->epilogue) {
     case WEFT_EPI_NONE: break;

@@ -71,5 +71,6 @@ void WEFT_FN(gemv_f32)(const struct weft_gemm_args *g) {
         case 4: rows(&part, 4); break;
         }
     }
-    if (g->epilogue != WEFT_EPI_NONE) WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+    if (g->epilogue != WEFT_EPI_NONE || g->stats)
+        WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
 }

@@ -70,6 +70,8 @@ static WEFT_INLINE void xent_ignore(const struct weft_xent_args *a, size_t r, fl
     if (dx) zero_row(dx, a->v);
     a->loss[r] = 0;
     if (a->lse) a->lse[r] = 0;
+    if (a->max) a->max[r] = 0;
+    if (dx && a->dsq) a->dsq[r] = 0;
     if (a->correct) a->correct[r] = 0;
 }
 
@@ -89,9 +91,11 @@ static WEFT_INLINE void xent_row(const struct weft_xent_args *a, size_t r, const
     const float log_sum = log1((float)sum);
     a->loss[r] = log_sum + (shift - hit);
     if (a->lse) a->lse[r] = shift + log_sum;
+    if (a->max) a->max[r] = shift;
     if (!grad) return;
     scale_row(dx, a->v, sum == 0 ? 0.0f : (float)((double)a->scale / sum));
     dx[t] -= a->scale;
+    if (a->dsq) a->dsq[r] = r_sumsq(dx, a->v);
 }
 
 /* ---- few classes: the lanes of a vector are rows, a column is a vector; the same bits ---- */
@@ -146,6 +150,7 @@ static WEFT_INLINE void xent_few(const struct weft_xent_args *a, size_t r, size_
     const vf loss = v_add(log_sum, v_sub(max, hit));
     v_store_n(a->loss + r, v_sel(ignored, v_zero(), loss), n);
     if (a->lse) v_store_n(a->lse + r, v_sel(ignored, v_zero(), v_add(max, log_sum)), n);
+    if (a->max) v_store_n(a->max + r, v_sel(ignored, v_zero(), max), n);
     const vm right = m_and(i_eq(first, target), m_not(ignored));
     if (a->correct) i_store_n(a->correct + r, i_sel(right, i_set1(1), i_set1(0)), n);
     if (!grad) return;
@@ -155,6 +160,11 @@ static WEFT_INLINE void xent_few(const struct weft_xent_args *a, size_t r, size_
         const vf p = v_mul(col[c], share);
         const vf dx = v_sel(i_eq(target, i_set1((int32_t)c)), v_sub(p, scale), p);
         col[c] = v_sel(ignored, none, dx);
+    }
+    if (a->dsq) {
+        vf square[FEW];
+        for (size_t c = 0; c < v; c++) square[c] = v_mul(col[c], col[c]);
+        v_store_n(a->dsq + r, sum_columns(square, v), n);
     }
     store_columns(col, n, v, (a->dx ? a->dx : a->x) + r * ld, ld);
 }

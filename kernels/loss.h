@@ -5,7 +5,7 @@
  *             dx_j = (p_j - [j = target])*scale
  *   mse       loss = mean_j (x_j - y_j)^2,  dx_j = 2 (x_j - y_j)*scale/n
  *
- * A negative target is ignored: loss, log Z and correct are 0, dx is 0. -inf has p = 0; a row of
+ * A negative target is ignored: loss, log Z, max and correct are 0, dx is 0. -inf has p = 0; a row of
  * all -inf has p = 0 everywhere, log Z = -inf and, unless it is ignored, a NaN loss; a row with
  * +inf or NaN gives NaNs.
  *
@@ -25,6 +25,8 @@ struct weft_xent_args {
     const int32_t *target; /* (rows), < v, read */
     float *loss;           /* (rows), = */
     float *lse;            /* (rows), = log Z; NULL: not wanted */
+    float *max;            /* (rows), = the largest logit; NULL: not wanted */
+    float *dsq;            /* xent_f32: (rows), = sum dx^2; NULL: not wanted */
     int32_t *correct; /* (rows), = 1 where the first of the largest logits is the target's, else
                        * 0; NULL: not wanted */
     float scale;      /* 1 / (valid targets of the step) */

@@ -36,6 +36,8 @@ static WEFT_INLINE vf flush(vf x, vf tiny) { return v_sel(v_lt(v_abs(x), tiny), 
 static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule rule,
                              const bool stats, vf g, vf *m, vf *v, vf *rate) {
     if (rule == WEFT_OPTIM_SGD) return v_mul(s->lr, g);
+    if (rule == WEFT_OPTIM_SIGN)
+        return v_sel(v_eq(g, v_zero()), v_zero(), v_copysign(s->lr, g));
     if (rule == WEFT_OPTIM_MOMENTUM || rule == WEFT_OPTIM_NESTEROV) {
         *m = flush(v_fma(s->beta1, *m, g), s->tiny);
         return v_mul(s->lr, rule == WEFT_OPTIM_MOMENTUM ? *m : v_fma(s->beta1, *m, g));
@@ -59,7 +61,7 @@ static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule ru
 }
 
 struct sums {
-    v32 w, w2, dw2, wg, rate, max;
+    v32 w, w2, dw2, wg, rate, max, g2, g_max;
 };
 
 /* Vector i.. of a block, n valid lanes (all when n == VL), sums into virtual lanes j*VL... */
@@ -103,16 +105,20 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     sums->wg.v[j] = v_fma(WEFT_BUG(5) ? next : w, g, sums->wg.v[j]);
     sums->rate.v[j] = v_add(sums->rate.v[j], rate);
     sums->max.v[j] = v_max_abs(sums->max.v[j], next);
+    sums->g2.v[j] = v_fma(g, g, sums->g2.v[j]);
+    sums->g_max.v[j] = v_max_abs(sums->g_max.v[j], g);
 }
 
 static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
-    const double max = (double)v32_max(&s->max);
+    const double max = (double)v32_max(&s->max), g_max = (double)v32_max(&s->g_max);
     out->w += (double)v32_sum(&s->w);
     out->w2 += (double)v32_sum(&s->w2);
     out->dw2 += (double)v32_sum(&s->dw2);
     out->wg += (double)v32_sum(&s->wg);
     out->rate += (double)v32_sum(&s->rate);
+    out->g2 += (double)v32_sum(&s->g2);
     if (!(max <= out->w_max)) out->w_max = out->w_max == out->w_max ? max : out->w_max;
+    if (!(g_max <= out->g_max)) out->g_max = out->g_max == out->g_max ? g_max : out->g_max;
 }
 
 static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule,
@@ -124,7 +130,7 @@ static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_o
         struct sums sums;
         if (stats) {
             const v32 zero = v32_zero();
-            sums = (struct sums){zero, zero, zero, zero, zero, zero};
+            sums = (struct sums){zero, zero, zero, zero, zero, zero, zero, zero};
         }
         size_t i = lo;
         for (; i + 32 <= hi; i += 32)
@@ -149,6 +155,7 @@ SWEEP(rmsprop, WEFT_OPTIM_RMSPROP)
 SWEEP(rmsprop_playbook, WEFT_OPTIM_RMSPROP_PLAYBOOK)
 SWEEP(adam, WEFT_OPTIM_ADAM)
 SWEEP(nadam, WEFT_OPTIM_NADAM)
+SWEEP(sign, WEFT_OPTIM_SIGN)
 #undef SWEEP
 
 void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
@@ -160,6 +167,7 @@ void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
         [WEFT_OPTIM_RMSPROP_PLAYBOOK] = {rmsprop_playbook, rmsprop_playbook_stats},
         [WEFT_OPTIM_ADAM] = {adam, adam_stats},
         [WEFT_OPTIM_NADAM] = {nadam, nadam_stats},
+        [WEFT_OPTIM_SIGN] = {sign, sign_stats},
     };
     sweeps[a->rule][a->stats != NULL](a);
 }

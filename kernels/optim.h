@@ -1,11 +1,12 @@
 /* Optimizers: one sweep over a block of a parameter reads w, g, m, v and writes w, m, v.
  *
- * With G = clip*g + l2*w, every rule is one of seven recurrences, the scalars choose between the
+ * With G = clip*g + l2*w, every rule is one of eight recurrences, the scalars choose between the
  * published variants (t = 1, 2, ... counts steps):
  *
  *   SGD                                                       w <- keep*w - lr*G
  *   MOMENTUM          m <- beta1*m + G                        w <- keep*w - lr*m
  *   NESTEROV          m <- beta1*m + G                        w <- keep*w - lr*(G + beta1*m)
+ *   SIGN                                                      w <- keep*w - lr*sign(G)
  *   RMSPROP           v <- beta2*v + (1-beta2)*G^2
  *                     m <- beta1*m + G/(sqrt(v) + eps)        w <- keep*w - lr*m
  *   RMSPROP_PLAYBOOK  v <- beta2*v + (1-beta2)*G^2
@@ -18,6 +19,8 @@
  *             AdamW   the same with keep = 1 - lr*decay and l2 = 0
  *             NAdam   mu_t = beta1*(1 - 0.5*0.96^(0.004 t)), P_t = mu_1 ... mu_t, vmul as Adam,
  *                     cm = lr*mu_{t+1}/(1 - P_{t+1})  cg = lr*(1-mu_t)/(1-P_t)
+ *   LARS      a MOMENTUM with lr = 1 and, for each parameter, clip = lr*q, l2 = clip*decay,
+ *             q = trust*|w|/(|g| + decay*|w|)     (You, Gitman, Ginsburg 2017)
  *   playbook  b = sqrt(1-beta2^t)/(1-beta1^t), vmul = 1 (eps is not bias-corrected)
  *             Adam    cm = lr*b       NAdam  cm = lr*b*beta1, cg = lr*b*(1-beta1)
  *             RMSProp v starts at 1: with v stored from 0, vadd = beta2^t
@@ -44,11 +47,13 @@ enum weft_optim_rule {
     WEFT_OPTIM_RMSPROP_PLAYBOOK,
     WEFT_OPTIM_ADAM,
     WEFT_OPTIM_NADAM,
+    WEFT_OPTIM_SIGN,
 };
 
 /* State arrays of a rule: 0, 1 (m) or 2 (m and v). */
 static inline size_t weft_optim_states(enum weft_optim_rule rule) {
-    return rule == WEFT_OPTIM_SGD ? 0 : rule <= WEFT_OPTIM_NESTEROV ? 1 : 2;
+    if (rule == WEFT_OPTIM_SGD || rule == WEFT_OPTIM_SIGN) return 0;
+    return rule <= WEFT_OPTIM_NESTEROV ? 1 : 2;
 }
 
 /* By-products of the sweep over one block. Each sum: f32 in 32 virtual lanes over 1024 elements,
@@ -61,6 +66,7 @@ struct weft_optim_stats {
     double rate;  /* sum of the step per unit of m: 1/(sqrt v + eps) as the rule writes it (0 for
                    * rules without v) */
     double w_max; /* max |w|; a NaN wins */
+    double g2, g_max; /* sum g^2, max |g|, g before clipping */
 };
 
 struct weft_optim_args {

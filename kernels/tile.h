@@ -15,8 +15,8 @@
 #define ATTN_MR 6
 #define ATTN_NRV 2
 #elif defined(WEFT_ISA_IS_NEON)
-#define GEMM_MR 8
-#define GEMM_NRV 3
+#define GEMM_MR 6
+#define GEMM_NRV 4
 #define ATTN_MR 6
 #define ATTN_NRV 4
 #else
@@ -26,5 +26,6 @@
 #define ATTN_NRV 2
 #endif
 #define GEMM_NR (GEMM_NRV * VL)
+_Static_assert(GEMM_NR % 16 == 0, "statistics of an epilogue go by groups of 16 columns");
 
 #endif

@@ -1,5 +1,5 @@
 /* GPT-2 (Radford et al. 2019) in Hugging Face's layout: learned positions, biases, LayerNorm before
- * each block's halves (or after the residual sum, as in the original Transformer), tied head.
+ * each block's halves (or in other places, or none), tied head.
  *
  *   x_0 = wte[token] + wpe[position]
  *   x   = x + c_proj(attention(c_attn(ln_1(x))))
@@ -10,7 +10,8 @@
 
 #include "models/model.h"
 
-#define PREFILL_TOKENS 64
+#define MAX_LAYERS 1000
+#define MAX_TOKENS (1 << 24) /* of a micro-batch */
 
 static const struct {
     const char *name;
@@ -24,6 +25,10 @@ static const struct {
 #define PRESETS (sizeof presets / sizeof *presets)
 
 const char *weft_gpt2_preset_name(size_t i) { return i < PRESETS ? presets[i].name : NULL; }
+
+bool weft_gpt2_is_plain(const struct weft_gpt2_config *c) {
+    return (c->norm == NULL || strcmp(c->norm, "pre") == 0) && !c->rezero && !c->scales;
+}
 
 bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out) {
     for (size_t i = 0; name != NULL && out != NULL && i < PRESETS; i++) {
@@ -47,13 +52,17 @@ struct dense {
 struct block {
     struct norm ln_1, ln_2;
     struct dense attn, attn_proj, fc, mlp_proj;
-    weft_tensor kcache, vcache; /* generation */
+    weft_tensor attn_gain, mlp_gain;    /* rezero */
+    weft_tensor layer_scale, head_scale; /* scales */
+    weft_tensor kcache, vcache;         /* generation */
 };
+enum placement { PRE, POST, BRANCH, NO_NORM };
 struct net { /* parameters, in file order */
     weft_model *m;
     weft_tensor wte, wpe, head;
     struct norm ln_f;
     struct block *block;
+    enum placement norm;
 };
 
 /* ---- parameters ---- */
@@ -71,9 +80,10 @@ static weft_tensor param(struct net *n, int layer, const char *part, const char 
                                 .transposed = transposed};
     if (cols != 0 && strcmp(role, "attn_qkv") == 0) {
         const size_t c = n->m->gpt2.width;
-        d.slices[0] = (struct weft_slice){"q", 0, c};
-        d.slices[1] = (struct weft_slice){"k", c, c};
-        d.slices[2] = (struct weft_slice){"v", 2 * c, c};
+        const size_t parts = n->m->training.watch ? n->m->gpt2.heads : 0;
+        d.slices[0] = (struct weft_slice){"q", 0, c, parts};
+        d.slices[1] = (struct weft_slice){"k", c, c, parts};
+        d.slices[2] = (struct weft_slice){"v", 2 * c, c, parts};
     }
     return weft_param(g, &d);
 }
@@ -96,22 +106,35 @@ static struct dense dense_params(struct net *n, int layer, const char *part, con
     return (struct dense){w, param(n, layer, bias, role, out, 0, false)};
 }
 
+static void block_params(struct net *n, size_t l) {
+    const struct weft_gpt2_config *const c = &n->m->gpt2;
+    struct block *const b = &n->block[l];
+    const size_t w = c->width;
+    const int layer = (int)l;
+    const bool normed = n->norm != NO_NORM;
+    if (normed) b->ln_1 = norm_params(n, layer, "ln_1", "ln_1");
+    b->attn = dense_params(n, layer, "attn.c_attn", "attn_qkv", 3 * w, w);
+    b->attn_proj = dense_params(n, layer, "attn.c_proj", "attn_proj", w, w);
+    if (normed) b->ln_2 = norm_params(n, layer, "ln_2", "ln_2");
+    b->fc = dense_params(n, layer, "mlp.c_fc", "mlp_fc", 4 * w, w);
+    b->mlp_proj = dense_params(n, layer, "mlp.c_proj", "mlp_proj", w, 4 * w);
+    if (c->rezero) {
+        b->attn_gain = param(n, layer, "attn.gain", "gain", 1, 0, false);
+        b->mlp_gain = param(n, layer, "mlp.gain", "gain", 1, 0, false);
+    }
+    if (c->scales) {
+        b->layer_scale = param(n, layer, "attn.scale", "scale", 1, 0, false);
+        b->head_scale = param(n, layer, "attn.head_scale", "scale", 3 * c->heads, 0, false);
+    }
+}
+
 static void make_params(struct net *n) {
     const struct weft_gpt2_config *const c = &n->m->gpt2;
     const size_t w = c->width;
     n->wte = param(n, -1, "wte.weight", "wte", c->vocab, w, false);
     n->wpe = param(n, -1, "wpe.weight", "wpe", c->context, w, false);
-    for (size_t l = 0; l < c->layers; l++) {
-        struct block *const b = &n->block[l];
-        const int layer = (int)l;
-        b->ln_1 = norm_params(n, layer, "ln_1", "ln_1");
-        b->attn = dense_params(n, layer, "attn.c_attn", "attn_qkv", 3 * w, w);
-        b->attn_proj = dense_params(n, layer, "attn.c_proj", "attn_proj", w, w);
-        b->ln_2 = norm_params(n, layer, "ln_2", "ln_2");
-        b->fc = dense_params(n, layer, "mlp.c_fc", "mlp_fc", 4 * w, w);
-        b->mlp_proj = dense_params(n, layer, "mlp.c_proj", "mlp_proj", w, 4 * w);
-    }
-    n->ln_f = norm_params(n, -1, "ln_f", "ln_f");
+    for (size_t l = 0; l < c->layers; l++) block_params(n, l);
+    if (n->norm != NO_NORM) n->ln_f = norm_params(n, -1, "ln_f", "ln_f");
     n->head = n->wte;
     if (c->untied) {
         const struct weft_param_desc d = {.name = "lm_head.weight",
@@ -126,43 +149,70 @@ static void make_params(struct net *n) {
 /* ---- programs ---- */
 enum mode { TRAIN, EVAL, GENERATE };
 
+/* What is only asked for when somebody watches the layers. */
+static void watch(const struct net *n, weft_program *p, const char *kind, weft_tensor t,
+                  enum mode mode) {
+    if (mode == TRAIN && n->m->training.watch) weft_probe(p, kind, t);
+}
+
 static weft_tensor attend(const struct net *n, weft_program *p, const struct block *b,
                           weft_tensor qkv, enum mode mode) {
     const struct weft_gpt2_config *const c = &n->m->gpt2;
+    if (c->scales) {
+        qkv = weft_gain(p, qkv, b->head_scale, WEFT_NONE);
+        qkv = weft_gain(p, qkv, b->layer_scale, WEFT_NONE);
+    }
     if (mode == GENERATE)
         return weft_attention_kv(p, qkv, b->kcache, b->vcache, c->heads, c->context);
     const weft_tensor y = weft_attention(p, qkv, c->heads);
     if (mode == TRAIN) weft_probe(p, "logit_max", y);
+    watch(n, p, "entropy", y, mode);
     return y;
 }
 
-/* residual + dropout(x wᵀ + b), with the sum fused into the product when there is no dropout. */
-static weft_tensor project(const struct net *n, weft_program *p, weft_tensor x, struct dense d,
-                           weft_tensor residual, enum mode mode) {
-    const float prob = mode == TRAIN ? (float)n->m->gpt2.dropout : 0;
-    if (prob == 0) return weft_linear(p, x, d.w, d.b, NULL, residual);
-    return weft_dropout(p, weft_linear(p, x, d.w, d.b, NULL, WEFT_NONE), prob, residual);
+static weft_tensor dense(const struct net *n, weft_program *p, weft_tensor x, struct dense d,
+                         const char *act, weft_tensor residual, enum mode mode) {
+    const weft_tensor y = weft_linear(p, x, d.w, d.b, act, residual);
+    watch(n, p, "layer", y, mode);
+    return y;
 }
 
 static weft_tensor norm(const struct net *n, weft_program *p, weft_tensor x, struct norm ln,
                         enum mode mode) {
     const weft_tensor y = weft_layernorm(p, x, ln.gamma, ln.beta, (float)n->m->gpt2.norm_eps);
     if (mode == TRAIN) weft_probe(p, "std", y);
+    watch(n, p, "stream", y, mode);
     return y;
+}
+
+/* x + f with f = dropout(h wᵀ + b), with the sum fused into the product where nothing stands between
+ * them; then, or before it, the norm of this half. */
+static weft_tensor join(const struct net *n, weft_program *p, weft_tensor h, struct dense d,
+                        weft_tensor x, struct norm ln, weft_tensor gain, enum mode mode) {
+    const float prob = mode == TRAIN ? (float)n->m->gpt2.dropout : 0;
+    const bool branch = n->norm == BRANCH, rezero = n->m->gpt2.rezero;
+    if (prob == 0 && !branch && !rezero) {
+        x = dense(n, p, h, d, NULL, x, mode);
+    } else {
+        weft_tensor f = dense(n, p, h, d, NULL, WEFT_NONE, mode);
+        if (branch) f = norm(n, p, f, ln, mode);
+        if (rezero)
+            x = weft_gain(p, weft_dropout(p, f, prob, WEFT_NONE), gain, x);
+        else
+            x = weft_dropout(p, f, prob, x);
+    }
+    return n->norm == POST ? norm(n, p, x, ln, mode) : x;
 }
 
 static weft_tensor transformer_block(const struct net *n, weft_program *p, const struct block *b,
                                      weft_tensor x, enum mode mode) {
-    const struct weft_gpt2_config *const c = &n->m->gpt2;
-    weft_tensor h = c->post_norm ? x : norm(n, p, x, b->ln_1, mode);
-    h = weft_linear(p, h, b->attn.w, b->attn.b, NULL, WEFT_NONE);
+    weft_tensor h = n->norm == PRE ? norm(n, p, x, b->ln_1, mode) : x;
+    h = dense(n, p, h, b->attn, NULL, WEFT_NONE, mode);
     h = attend(n, p, b, h, mode);
-    x = project(n, p, h, b->attn_proj, x, mode);
-    if (c->post_norm) x = norm(n, p, x, b->ln_1, mode);
-    h = c->post_norm ? x : norm(n, p, x, b->ln_2, mode);
-    h = weft_linear(p, h, b->fc.w, b->fc.b, c->act, WEFT_NONE);
-    x = project(n, p, h, b->mlp_proj, x, mode);
-    return c->post_norm ? norm(n, p, x, b->ln_2, mode) : x;
+    x = join(n, p, h, b->attn_proj, x, b->ln_1, b->attn_gain, mode);
+    h = n->norm == PRE ? norm(n, p, x, b->ln_2, mode) : x;
+    h = dense(n, p, h, b->fc, n->m->gpt2.act, WEFT_NONE, mode);
+    return join(n, p, h, b->mlp_proj, x, b->ln_2, b->mlp_gain, mode);
 }
 
 static weft_tensor transformer(const struct net *n, weft_program *p, weft_tensor tokens,
@@ -176,7 +226,7 @@ static weft_tensor transformer(const struct net *n, weft_program *p, weft_tensor
         x = transformer_block(n, p, &n->block[l], x, mode);
     }
     weft_program_layer(p, -1);
-    return c->post_norm ? x : norm(n, p, x, n->ln_f, mode);
+    return n->norm == POST || n->norm == NO_NORM ? x : norm(n, p, x, n->ln_f, mode);
 }
 
 static void loss_program(const struct net *n, const char *name, struct weft_io *io,
@@ -189,38 +239,51 @@ static void loss_program(const struct net *n, const char *name, struct weft_io *
     io->targets = weft_input_i32(p, "targets", t->seq);
     const weft_tensor x = transformer(n, p, io->tokens, mode);
     io->loss = weft_head_xent(p, x, n->head, io->targets);
+    watch(n, p, "logz", io->loss, mode);
     io->correct = weft_correct(p, io->loss);
     weft_tensor_keep(n->m->graph, io->loss);
     if (mode == TRAIN) weft_backward(p, io->loss);
 }
 
-static void generate_program(const struct net *n, const char *name, struct weft_io *io,
-                             size_t rows) {
+/* last: logits of the last token only. */
+static void generate_program(const struct net *n, const char *name, struct weft_io *io, size_t rows,
+                             bool last) {
     weft_program *const p = weft_program_create(n->m->graph, name, rows);
     if (p == NULL) return;
     io->program = p;
     io->rows = rows;
     io->tokens = weft_input_i32(p, "tokens", 1);
     weft_tensor x = transformer(n, p, io->tokens, GENERATE);
-    x = weft_last_row(p, x);
+    if (last) x = weft_last_row(p, x);
     io->logits = weft_linear(p, x, n->head, WEFT_NONE, NULL, WEFT_NONE);
     weft_tensor_keep(n->m->graph, io->logits);
 }
 
 static void generation(struct net *n) {
     const struct weft_gpt2_config *const c = &n->m->gpt2;
-    const size_t head_size = c->width / c->heads;
+    const size_t head_size = c->width / c->heads, sequences = n->m->training.sequences;
     for (size_t l = 0; l < c->layers; l++) {
         struct block *const b = &n->block[l];
-        b->kcache = weft_kv_cache(n->m->graph, c->heads, head_size, c->context);
-        b->vcache = weft_kv_cache(n->m->graph, c->heads, head_size, c->context);
+        b->kcache = weft_kv_cache(n->m->graph, sequences, c->heads, head_size, c->context);
+        b->vcache = weft_kv_cache(n->m->graph, sequences, c->heads, head_size, c->context);
     }
-    const size_t chunk = c->context < PREFILL_TOKENS ? c->context : PREFILL_TOKENS;
-    generate_program(n, "prefill", &n->m->prefill, chunk);
-    generate_program(n, "decode", &n->m->decode, 1);
+    const size_t chunk = c->context < WEFT_PREFILL_TOKENS ? c->context : WEFT_PREFILL_TOKENS;
+    generate_program(n, "prefill", &n->m->prefill, chunk, true);
+    generate_program(n, "decode", &n->m->decode, 1, true);
+    if (sequences > 1) generate_program(n, "together", &n->m->together, sequences, false);
 }
 
 /* ---- creation ---- */
+static bool parse_norm(const char *name, enum placement *out) {
+    static const char *const names[] = {"pre", "post", "branch", "none"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], name) != 0) continue;
+        *out = (enum placement)i;
+        return true;
+    }
+    return false;
+}
+
 static enum weft_status check_config(weft_ctx *ctx, const struct weft_gpt2_config *c,
                                      const struct weft_training *t) {
     const struct {
@@ -244,6 +307,14 @@ static enum weft_status check_config(weft_ctx *ctx, const struct weft_gpt2_confi
                              "gpt2: head size %zu (width %zu / %zu heads) is above 128: take more "
                              "heads",
                              c->width / c->heads, c->width, c->heads);
+    if (c->layers > MAX_LAYERS)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "gpt2: %zu layers, at most %d", c->layers,
+                             MAX_LAYERS);
+    if (t->batch > 0 && t->seq > MAX_TOKENS / t->batch)
+        return weft_ctx_fail(ctx, WEFT_ERR_SHAPE,
+                             "gpt2: a micro-batch of %zu samples x %zu tokens, at most %d tokens: "
+                             "lower the batch and accumulate",
+                             t->batch, t->seq, MAX_TOKENS);
     if (t->seq > c->context)
         return weft_ctx_fail(ctx, WEFT_ERR_SHAPE,
                              "gpt2: training length %zu is beyond the context %zu: lower seq or "
@@ -261,6 +332,7 @@ enum weft_status weft_gpt2_create(weft_ctx *ctx, const struct weft_gpt2_config *
     if (training == NULL) training = &inference;
     struct weft_training t = *training;
     if (t.batch != 0 && t.seq == 0) t.seq = config->context;
+    if (t.sequences == 0) t.sequences = 1;
     enum weft_status st = check_config(ctx, config, &t);
     weft_model *m = NULL;
     if (st == WEFT_OK) st = weft_model_begin(ctx, &t, &m);
@@ -271,6 +343,10 @@ enum weft_status weft_gpt2_create(weft_ctx *ctx, const struct weft_gpt2_config *
     if (m->gpt2.act == NULL) m->gpt2.act = "gelu_tanh";
     if (m->gpt2.norm_eps == 0) m->gpt2.norm_eps = 1e-5;
     struct net n = {.m = m};
+    if (m->gpt2.norm == NULL) m->gpt2.norm = "pre";
+    if (!parse_norm(m->gpt2.norm, &n.norm))
+        weft_graph_fail(m->graph, WEFT_ERR_ARG,
+                        "gpt2: norm \"%s\" must be one of pre, post, branch, none", m->gpt2.norm);
     n.block = weft_graph_alloc(m->graph, config->layers * sizeof *n.block);
     if (n.block != NULL) {
         make_params(&n);

@@ -37,10 +37,11 @@ static const struct scheme schemes[] = {
 
 const char *weft_init_name(size_t i) { return i < SCHEMES ? schemes[i].name : NULL; }
 
-/* PyTorch's table (torch.nn.init.calculate_gain); GELU is treated as ReLU there by convention. */
+/* PyTorch's table (torch.nn.init.calculate_gain); GELU and SiLU, which it lacks, count as ReLU. */
 static double act_gain(const char *act) {
     if (strcmp(act, "tanh") == 0) return 5.0 / 3.0;
     if (strcmp(act, "sigmoid") == 0 || strcmp(act, "none") == 0) return 1;
+    if (strcmp(act, "selu") == 0) return 0.75;
     if (strcmp(act, "leaky_relu") == 0) return weft_sqrt(2.0 / (1 + 0.01 * 0.01));
     return weft_sqrt(2.0);
 }
@@ -113,7 +114,7 @@ static enum weft_status init_matrix(weft_model *m, const struct weft_param_info 
         memset(p->data, 0, n * sizeof *p->data);
         return WEFT_OK;
     }
-    const bool last = !m->language && p->layer == (int)m->mlp.layers;
+    const bool last = !m->language && p->layer == (int)(m->mlp.layers + m->mlp.blocks);
     const char *const act = m->language ? "none" : last ? "none" : m->mlp.act;
     double gain = init->gain != 0 ? init->gain : s->act_gain ? act_gain(act) : 1;
     double std = scheme_std(s, gain, (double)in, (double)out);
@@ -151,11 +152,12 @@ enum weft_status weft_model_init(weft_model *m, const struct weft_init *init) {
             st = init_matrix(m, &p[i], s, init, (uint32_t)i);
             continue;
         }
-        /* Vectors: LayerNorm's gains are 1, every bias is 0. */
+        /* Vectors: LayerNorm's gains and scales are 1, biases and the gains of ReZero are 0. */
         const size_t len = strlen(p[i].name);
         const bool gamma = strncmp(p[i].role, "ln_", 3) == 0 && len > 7 &&
                            strcmp(p[i].name + len - 7, ".weight") == 0;
-        for (size_t j = 0; j < p[i].shape[0]; j++) p[i].data[j] = gamma ? 1.0F : 0.0F;
+        const bool one = gamma || strcmp(p[i].role, "scale") == 0;
+        for (size_t j = 0; j < p[i].shape[0]; j++) p[i].data[j] = one ? 1.0F : 0.0F;
     }
     free(p);
     return st;

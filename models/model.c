@@ -1,13 +1,14 @@
-/* What every model does: settings, memory, parameters, the training step, evaluation, generation.
- */
+/* What every model does: settings, memory, parameters, the training step, evaluation. */
 #include "models/model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/graph.h"
 #include "runtime/optim.h"
+#include "runtime/probe.h"
 
 /* ---- creation ---- */
 enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *training,
@@ -30,6 +31,7 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
                                         .logits = WEFT_NONE};
     m->train = m->eval = m->prefill = m->decode = none;
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
+    if (training->keep) weft_graph_keep_all(m->graph);
     *out = m;
     return WEFT_OK;
 }
@@ -46,6 +48,10 @@ enum weft_status weft_model_end(weft_model *m, weft_model **out) {
         }
         m->update = weft_program_create(m->graph, "update", 1);
         if (m->update != NULL) weft_optimizer(m->update, &m->training.optim);
+    }
+    if (m->train.program != NULL && m->train.program->probes > 0) {
+        m->seen.room = m->train.program->probes * WEFT_PROBE_VALUES;
+        m->seen.value = weft_graph_alloc(m->graph, 2 * m->seen.room * sizeof *m->seen.value);
     }
     const enum weft_status st = m->graph->status;
     if (st != WEFT_OK)
@@ -114,7 +120,8 @@ size_t weft_model_param_count(const weft_model *m) {
 
 /* ---- a batch in ---- */
 /* Inputs are only read: the run looks at the caller's memory. */
-static enum weft_status borrow(weft_model *m, weft_tensor t, const void *src, const char *what) {
+enum weft_status weft_model_borrow(weft_model *m, weft_tensor t, const void *src,
+                                   const char *what) {
     if (t < 0) return WEFT_OK;
     if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %s", what);
     m->graph->tensor[t].data = (void *)(uintptr_t)src;
@@ -129,10 +136,10 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     if (b->rows == 0 || b->rows > m->training.batch)
         return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "a batch of %zu rows: must be between 1 and %zu",
                              b->rows, m->training.batch);
-    enum weft_status st = borrow(m, io->tokens, b->tokens, "tokens");
-    if (st == WEFT_OK) st = borrow(m, io->inputs, b->inputs, "inputs");
-    if (st == WEFT_OK) st = borrow(m, io->values, b->values, "values");
-    return st == WEFT_OK ? borrow(m, io->targets, b->targets, "targets") : st;
+    enum weft_status st = weft_model_borrow(m, io->tokens, b->tokens, "tokens");
+    if (st == WEFT_OK) st = weft_model_borrow(m, io->inputs, b->inputs, "inputs");
+    if (st == WEFT_OK) st = weft_model_borrow(m, io->values, b->values, "values");
+    return st == WEFT_OK ? weft_model_borrow(m, io->targets, b->targets, "targets") : st;
 }
 
 /* Sum of the losses. Each is rounded to a multiple of 2^-24 first, which makes the sum exact, hence
@@ -159,13 +166,17 @@ static enum weft_status run_loss(weft_model *m, struct weft_io *io, const struct
     if (st == WEFT_OK) st = weft_program_run(io->program, &r);
     if (st != WEFT_OK) return st;
     m->probe_rows = b->rows;
+    if (run->statistics) weft_model_look(m, b->rows);
     read_loss(m, io, b->rows, out);
     if (isfinite(out->sum)) return WEFT_OK;
+    char when[48] = "in an evaluation";
+    if (io == &m->train)
+        snprintf(when, sizeof when, "at step %llu", (unsigned long long)run->step + 1);
     const char *const node = weft_program_find_nonfinite(io->program, &r);
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
-                         "the loss is not finite at step %llu; the first node with a NaN or Inf is "
-                         "%s: lower the learning rate or check the data",
-                         (unsigned long long)run->step, node == NULL ? "unknown" : node);
+                         "the loss is not finite %s; the first node with a NaN or Inf is %s: lower "
+                         "the learning rate or check the data",
+                         when, node == NULL ? "unknown" : node);
 }
 
 /* ---- training ---- */
@@ -202,6 +213,7 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
         return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model has no optimizer");
     const enum weft_status st = weft_program_run(m->update, run);
     if (st != WEFT_OK) return st;
+    m->seen.closed = true;
     struct weft_optim_result r;
     weft_optim_result(m->update, &r);
     *out = (struct weft_step){.grad_norm = r.norm, .scale = r.scale};
@@ -209,7 +221,7 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
                          "the gradient is not finite at step %llu (%llu values; first parameter: "
                          "%s): lower the learning rate or check the data",
-                         (unsigned long long)run->step, (unsigned long long)r.nonfinite,
+                         (unsigned long long)run->step + 1, (unsigned long long)r.nonfinite,
                          nonfinite_gradient(m));
 }
 
@@ -222,34 +234,8 @@ enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b, stru
     return st;
 }
 
-/* ---- generation ---- */
-static enum weft_status infer_chunk(weft_model *m, struct weft_io *io, const int32_t *tokens,
-                                    size_t n, size_t pos) {
-    const enum weft_status st = borrow(m, io->tokens, tokens, "tokens");
-    const struct weft_run run = {.rows = n, .pos = pos};
-    return st == WEFT_OK ? weft_program_run(io->program, &run) : st;
-}
-
-enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens, size_t n, size_t pos,
-                                  float *logits) {
-    if (m == NULL || tokens == NULL || logits == NULL) return WEFT_ERR_NULL;
-    if (m->decode.program == NULL || !m->committed)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model was not built for generation");
-    if (n == 0 || pos > m->gpt2.context || n > m->gpt2.context - pos)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
-                             "%zu tokens at position %zu do not fit the context of %zu", n, pos,
-                             m->gpt2.context);
-    const struct weft_io *last = NULL;
-    for (size_t i = 0; i < n;) {
-        struct weft_io *const io = n - i == 1 ? &m->decode : &m->prefill;
-        const size_t take = n - i < io->rows ? n - i : io->rows;
-        const enum weft_status st = infer_chunk(m, io, tokens + i, take, pos + i);
-        if (st != WEFT_OK) return st;
-        last = io;
-        i += take;
-    }
-    memcpy(logits, weft_tensor_data(m->graph, last->logits), m->gpt2.vocab * sizeof *logits);
-    return WEFT_OK;
+const float *weft_model_losses(weft_model *m) {
+    return m->eval.program == NULL ? NULL : weft_tensor_data(m->graph, m->eval.loss);
 }
 
 /* ---- work and time ---- */
@@ -257,8 +243,7 @@ void weft_model_work(weft_model *m, const struct weft_limits *limits, double *fl
                      double *seconds) {
     struct weft_memory planned;
     *flops = *seconds = 0;
-    if (m == NULL || m->train.program == NULL ||
-        weft_graph_memory(m->graph, &planned) != WEFT_OK)
+    if (m == NULL || m->train.program == NULL || weft_graph_memory(m->graph, &planned) != WEFT_OK)
         return;
     const struct {
         weft_program *p;

@@ -70,7 +70,8 @@ void weft_backward(weft_program *p, weft_tensor loss) {
     for (size_t i = forward; i-- > 0 && g->status == WEFT_OK;) {
         const struct weft_op *const op = p->node[i].op;
         const bool is_loss =
-            op == &weft_op_head_xent || op == &weft_op_softmax_xent || op == &weft_op_mse;
+            op == &weft_op_head_xent || op == &weft_op_softmax_xent || op == &weft_op_mse ||
+            op == &weft_op_inner;
         const bool wanted =
             is_loss ? p->node[i].out[0] == loss : weft_grad_get(&b, p->node[i].out[0]) != WEFT_NONE;
         if (!wanted || op->backward == NULL) continue;

@@ -23,8 +23,8 @@ static struct weft_deal *deal_of(const weft_program *p, size_t phase) {
     return (void *)(p->deals + phase * weft_deal_bytes(p->threads));
 }
 
-/* What `done` of a phase ends at. One without tasks ends when its thread has been there: those after
- * it wait for those before it all the same. */
+/* What `done` of a phase ends at. One without tasks ends when its thread has been there: those
+ * after it wait for those before it all the same. */
 static unsigned full_of(const weft_program *p, size_t phase) {
     return p->phase[phase].tasks == 0 ? 1 : (unsigned)p->phase[phase].tasks;
 }
@@ -121,6 +121,32 @@ static enum weft_status check_indices(const weft_program *p, size_t rows) {
     return WEFT_OK;
 }
 
+/* No place may lead out of the cache. (Rows of one sequence with others between them would only
+ * give wrong numbers.) */
+static enum weft_status check_places(const weft_program *p, const struct weft_run *run,
+                                     size_t rows) {
+    weft_ctx *const ctx = p->graph->ctx;
+    const bool listed = run->place != NULL;
+    if (!listed && (run->pos > p->positions || rows > p->positions - run->pos))
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "program %s: %zu tokens at position %zu do not fit the context of %zu",
+                             p->name, rows, run->pos, p->positions);
+    for (size_t r = 0; listed && r < rows; r++) {
+        const struct weft_place at = run->place[r];
+        if (at.pos >= p->positions || (p->sequences != 0 && at.sequence >= p->sequences))
+            return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                                 "program %s: row %zu is token %zu of sequence %zu; there are %zu "
+                                 "positions and %zu sequences",
+                                 p->name, r, at.pos, at.sequence, p->positions, p->sequences);
+        if (r > 0 && run->place[r - 1].sequence == at.sequence &&
+            run->place[r - 1].pos + 1 != at.pos)
+            return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                                 "program %s: row %zu does not continue sequence %zu", p->name, r,
+                                 at.sequence);
+    }
+    return WEFT_OK;
+}
+
 static enum weft_status prepare(weft_program *p, const struct weft_run *run, struct team *t) {
     weft_graph *const g = p->graph;
     if (g->base == NULL)
@@ -129,15 +155,12 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
         return weft_ctx_fail(g->ctx, WEFT_ERR_ARG, "program %s: %zu rows, but its batch is %zu",
                              p->name, run->rows, p->batch);
     const size_t rows = run->rows == 0 ? p->batch : run->rows;
-    if (p->positions != 0 && (run->pos > p->positions || rows > p->positions - run->pos))
-        return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
-                             "program %s: %zu tokens at position %zu do not fit the context of %zu",
-                             p->name, rows, run->pos, p->positions);
     if (p->positions == 0 && run->pos > p->last_start)
         return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
                              "program %s: position %zu is beyond %zu, the last one that leaves room",
                              p->name, run->pos, p->last_start);
-    const enum weft_status st = check_indices(p, rows);
+    enum weft_status st = p->positions != 0 ? check_places(p, run, rows) : WEFT_OK;
+    if (st == WEFT_OK) st = check_indices(p, rows);
     if (st != WEFT_OK) return st;
     t->p = p;
     t->x = (struct weft_exec){.k = g->ctx->k, .g = g, .run = run, .rows = rows, .batch = p->batch};
@@ -192,7 +215,8 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
         const struct weft_node *const n = &p->node[i];
         if (n->op == &weft_op_optimizer) continue; /* it would step again, and checks by itself */
         for (size_t j = 0; j < WEFT_NODE_IN; j++)
-            if (n->in[j] >= 0 && t.x.g->tensor[n->in[j]].kind == WEFT_PARAM && !all_finite(&t.x, n->in[j]))
+            if (n->in[j] >= 0 && t.x.g->tensor[n->in[j]].kind == WEFT_PARAM &&
+                !all_finite(&t.x, n->in[j]))
                 return weft_graph_format(p->graph, "%s (parameter %s)", n->name,
                                          t.x.g->tensor[n->in[j]].name);
         for (size_t ph = 0; ph < n->phases; ph++) run_alone(&t, n, n->phase0 + ph);

@@ -8,6 +8,8 @@
 
 #include "runtime/memory.h"
 
+#define COUNT_MAX ((size_t)1 << 40) /* elements of a tensor: 4 TB */
+
 struct weft_chunk { /* a list of small allocations */
     struct weft_chunk *next;
     _Alignas(16) unsigned char data[];
@@ -83,8 +85,7 @@ void weft_graph_accumulate(weft_graph *g, size_t micro_batches, size_t grad_grou
                         g->micro_batches, g->grad_groups);
 }
 
-/* Make room for one more element of *p; false after recording WEFT_ERR_NOMEM. */
-static bool grow(weft_graph *g, void **p, size_t *cap, size_t used, size_t size) {
+bool weft_graph_grow(weft_graph *g, void **p, size_t *cap, size_t used, size_t size) {
     if (used < *cap) return true;
     const size_t want = *cap == 0 ? 32 : *cap * 2;
     void *const q = realloc(*p, want * size);
@@ -104,10 +105,10 @@ static weft_tensor tensor_add(weft_graph *g, const struct weft_tensor_desc *d) {
         return weft_graph_fail(g, WEFT_ERR_STATE, "tensor %s: the graph is already planned",
                                d->name);
     if (!weft_mul(d->shape[0], d->shape[1], &count) || !weft_mul(count, d->shape[2], &count) ||
-        !weft_mul(count, 16, &bytes) || g->tensors >= INT32_MAX)
+        !weft_mul(count, 16, &bytes) || count > COUNT_MAX || g->tensors >= INT32_MAX)
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "tensor %s: %zu x %zu x %zu is too large",
                                d->name, d->shape[0], d->shape[1], d->shape[2]);
-    if (!grow(g, (void **)&g->tensor, &g->tensor_cap, g->tensors, sizeof *g->tensor))
+    if (!weft_graph_grow(g, (void **)&g->tensor, &g->tensor_cap, g->tensors, sizeof *g->tensor))
         return WEFT_NONE;
     g->tensor[g->tensors] = *d;
     return (weft_tensor)g->tensors++;
@@ -165,10 +166,10 @@ weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     for (size_t i = 0; i < sizeof desc->slices / sizeof *desc->slices; i++) {
         const struct weft_slice *const s = &desc->slices[i];
         if (s->row > desc->shape[0] || s->rows > desc->shape[0] - s->row)
-            return weft_graph_fail(g, WEFT_ERR_SHAPE,
-                                   "parameter %s: slice %s, rows %zu to %zu, is beyond its %zu rows",
-                                   desc->name, s->name == NULL ? "?" : s->name, s->row,
-                                   s->row + s->rows, desc->shape[0]);
+            return weft_graph_fail(
+                g, WEFT_ERR_SHAPE,
+                "parameter %s: slice %s, rows %zu to %zu, is beyond its %zu rows", desc->name,
+                s->name == NULL ? "?" : s->name, s->row, s->row + s->rows, desc->shape[0]);
     }
     const struct weft_tensor_desc d = {
         .name = desc->name,
@@ -238,7 +239,8 @@ weft_program *weft_program_create(weft_graph *g, const char *name, size_t batch)
     if (p == NULL) return NULL;
     *p = (struct weft_program){
         .graph = g, .name = name, .batch = batch, .layer = -1, .last_start = SIZE_MAX};
-    if (g->planned) weft_graph_fail(g, WEFT_ERR_STATE, "program %s: the graph is already planned", name);
+    if (g->planned)
+        weft_graph_fail(g, WEFT_ERR_STATE, "program %s: the graph is already planned", name);
     if (batch == 0) weft_graph_fail(g, WEFT_ERR_ARG, "program %s: batch must be at least 1", name);
     *g->last = p;
     g->last = &p->next;
@@ -252,9 +254,10 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
                                 const weft_tensor out[WEFT_NODE_OUT],
                                 const struct weft_attr *attr) {
     weft_graph *const g = p->graph;
-    if (g->planned) weft_graph_fail(g, WEFT_ERR_STATE, "%s: the graph is already planned", op->name);
+    if (g->planned)
+        weft_graph_fail(g, WEFT_ERR_STATE, "%s: the graph is already planned", op->name);
     if (g->status != WEFT_OK ||
-        !grow(g, (void **)&p->node, &p->node_cap, p->nodes, sizeof *p->node))
+        !weft_graph_grow(g, (void **)&p->node, &p->node_cap, p->nodes, sizeof *p->node))
         return NULL;
     struct weft_node *const n = &p->node[p->nodes];
     *n = (struct weft_node){.op = op, .layer = p->layer, .program = p, .shared = WEFT_NONE};
@@ -266,35 +269,16 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
     if (attr != NULL) n->attr = *attr;
     if (n->attr.max_context != 0 && (p->positions == 0 || n->attr.max_context < p->positions))
         p->positions = n->attr.max_context;
+    if (n->attr.sequences != 0 && (p->sequences == 0 || n->attr.sequences < p->sequences))
+        p->sequences = n->attr.sequences;
     p->nodes++;
     return n;
 }
 
-void weft_probe(weft_program *p, const char *kind, weft_tensor t) {
-    weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK ||
-        !grow(g, (void **)&p->probe, &p->probe_cap, p->probes, sizeof *p->probe))
-        return;
-    const bool residual = strcmp(kind, "std") == 0;
-    if (!residual && strcmp(kind, "logit_max") != 0) {
-        weft_graph_fail(g, WEFT_ERR_ARG, "unknown probe \"%s\"", kind);
-        return;
-    }
-    const struct weft_op *const want = residual ? &weft_op_layernorm : &weft_op_attention;
-    for (size_t i = 0; i < p->nodes; i++) {
-        const struct weft_node *const n = &p->node[i];
-        if (n->op != want || n->out[0] != t) continue;
-        p->probe[p->probes++] = (struct weft_probe_desc){kind, n->out[2], n->layer, n->attr.eps};
-        weft_tensor_keep(g, n->out[2]); /* layernorm: 1/std of each row; attention: row maxima */
-        return;
-    }
-    weft_graph_fail(g, WEFT_ERR_ARG, "probe %s: the tensor is not the output of %s", kind,
-                    want->name);
-}
-
 void weft_phase_add(struct weft_node *n, size_t tasks, double ns) {
     weft_program *const p = n->program;
-    if (!grow(p->graph, (void **)&p->phase, &p->phase_cap, p->phases, sizeof *p->phase)) return;
+    if (!weft_graph_grow(p->graph, (void **)&p->phase, &p->phase_cap, p->phases, sizeof *p->phase))
+        return;
     p->phase[p->phases++] = (struct weft_phase){.tasks = tasks, .ns = ns};
     n->phases++;
 }

@@ -38,7 +38,7 @@ struct weft_tensor_desc {
 struct weft_attr { /* what an op needs beside its tensors; each op reads its own */
     int act;       /* enum weft_act of kernels/activation.h */
     size_t heads;
-    size_t max_context;
+    size_t max_context, sequences; /* generation */
     float eps, prob;
     uint32_t stream;     /* dropout: random stream */
     unsigned accumulate; /* bit i: output i adds to what is there (a later writer in this program);
@@ -89,10 +89,9 @@ struct weft_op {
 #undef WEFT_OP
 
 struct weft_probe_desc {
-    const char *kind;
-    weft_tensor t; /* the tensor the value is computed from */
-    int layer;
-    float eps;
+    const struct weft_probe_kind *kind; /* probe.c */
+    size_t node;       /* the one whose by-products it reads */
+    weft_tensor delta; /* of a layer: what measures its gradient; WEFT_NONE: nothing can */
 };
 
 struct weft_program {
@@ -108,6 +107,7 @@ struct weft_program {
         bool ignore; /* -1 stands for nothing */
     } index[4];
     size_t indices;
+    size_t sequences;       /* generation: places must be below it; 0: not limited */
     struct weft_node *node; /* grown while building; fixed after the commit */
     size_t nodes, node_cap;
     struct weft_phase *phase;
@@ -135,6 +135,7 @@ struct weft_graph {
     weft_program *first, **last;
     uint32_t streams;
     bool training; /* parameters have gradients and optimizer state */
+    bool keep_all; /* no activation gives up its memory: for looking at them */
     size_t micro_batches;    /* of a step, >= 1: more than one needs a buffer for embedding
                               * gradients */
     struct weft_embed_fold { /* that buffer, added to the gradient before the update */
@@ -159,6 +160,8 @@ struct weft_graph {
 /* ---- building (graph.c) ---- */
 /* Zeroed memory that lives as long as the graph; NULL after recording WEFT_ERR_NOMEM. */
 void *weft_graph_alloc(weft_graph *g, size_t bytes);
+/* Make room for one more element of the array *p; false after recording WEFT_ERR_NOMEM. */
+bool weft_graph_grow(weft_graph *g, void **p, size_t *cap, size_t used, size_t size);
 const char *weft_graph_format(weft_graph *g, const char *fmt, ...) WEFT_FORMAT(2, 3);
 /* Record the first builder error. Returns WEFT_NONE so that builders can `return` it. */
 weft_tensor weft_graph_fail(weft_graph *g, enum weft_status st, const char *fmt, ...)
@@ -255,6 +258,14 @@ static inline void weft_split(size_t n, size_t unit, size_t tasks, size_t task, 
     *hi = units * (task + 1) / tasks * unit;
     if (*lo > n) *lo = n;
     if (*hi > n) *hi = n;
+}
+
+/* ---- probes (probe.c) ---- */
+/* The layer's gradient (of its pre-activation) is dz: let the node that writes it measure it. */
+void weft_probe_delta(weft_program *p, size_t layer_node, weft_tensor dz);
+/* An output that holds statistics: there, and wanted in this run. */
+static inline bool x_measures(const struct weft_exec *x, const struct weft_node *n, size_t out) {
+    return n->out[out] >= 0 && x->run->statistics;
 }
 
 /* ---- backward (backward.c) ---- */

@@ -1,9 +1,10 @@
 /* Elementwise ops.
  *
  *   activation      in z               out y = act(z)
- *   activation_bwd  in z, dy           out dx = dy act'(z)
+ *   activation_bwd  in z, dy           out dx = dy act'(z), sums of dx^2 (probe.c)
  *   add             in a, b            out a + b (may be a or b)
- *   gain            in f, gain, r      out r + gain f, gain a learned scalar
+ *   gain            in f, gain, r      out r + gain f, gain learned: one scalar, or one for each of
+ *                                      equal groups of columns
  *   gain_bwd        in f, gain, dy     out df = gain dy, dgain = sum f dy
  *
  * The gain is that of ReZero (Bachlechner et al. 2020).
@@ -56,7 +57,11 @@ static void act_bwd_run(const struct weft_exec *x, const struct weft_node *n, si
     a.dy = x_f32(x, n->in[1]) + at;
     a.dx = x_f32(x, n->out[0]) + at;
     a.accumulate = x_accumulate(x, n, 0);
-    x->k->act_bwd_f32(&a);
+    if (x_measures(x, n, 1)) {
+        a.sumsq = x_f64(x, n->out[1]) + task;
+        *a.sumsq = 0;
+    }
+    if (a.n > 0) x->k->act_bwd_f32(&a);
 }
 
 static void act_backward(struct weft_backward *b, size_t node) {
@@ -98,44 +103,67 @@ static void add_backward(struct weft_backward *b, size_t node) {
 /* ---- gain ---- */
 static void gain_plan(struct weft_node *n) { plan_blocks(n, 3, 2); }
 
+static size_t groups_of(const struct weft_exec *x, weft_tensor gain) {
+    return weft_desc_count(weft_desc(x->g, gain));
+}
+
+/* One group: whole blocks; several: a row of the block and a group at a time. */
 static void gain_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                      size_t task, size_t thread) {
     (void)phase, (void)thread;
     size_t at;
-    const size_t count = block(x, n->out[0], task, &at);
+    const size_t count = block(x, n->out[0], task, &at), groups = groups_of(x, n->in[1]);
+    const size_t step = groups == 1 ? count : x_cols(x, n->in[0]) / groups;
     const float *const r = n->in[2] < 0 ? NULL : x_f32(x, n->in[2]) + at;
-    x->k->gain_fwd_f32(x_f32(x, n->in[1]), x_f32(x, n->in[0]) + at, r, x_f32(x, n->out[0]) + at,
-                       count);
+    for (size_t i = 0; i < count; i += step)
+        x->k->gain_fwd_f32(x_f32(x, n->in[1]) + i / step % groups, x_f32(x, n->in[0]) + at + i,
+                           r == NULL ? NULL : r + i, x_f32(x, n->out[0]) + at + i, step);
 }
 
 static void gain_bwd_plan(struct weft_node *n) {
+    const size_t groups = weft_desc_count(weft_node_in(n, 1));
     plan_blocks(n, 3, 4);
-    n->shared_bytes = blocks_of(weft_desc_rows(weft_node_in(n, 0))) * sizeof(double);
+    n->shared_bytes = blocks_of(weft_desc_rows(weft_node_in(n, 0))) * groups * sizeof(double);
     weft_phase_add(n, 1, 10);
+}
+
+static void gain_bwd_block(const struct weft_exec *x, const struct weft_node *n, size_t task,
+                           size_t groups, double *part) {
+    size_t at;
+    const size_t count = block(x, n->in[0], task, &at);
+    const size_t step = groups == 1 ? count : x_cols(x, n->in[0]) / groups;
+    for (size_t g = 0; g < groups; g++) part[g] = 0;
+    for (size_t i = 0; i < count; i += step) {
+        const size_t g = i / step % groups;
+        double sum;
+        x->k->gain_bwd_f32(&(struct weft_gain_bwd_args){
+            .n = step,
+            .gain = x_f32(x, n->in[1]) + g,
+            .f = x_f32(x, n->in[0]) + at + i,
+            .dy = x_f32(x, n->in[2]) + at + i,
+            .df = n->out[0] < 0 ? NULL : x_f32(x, n->out[0]) + at + i,
+            .accumulate = x_accumulate(x, n, 0),
+            .dgain = &sum,
+        });
+        part[g] += sum;
+    }
 }
 
 static void gain_bwd_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                          size_t task, size_t thread) {
     (void)thread;
+    const size_t groups = groups_of(x, n->in[1]), blocks = blocks_of(x_rows(x, n->in[0]));
     double *const part = x_shared(x, n);
-    size_t at;
     if (phase == 0) {
-        struct weft_gain_bwd_args a = {.n = block(x, n->in[0], task, &at)};
-        if (a.n == 0) return;
-        a.gain = x_f32(x, n->in[1]);
-        a.f = x_f32(x, n->in[0]) + at;
-        a.dy = x_f32(x, n->in[2]) + at;
-        a.df = n->out[0] < 0 ? NULL : x_f32(x, n->out[0]) + at;
-        a.accumulate = x_accumulate(x, n, 0);
-        a.dgain = &part[task];
-        x->k->gain_bwd_f32(&a);
+        if (task < blocks) gain_bwd_block(x, n, task, groups, part + task * groups);
         return;
     }
-    float *const dgain = x_f32(x, n->out[1]);
-    float sum = x_accumulate(x, n, 1) ? *dgain : 0;
-    const size_t blocks = blocks_of(x_rows(x, n->in[0]));
-    for (size_t i = 0; i < blocks; i++) sum = (float)((double)sum + part[i]);
-    *dgain = sum;
+    for (size_t g = 0; g < groups; g++) {
+        float *const dgain = x_f32(x, n->out[1]) + g;
+        float sum = x_accumulate(x, n, 1) ? *dgain : 0;
+        for (size_t i = 0; i < blocks; i++) sum = (float)((double)sum + part[i * groups + g]);
+        *dgain = sum;
+    }
 }
 
 static void gain_backward(struct weft_backward *b, size_t node) {
@@ -191,9 +219,13 @@ weft_tensor weft_gain(weft_program *p, weft_tensor f, weft_tensor gain, weft_ten
     if (!weft_operand(p, "gain", f, WEFT_F32) || !weft_operand(p, "gain", gain, WEFT_F32) ||
         (residual != WEFT_NONE && !same_shape(p, "gain", f, residual)))
         return WEFT_NONE;
-    if (weft_desc(g, gain)->kind != WEFT_PARAM || weft_desc_count(weft_desc(g, gain)) != 1)
-        return weft_graph_fail(g, WEFT_ERR_SHAPE, "gain: the gain must be one parameter, not %s",
-                               weft_shape_text(g, gain));
+    const size_t groups = weft_desc_count(weft_desc(g, gain));
+    if (weft_desc(g, gain)->kind != WEFT_PARAM || groups == 0 ||
+        weft_desc_cols(weft_desc(g, f)) % groups != 0)
+        return weft_graph_fail(g, WEFT_ERR_SHAPE,
+                               "gain: the gain must be one parameter, or one for each of equal groups "
+                               "of columns: %s does not fit %s",
+                               weft_shape_text(g, gain), weft_shape_text(g, f));
     const weft_tensor y = weft_act_like(p, f);
     weft_node_add(p, &weft_op_gain, WEFT_TENSORS(f, gain, residual), WEFT_TENSORS(y), NULL);
     return y;

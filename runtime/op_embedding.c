@@ -4,7 +4,8 @@
  *   embedding_dw    in dy, tokens            out dwte or its buffer, dwpe
  *   embedding_fold  in the buffer            out dwte
  *
- * attr.max_context: the rows are one sequence (generation), else each sample starts anew.
+ * attr.max_context: generation, a row's position is that of its place; else each sample starts
+ * anew.
  *
  * A vocabulary row's gradient is one sum over its positions, ascending, added once to what the head
  * may have left there. Over several micro-batches that sum is a chain in a buffer of its own, which
@@ -33,9 +34,10 @@ static void forward_plan(struct weft_node *n) {
 static void forward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                         size_t task, size_t thread) {
     (void)phase, (void)thread;
-    const size_t rows = x_rows(x, n->out[0]), c = x_cols(x, n->out[0]), r = task * FORWARD_ROWS;
+    const size_t rows = x_rows(x, n->out[0]), c = x_cols(x, n->out[0]);
+    size_t r = task * FORWARD_ROWS;
     if (r >= rows) return;
-    x->k->embed_fwd_f32(&(struct weft_embed_args){
+    struct weft_embed_args a = {
         .rows = min(rows - r, FORWARD_ROWS),
         .c = c,
         .token = x_i32(x, n->in[0]) + r,
@@ -45,7 +47,17 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         .pos0 = x->run->pos,
         .row0 = r,
         .out = x_f32(x, n->out[0]) + r * c,
-    });
+    };
+    const bool scattered = n->attr.max_context && x->run->place != NULL;
+    for (const size_t end = r + a.rows; scattered && r < end; r++) {
+        a.rows = 1;
+        a.row0 = 0;
+        a.pos0 = x->run->place[r].pos;
+        x->k->embed_fwd_f32(&a);
+        a.token++;
+        a.out += c;
+    }
+    if (!scattered) x->k->embed_fwd_f32(&a);
 }
 
 /* ---- gradient: positions are listed by token; threads own columns of wte and rows of wpe ---- */

@@ -124,6 +124,8 @@ static void run_loss(const struct weft_exec *x, const struct weft_node *n,
         .target = x_i32(x, n->in[2]) + q->first + r,
         .loss = x_f32(x, n->out[0]) + q->first + r,
         .correct = x_i32(x, n->out[1]) + q->first + r,
+        .lse = x_measures(x, n, 4) ? x_f32(x, n->out[4]) + q->first + r : NULL,
+        .max = x_measures(x, n, 5) ? x_f32(x, n->out[5]) + q->first + r : NULL,
         .scale = x->run->inv_targets,
     };
     if (n->attr.with_grad)

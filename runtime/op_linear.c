@@ -1,7 +1,8 @@
 /* The linear layer and its derivatives; weights are (out, in).
  *
- *   linear     y  = act(x wᵀ + b) + residual     in x, w, b, residual   out y, z (pre-activation)
- *   linear_dx  dx = dy w, or (dy w) act'(z)       in dy, w, z            out dx
+ *   linear     y  = act(x wᵀ + b) + residual     in x, w, b, residual   out y, z (pre-activation),
+ *                                                                        statistics (probe.c)
+ *   linear_dx  dx = dy w, or (dy w) act'(z)       in dy, w, z            out dx, statistics
  *   linear_dw  dw = dyᵀ x,  db = Σ_rows dy        in dy, x               out dw, db
  *
  * When x is the output of a linear layer with an activation and has no other reader, linear_dx
@@ -74,6 +75,8 @@ static void linear_run(const struct weft_exec *x, const struct weft_node *n, siz
         .ldr = out,
         .z = x_f32(x, n->out[1]),
         .ldz = out,
+        .stats = x_measures(x, n, 2) ? x_f32(x, n->out[2]) : NULL,
+        .lds = weft_gemm_groups(out),
     };
     run_product(x, n, &g, phase, task);
 }
@@ -107,6 +110,8 @@ static void dx_run(const struct weft_exec *x, const struct weft_node *n, size_t 
         .act = (enum weft_act)n->attr.act,
         .z = x_f32(x, n->in[2]),
         .ldz = in,
+        .stats = x_measures(x, n, 1) ? x_f32(x, n->out[1]) : NULL,
+        .lds = weft_gemm_groups(in),
     };
     run_product(x, n, &g, phase, task);
 }
@@ -205,6 +210,7 @@ static void linear_backward(struct weft_backward *b, size_t node) {
                       WEFT_TENSORS(dz), &attr);
         dy = dz;
     }
+    if (n.in[3] < 0) weft_probe_delta(p, node, dy);
     append_dx(b, node, dy);
     bool add_w, add_b;
     const weft_tensor dw = weft_grad_dst(b, n.in[1], &add_w);

@@ -1,7 +1,9 @@
 /* Losses of a whole batch at once (op_head.c has the language model's, in chunks).
  *
- *   softmax_xent  in logits, targets  out losses, correct, dlogits
+ *   softmax_xent  in logits, targets  out losses, correct, dlogits, and for probes: sums of
+ *                                     dlogits^2, log Z, largest logits
  *   mse           in x, targets       out losses, (none), dx
+ *   inner         in x, g             out sums of x g, (none), dx = g
  *
  * No node of their own for the backward pass: with attr.with_grad they make the gradient too. */
 #include <string.h>
@@ -49,6 +51,9 @@ static void xent_run(const struct weft_exec *x, const struct weft_node *n, size_
         .target = x_i32(x, n->in[1]) + r,
         .loss = x_f32(x, n->out[0]) + r,
         .correct = x_i32(x, n->out[1]) + r,
+        .dsq = x_measures(x, n, 3) ? x_f32(x, n->out[3]) + r : NULL,
+        .lse = x_measures(x, n, 4) ? x_f32(x, n->out[4]) + r : NULL,
+        .max = x_measures(x, n, 5) ? x_f32(x, n->out[5]) + r : NULL,
         .scale = x->run->inv_targets,
     };
     if (a.dx != NULL)
@@ -73,6 +78,21 @@ static void mse_run(const struct weft_exec *x, const struct weft_node *n, size_t
     });
 }
 
+static void inner_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
+                      size_t task, size_t thread) {
+    (void)phase, (void)thread;
+    size_t r;
+    const size_t rows = task_rows(x, n, task, &r), cols = x_cols(x, n->in[0]);
+    for (size_t i = r; i < r + rows; i++) {
+        const float *const g = x_f32(x, n->in[1]) + i * cols;
+        float *const dx = gradient(x, n, i * cols);
+        double sum;
+        x->k->dot_f32(x_f32(x, n->in[0]) + i * cols, g, cols, &sum);
+        x_f32(x, n->out[0])[i] = (float)sum;
+        if (dx != NULL) x->k->scale_f32(x->run->inv_targets, g, dx, cols);
+    }
+}
+
 /* The loss is the last node that reads x, so nobody has written dx before. */
 static void with_gradient(struct weft_backward *b, size_t node) {
     bool accumulate;
@@ -86,6 +106,7 @@ static void with_gradient(struct weft_backward *b, size_t node) {
 
 const struct weft_op weft_op_softmax_xent = {"softmax_xent", plan, xent_run, with_gradient};
 const struct weft_op weft_op_mse = {"mse", plan, mse_run, with_gradient};
+const struct weft_op weft_op_inner = {"inner", plan, inner_run, with_gradient};
 
 weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets) {
     weft_graph *const g = p->graph;
@@ -104,17 +125,26 @@ weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor t
     return loss;
 }
 
-weft_tensor weft_mse(weft_program *p, weft_tensor x, weft_tensor targets) {
+static weft_tensor with_values(weft_program *p, const struct weft_op *op, weft_tensor x,
+                               weft_tensor values) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "mse", x, WEFT_F32) || !weft_operand(p, "mse", targets, WEFT_F32))
+    if (!weft_operand(p, op->name, x, WEFT_F32) || !weft_operand(p, op->name, values, WEFT_F32))
         return WEFT_NONE;
-    const struct weft_tensor_desc dx = *weft_desc(g, x), dt = *weft_desc(g, targets);
-    if (memcmp(dx.shape, dt.shape, sizeof dx.shape) != 0)
-        return weft_graph_fail(g, WEFT_ERR_SHAPE, "mse: targets %s do not fit x %s",
-                               weft_shape_text(g, targets), weft_shape_text(g, x));
+    const struct weft_tensor_desc dx = *weft_desc(g, x), dv = *weft_desc(g, values);
+    if (memcmp(dx.shape, dv.shape, sizeof dx.shape) != 0)
+        return weft_graph_fail(g, WEFT_ERR_SHAPE, "%s: targets %s do not fit x %s", op->name,
+                               weft_shape_text(g, values), weft_shape_text(g, x));
     const weft_tensor loss = weft_act_tensor(p, WEFT_F32, dx.shape[0], dx.shape[1], 1);
-    weft_node_add(p, &weft_op_mse, WEFT_TENSORS(x, targets), WEFT_TENSORS(loss), NULL);
+    weft_node_add(p, op, WEFT_TENSORS(x, values), WEFT_TENSORS(loss), NULL);
     return loss;
+}
+
+weft_tensor weft_mse(weft_program *p, weft_tensor x, weft_tensor targets) {
+    return with_values(p, &weft_op_mse, x, targets);
+}
+
+weft_tensor weft_inner(weft_program *p, weft_tensor x, weft_tensor g) {
+    return with_values(p, &weft_op_inner, x, g);
 }
 
 weft_tensor weft_correct(weft_program *p, weft_tensor loss) {

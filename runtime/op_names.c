@@ -12,6 +12,8 @@ int weft_act_parse(const char *name) {
         [WEFT_ACT_GELU_ERF] = "gelu_erf",
         [WEFT_ACT_TANH] = "tanh",
         [WEFT_ACT_SIGMOID] = "sigmoid",
+        [WEFT_ACT_SILU] = "silu",
+        [WEFT_ACT_SELU] = "selu",
     };
     if (name == NULL) return WEFT_ACT_NONE;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

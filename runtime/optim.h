@@ -11,6 +11,7 @@ struct weft_optim_kind {
     enum weft_optim_rule rule;
     bool decoupled; /* decay shrinks the weight itself instead of entering the gradient */
     bool playbook;  /* the tuning playbook's constants instead of PyTorch's */
+    bool lars;      /* each parameter's step is scaled by its norms: weft_optim_trust */
 };
 /* NULL: no such optimizer. weft_optim_kind_at lists them, NULL past the last. */
 const struct weft_optim_kind *weft_optim_find(const char *name);
@@ -21,6 +22,11 @@ const struct weft_optim_kind *weft_optim_kind_at(size_t i);
 struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
                                           const struct weft_optim *o, double lr, uint64_t step,
                                           double scale, bool decay);
+
+/* LARS: the factor of a parameter's clip and l2, trust |w|/(scale |g| + decay |w|), 1 where a norm
+ * is 0; in double, rounded once, so that a gradient times a power of two makes the same step. */
+double weft_optim_trust(const struct weft_optim *o, double scale, double w_norm, double g_norm,
+                        bool decay);
 
 /* ---- results ---- */
 struct weft_optim_result {
@@ -34,7 +40,8 @@ void weft_optim_result(const weft_program *p, struct weft_optim_result *out);
 /* Statistics of one parameter, or of one slice of it, gathered by a run with run->statistics. */
 struct weft_segment_stats {
     int layer;
-    const char *tensor; /* slice name, else the parameter's role */
+    const char *tensor; /* slice name, else the parameter's role; "q.0" of a part */
+    const char *whole;  /* the slice it is a part of, or NULL */
     bool matrix;        /* two dimensions: not a bias or a gain */
     size_t count;
     double w_sum, w_sumsq, w_absmax; /* weights after the step */
@@ -45,7 +52,11 @@ struct weft_segment_stats {
 };
 /* Segment i in parameter order; false past the last one. */
 bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_stats *out);
+/* a <- both together. */
+void weft_optim_join(struct weft_segment_stats *a, const struct weft_segment_stats *b);
 
+/* Append the node of adaptive clipping; attr->optim.agc > 0 (op_agc.c). */
+void weft_agc(weft_program *p, const struct weft_attr *attr);
 /* Add what embedding gradients gathered over several micro-batches (op_embedding.c). */
 void weft_embedding_fold(weft_program *p);
 

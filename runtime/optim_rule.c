@@ -13,9 +13,13 @@ static const struct weft_optim_kind kinds[] = {
     {.name = "adam", .rule = WEFT_OPTIM_ADAM},
     {.name = "adamw", .rule = WEFT_OPTIM_ADAM, .decoupled = true},
     {.name = "nadam", .rule = WEFT_OPTIM_NADAM},
+    {.name = "momentum_playbook", .rule = WEFT_OPTIM_MOMENTUM, .playbook = true},
+    {.name = "nesterov_playbook", .rule = WEFT_OPTIM_NESTEROV, .playbook = true},
     {.name = "rmsprop_playbook", .rule = WEFT_OPTIM_RMSPROP_PLAYBOOK, .playbook = true},
     {.name = "adam_playbook", .rule = WEFT_OPTIM_ADAM, .playbook = true},
     {.name = "nadam_playbook", .rule = WEFT_OPTIM_NADAM, .playbook = true},
+    {.name = "lars", .rule = WEFT_OPTIM_MOMENTUM, .lars = true},
+    {.name = "signsgd", .rule = WEFT_OPTIM_SIGN, .decoupled = true},
 };
 
 const struct weft_optim_kind *weft_optim_kind_at(size_t i) {
@@ -59,6 +63,15 @@ static void adam_scalars(const struct weft_optim_kind *kind, const struct weft_o
     a->cg = (float)(lr * (1 - mu) / (1 - product));
 }
 
+#define TRUST 0.001 /* You et al.'s eta */
+
+double weft_optim_trust(const struct weft_optim *o, double scale, double w_norm, double g_norm,
+                        bool decay) {
+    const double trust = o->trust > 0 ? o->trust : TRUST;
+    const double below = scale * g_norm + (decay ? o->weight_decay : 0) * w_norm;
+    return w_norm > 0 && below > 0 ? trust * w_norm / below : 1;
+}
+
 struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
                                           const struct weft_optim *o, double lr, uint64_t step,
                                           double scale, bool decay) {
@@ -76,6 +89,11 @@ struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
         .eps = (float)o->eps,
         .vmul = 1,
     };
+    if (kind->lars) {
+        a.lr = 1;
+        a.clip = (float)(lr * scale);
+        a.l2 = (float)(lr * shrink);
+    }
     if (kind->rule == WEFT_OPTIM_RMSPROP_PLAYBOOK)
         a.vadd = (float)weft_pow(o->beta2, (double)step + 1);
     if (kind->rule == WEFT_OPTIM_ADAM || kind->rule == WEFT_OPTIM_NADAM)

@@ -150,9 +150,10 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.b_layout = p->b;
     t.c = g->c + (i0 + i) * g->ldc + j;
     t.accumulate = g->accumulate || k0 > 0;
-    if (k0 + depth < g->k) t.epilogue = WEFT_EPI_NONE;
+    if (k0 + depth < g->k) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
     if (g->bias) t.bias = g->bias + j;
     if (g->residual) t.residual = g->residual + (i0 + i) * g->ldr + j;
     if (g->z) t.z = g->z + (i0 + i) * g->ldz + j;
+    if (t.stats) t.stats += ((i0 + i) * g->lds + j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
     k->gemm_f32(&t);
 }

@@ -19,7 +19,7 @@ enum fill { PLAIN, LARGE, RISING, LATE_NAN, INTEGER, OFFSET, FILLS };
 struct shape {
     size_t t, hs, ld, ldy, n, calls;
     double scale;
-    bool causal;
+    bool causal, entropy;
     enum fill fill;
 };
 
@@ -78,13 +78,16 @@ static void draw_qkv(struct check *c) {
 
 /* ---- forward ---- */
 static void bound_row(const struct shape *s, const struct check *c, size_t i, const double *y,
-                      double lse, double smax, double *tol_y, double *tol_lse, double *tol_smax) {
+                      double lse, double smax, double *tol_y, double *tol_lse, double *tol_smax,
+                      double *tol_entropy) {
     const double *q = val(c, "q") + i * s->hs;
     const double *v = val(c, "v");
     const size_t n = s->causal ? i + 1 : s->t;
     const double blocks = (double)(n / 64 + 1);
     double worst = 0;
     double drift = 0;
+    double far = 0; /* of terms p (s - m) */
+    double below = 0;
     double vmax = 0;
     for (size_t d = 0; d < s->hs; d++) tol_y[d] = 0;
     for (size_t j = 0; j < n; j++) {
@@ -95,6 +98,10 @@ static void bound_row(const struct shape *s, const struct check *c, size_t i, co
         const double f = expm1(e + CHECK_U * (2 * (smax - score) + 3 * blocks + 4));
         if (e > worst) worst = e;
         drift += p * f;
+        if (p > 0) {
+            far += p * f * (smax - score);
+            below += p * (smax - score);
+        }
         for (size_t d = 0; d < s->hs; d++) {
             const double term = fabs(v[j * s->hs + d]);
             tol_y[d] += p * term * (f + ((double)n + 2) * CHECK_U);
@@ -107,6 +114,10 @@ static void bound_row(const struct shape *s, const struct check *c, size_t i, co
         if (!known && !isnan(y[d])) tol_y[d] = INFINITY;
     }
     *tol_smax = worst;
+    const double size = 1 + below + fabs(lse - smax);
+    *tol_entropy = 2 * worst * (1 + log((double)n)) + 2 * far + drift * size +
+                   CHECK_U * (2 * blocks + (double)n / 32 + 20) * size;
+    if (!known) *tol_entropy = INFINITY;
     *tol_lse = worst + drift + CHECK_U * (2 * blocks + 10 + 2 * fabs(lse) + fabs(lse - smax));
 }
 
@@ -116,13 +127,16 @@ static void expect_fwd(struct check *c, size_t first) {
     double *lse = alloc(s->t);
     double *smax = alloc(s->t);
     double *tol = alloc(s->hs);
+    double *entropy = alloc(s->t);
     ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal, y,
                       lse, smax);
+    ref_attention_entropy(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse, entropy);
     for (size_t i = first; i < s->t; i++) {
         struct check_arg *out = check_arg(c, "y");
         double e_lse;
         double e_smax;
-        bound_row(s, c, i, y + i * s->hs, lse[i], smax[i], tol, &e_lse, &e_smax);
+        double e_entropy;
+        bound_row(s, c, i, y + i * s->hs, lse[i], smax[i], tol, &e_lse, &e_smax, &e_entropy);
         for (size_t d = 0; d < s->hs; d++) {
             out->want[(i - first) * s->hs + d] = y[i * s->hs + d];
             out->tol[(i - first) * s->hs + d] = tol[d];
@@ -132,7 +146,11 @@ static void expect_fwd(struct check *c, size_t first) {
         check_arg(c, "lse")->tol[i] = e_lse;
         check_arg(c, "smax")->want[i] = smax[i];
         check_arg(c, "smax")->tol[i] = e_smax;
+        if (!s->entropy) continue;
+        check_arg(c, "entropy")->want[i] = entropy[i];
+        check_arg(c, "entropy")->tol[i] = e_entropy;
     }
+    free(entropy);
     free(y);
     free(lse);
     free(smax);
@@ -140,12 +158,15 @@ static void expect_fwd(struct check *c, size_t first) {
 }
 
 static void draw_fwd(struct check *c) {
-    const struct shape *s = draw_shape(c);
+    struct shape *s = draw_shape(c);
     draw_qkv(c);
+    s->entropy = c->index % 2;
     check_out(c, "y", s->t, s->hs, s->ldy);
     check_out(c, "lse", 1, s->t, s->t);
     check_out(c, "smax", 1, s->t, s->t);
-    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs));
+    if (s->entropy) check_out(c, "entropy", 1, s->t, s->t);
+    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs) +
+                                    (s->entropy ? weft_attn_entropy_scratch() : 0));
 }
 static void oracle_fwd(struct check *c) {
     const struct shape *s = c->user;
@@ -164,6 +185,7 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         .y = check_f32(c, "y"),
         .lse = check_f32(c, "lse"),
         .smax = check_f32(c, "smax"),
+        .entropy = s->entropy ? check_f32(c, "entropy") : NULL,
         .scratch = check_ptr(c, "scratch"),
         .t = s->t,
         .hs = s->hs,

@@ -74,7 +74,7 @@ static void draw_gemm(struct check *c) {
     s->a = (enum weft_layout)check_range(c, 0, 2);
     s->b = (enum weft_layout)check_range(c, 0, 2);
     s->epilogue = (enum weft_epilogue)(c->index % 5);
-    s->act = (enum weft_act)check_range(c, WEFT_ACT_NONE, WEFT_ACT_SIGMOID);
+    s->act = (enum weft_act)check_range(c, WEFT_ACT_NONE, WEFT_ACTS - 1);
     s->z = s->epilogue == WEFT_EPI_BIAS_ACT && c->index % 3;
     s->bias = s->epilogue == WEFT_EPI_BIAS || c->index % 4;
     draw_operands(c, fill);
@@ -99,7 +99,7 @@ static void want_element(const struct check *c, size_t at, double sum, double ma
     const struct shape *s = c->user;
     struct check_arg *y = check_arg(c, "c");
     const double bias = s->bias ? val(c, "bias")[at % s->n] : 0;
-    const double tiny = 0x1p-126;
+    const double tiny = s->act == WEFT_ACT_SILU ? 0x1p-119 : 0x1p-126;
     double scale = mag;
     if (s->epilogue != WEFT_EPI_NONE && s->epilogue != WEFT_EPI_DACT) {
         sum += bias;

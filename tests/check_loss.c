@@ -88,6 +88,7 @@ static void draw_targets(struct check *c) {
     check_out(c, "loss", 1, s->rows, s->rows);
     if (c->index % 4 == 3) return; /* the optional outputs absent */
     check_out(c, "lse", 1, s->rows, s->rows);
+    check_out(c, "max", 1, s->rows, s->rows);
     check_typed(c, "correct", CHECK_OUT, CHECK_I32, 1, s->rows, s->rows);
 }
 
@@ -117,6 +118,8 @@ static void expect_rows(struct check *c, const double *x, const long *target) {
             for (size_t j = 1; j < s->v; j++) first = row[j] > row[first] ? j : first;
             correct->want[r] =
                 target[r] >= 0 && row[first] > -INFINITY && first == (size_t)target[r];
+            check_arg(c, "max")->want[r] = target[r] < 0 ? 0 : fmax(row[first], -(double)FLT_MAX);
+            if (target[r] >= 0 && row[first] == -INFINITY) check_arg(c, "max")->want[r] = 0;
             out->want[r] = lse[r];
             out->tol[r] = target[r] < 0 ? 0 : k * CHECK_U * (1 + fabs(lse[r]));
         }
@@ -136,6 +139,7 @@ static struct weft_xent_args xent_args(struct check *c) {
         .target = check_i32(c, "target"),
         .loss = check_f32(c, "loss"),
         .lse = all ? check_f32(c, "lse") : NULL,
+        .max = all ? check_f32(c, "max") : NULL,
         .correct = all ? check_i32(c, "correct") : NULL,
     };
 }
@@ -163,6 +167,7 @@ static void draw_xent(struct check *c) {
     const struct shape *s = draw_logits(c, !beside(c));
     if (beside(c)) check_out(c, "dx", s->rows, s->v, s->ld);
     draw_targets(c);
+    check_out(c, "dsq", 1, s->rows, s->rows);
 }
 static void oracle_xent(struct check *c) {
     const struct shape *s = c->user;
@@ -173,6 +178,7 @@ static void oracle_xent(struct check *c) {
     expect_rows(c, x->val, target);
     ref_xent_bwd(s->rows, s->v, x->val, target, scale, dx->want);
     const double k = 8 + log2((double)s->v);
+    for (size_t r = 0; r < s->rows; r++) check_arg(c, "dsq")->want[r] = 0;
     for (size_t i = 0; i < s->rows * s->v; i++) {
         const long t = target[i / s->v];
         const double hot = t == (long)(i % s->v) ? scale : 0;
@@ -180,12 +186,18 @@ static void oracle_xent(struct check *c) {
         const double away = isinf(x->val[i]) ? 0 : fabs(x->val[i] - max);
         const double p = dx->want[i] + hot;
         dx->tol[i] = t < 0 ? 0 : CHECK_U * (p * (k + away) + hot) + (double)FLT_MIN;
+        struct check_arg *dsq = check_arg(c, "dsq");
+        const double square = dx->want[i] * dx->want[i];
+        dsq->want[i / s->v] += square;
+        dsq->tol[i / s->v] += 2 * fabs(dx->want[i]) * dx->tol[i] + dx->tol[i] * dx->tol[i] +
+                              (double)(s->v / 32 + 8) * CHECK_U * square + (double)FLT_MIN;
     }
     free(target);
 }
 static void call_xent(struct check *c, const struct weft_kernels *k) {
     struct weft_xent_args a = xent_args(c);
     if (beside(c)) a.dx = check_f32(c, "dx");
+    a.dsq = check_f32(c, "dsq");
     k->xent_f32(&a);
 }
 static const struct check_family xent = {"xent", draw_xent, oracle_xent, call_xent, 100, 0};

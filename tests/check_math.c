@@ -17,6 +17,8 @@ static double ref_cos(double u) { return cos(phase(u)); }
     static double size_d##name(double z) { return ref_dact_scale(act, 0, z); }
 ACT(tanh, WEFT_ACT_TANH)
 ACT(sigmoid, WEFT_ACT_SIGMOID)
+ACT(silu, WEFT_ACT_SILU)
+ACT(selu, WEFT_ACT_SELU)
 ACT(gelu_tanh, WEFT_ACT_GELU_TANH)
 ACT(gelu_erf, WEFT_ACT_GELU_ERF)
 static double one(double x) { return (void)x, 0.9; }
@@ -40,6 +42,10 @@ static const struct function functions[] = {
     {"dgelu_erf", ref_dgelu_erf, size_dgelu_erf, -INFINITY, INFINITY, 4, 0x1p-117},
     {"dtanh", ref_dtanh, size_dtanh, -INFINITY, INFINITY, 3.9, 0x1p-123},
     {"dsigmoid", ref_dsigmoid, size_dsigmoid, -INFINITY, INFINITY, 4.1, 0x1p-125},
+    {"silu", ref_silu, NULL, -INFINITY, INFINITY, 3, 0x1p-119},
+    {"dsilu", ref_dsilu, size_dsilu, -INFINITY, INFINITY, 4, 0x1p-119},
+    {"selu", ref_selu, NULL, -INFINITY, INFINITY, 3, 0},
+    {"dselu", ref_dselu, size_dselu, -INFINITY, INFINITY, 2, 0x1p-125},
     {"sin2pi", ref_sin, one, 0, 1, 1.4, 0},
     {"cos2pi", ref_cos, one, 0, 1, 1.4, 0},
 };
@@ -150,6 +156,21 @@ static void special(size_t k, const struct vec_isa *v) {
                {"gelu_erf", -inf, -0.0F},
                {"gelu_erf", inf, inf},
                {"gelu_erf", nan, nan},
+               {"silu", -0.0F, -0.0F},
+               {"silu", -inf, -0.0F},
+               {"silu", inf, inf},
+               {"silu", nan, nan},
+               {"dsilu", -inf, 0},
+               {"dsilu", inf, 1},
+               {"dsilu", 0, 0.5F},
+               {"dsilu", nan, nan},
+               {"selu", -0.0F, -0.0F},
+               {"selu", -inf, (float)(-WEFT_SELU_LAMBDA * WEFT_SELU_ALPHA)},
+               {"selu", inf, inf},
+               {"selu", nan, nan},
+               {"dselu", -inf, 0},
+               {"dselu", 0, (float)(WEFT_SELU_LAMBDA * WEFT_SELU_ALPHA)},
+               {"dselu", nan, nan},
                {"dgelu_tanh", -inf, 0},
                {"dgelu_tanh", inf, 1},
                {"dgelu_tanh", 0, 0.5F},

@@ -57,7 +57,7 @@ static void draw_step(struct check *c) {
         w->val[i] = fabs(w->val[i]);
         g->val[i] = fabs(g->val[i]);
     }
-    if (s->stats) check_typed(c, "stats", CHECK_OUT, CHECK_F64, 1, 6, 6);
+    if (s->stats) check_typed(c, "stats", CHECK_OUT, CHECK_F64, 1, 8, 8);
 }
 
 static struct ref_optim_state start_of(const struct check *c, const struct setting *s, size_t i) {
@@ -94,7 +94,7 @@ static void oracle_step(struct check *c) {
     const struct ref_optim o = {s->lr, s->o.beta1, s->o.beta2, s->o.eps,
                                 s->decay ? s->o.weight_decay : 0};
     struct check_arg *w = check_arg(c, "w");
-    double sum[6] = {0}, tol[6] = {0};
+    double sum[8] = {0}, tol[8] = {0};
     for (size_t i = 0; i < s->n; i++) {
         struct ref_optim_state st = start_of(c, s, i);
         const struct ref_optim_state old = st;
@@ -122,10 +122,14 @@ static void oracle_step(struct check *c) {
             sum[k] += terms[k];
             tol[k] += 48 * CHECK_U * fabs(terms[k]) + errors[k];
         }
+        const double raw = fabs(val(c, "g")[i]);
         if (fabs(st.w) > sum[5]) sum[5] = fabs(st.w);
         tol[5] = fmax(tol[5], w->tol[i]);
+        sum[6] += raw * raw;
+        tol[6] += 48 * CHECK_U * raw * raw;
+        if (raw > sum[7]) sum[7] = raw;
     }
-    for (size_t k = 0; s->stats && k < 6; k++) {
+    for (size_t k = 0; s->stats && k < 8; k++) {
         check_arg(c, "stats")->want[k] = sum[k];
         check_arg(c, "stats")->tol[k] = tol[k] + (double)FLT_MIN;
     }

@@ -17,7 +17,8 @@
 struct setup {
     const char *what;
     size_t batch, accumulate, groups;
-    bool mlp, post_norm;
+    bool mlp;
+    const char *norm;
     double dropout;
     const char *optimizer;
     size_t seq;
@@ -70,7 +71,7 @@ static weft_model *make(weft_ctx *ctx, const struct setup *s) {
                                            .heads = 3,
                                            .width = 36,
                                            .dropout = s->dropout,
-                                           .post_norm = s->post_norm};
+                                           .norm = s->norm};
         st = weft_gpt2_create(ctx, &c, &t, &m);
     }
     if (st == WEFT_OK) st = weft_model_commit(m);
@@ -178,7 +179,7 @@ int main(void) {
     expect(everywhere(&gpt2), GPT2_HASH, "gpt2 against the stored hash", "all", 0);
     expect(everywhere(&mlp), MLP_HASH, "mlp against the stored hash", "all", 0);
     other.what = "gpt2, post-norm and dropout";
-    other.post_norm = true;
+    other.norm = "post";
     other.dropout = 0.1;
     other.steps = 3;
     everywhere(&other);

@@ -113,9 +113,9 @@ static void in_the_wrong_order(void **state) {
 static void sizes_beyond_addresses(void **state) {
     (void)state;
     struct net n = open_net(unit_ctx);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 17; i++) {
         const struct weft_param_desc huge = {
-            .name = "huge", .shape = {(size_t)1 << 28, (size_t)1 << 28}, .role = "w"};
+            .name = "huge", .shape = {(size_t)1 << 20, (size_t)1 << 20}, .role = "w"};
         weft_param(n.g, &huge);
     }
     expect(&n, WEFT_ERR_SHAPE, "more memory than can be addressed");

@@ -117,7 +117,8 @@ static void check_gradients(struct net *n, weft_tensor loss) {
 
 static void test_linear(void **state) {
     (void)state;
-    static const char *const acts[] = {NULL, "gelu_tanh", "gelu_erf", "tanh", "sigmoid"};
+    static const char *const acts[] = {NULL,   "gelu_tanh", "gelu_erf", "tanh",
+                                      "silu", "selu",      "sigmoid"};
     for (size_t a = 0; a < sizeof acts / sizeof *acts; a++) {
         struct net n;
         open_net(&n, 6);
@@ -146,6 +147,25 @@ static void test_elementwise(void **state) {
     h = weft_dropout(n.p, h, 0.5F, WEFT_NONE);
     h = weft_linear(n.p, h, param(&n, 5, 8), WEFT_NONE, NULL, WEFT_NONE);
     check_gradients(&n, weft_softmax_xent(n.p, h, n.targets));
+}
+
+/* A gain for each group of columns, with and without a residual; a gradient sent back by inner. */
+static void test_groups(void **state) {
+    (void)state;
+    struct net n;
+    open_net(&n, 70); /* two blocks of rows */
+    n.x = weft_input_f32(n.p, "x", 6);
+    n.values = weft_input_f32(n.p, "y", 4);
+    weft_tensor h = weft_linear(n.p, n.x, param(&n, 12, 6), WEFT_NONE, "tanh", WEFT_NONE);
+    h = weft_gain(n.p, h, param(&n, 3, 0), h);
+    h = weft_gain(n.p, h, param(&n, 12, 0), WEFT_NONE);
+    h = weft_linear(n.p, h, param(&n, 4, 12), WEFT_NONE, NULL, WEFT_NONE);
+    check_gradients(&n, weft_inner(n.p, h, n.values));
+    open_net(&n, 2);
+    n.x = weft_input_f32(n.p, "x", 6);
+    weft_gain(n.p, n.x, param(&n, 4, 0), WEFT_NONE);
+    assert_int_equal(weft_graph_commit(n.g), WEFT_ERR_SHAPE);
+    close_net(&n);
 }
 
 static void test_transformer(void **state) {
@@ -223,7 +243,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),      cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_transformer), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan),        cmocka_unit_test(test_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,7 +78,11 @@ void weft_heat_write(FILE *out, const struct weft_heat *h);
 struct weft_plot_color weft_plot_depth(size_t layer, size_t layers);
 /* The CSS variable of a colour, e.g. "--d7" (in a static table). */
 const char *weft_plot_color_name(struct weft_plot_color color);
-/* The style sheet and the script of charts. */
+/* Category i on a light page, "#1d6fb8". Returns buf. */
+const char *weft_plot_hex(size_t i, char buf[8]);
+/* The variables of all colours, light and dark; the style sheet of charts, which has them too; the
+ * script of charts. */
+void weft_plot_colors(FILE *out);
 void weft_plot_style(FILE *out);
 void weft_plot_script(FILE *out);
 

@@ -4,6 +4,7 @@
 #include "train/plot.h"
 
 #include <math.h>
+#include <string.h>
 
 static const char *const light_hues[WEFT_PLOT_HUES] = {"#1d6fb8", "#cf4452", "#23885c", "#b8720a",
                                                        "#7a55b0", "#0b8a99", "#a8487d", "#66707c"};
@@ -64,7 +65,12 @@ const char *weft_plot_color_name(struct weft_plot_color color) {
     return "--soft";
 }
 
-void weft_plot_style(FILE *out) {
+const char *weft_plot_hex(size_t i, char buf[8]) {
+    memcpy(buf, light_hues[i % WEFT_PLOT_HUES], 8);
+    return buf;
+}
+
+void weft_plot_colors(FILE *out) {
     fputs(":root{color-scheme:light dark;--page:#fcfcfb;--card:#fff;--ink:#1d2126;--soft:#606a75;"
           "--line:#dfe2e6;--grid:#eceef0;",
           out);
@@ -73,8 +79,12 @@ void weft_plot_style(FILE *out) {
           "--soft:#9aa4af;--line:#343b44;--grid:#262c33;",
           out);
     variables(out, true);
-    fputs("}}\n"
-          "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;"
+    fputs("}}\n", out);
+}
+
+void weft_plot_style(FILE *out) {
+    weft_plot_colors(out);
+    fputs("figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;"
           "padding:12px 12px 6px;display:flex;flex-direction:column;min-width:0}\n"
           "figure.w2{grid-column:span 2}figure.w3{grid-column:1/-1}\n"
           "figcaption{line-height:1.35}figcaption span{color:var(--soft);font-size:12.5px;"

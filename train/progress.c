@@ -4,10 +4,17 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define LINE_MAX  512
 #define BAR_WIDTH 20
 #define REDRAW    0.1 /* seconds */
+
+double weft_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 const char *weft_short_number(double x, char buf[WEFT_SHORT_TEXT]) {
     static const char suffix[] = " kMGTP";

@@ -37,6 +37,8 @@ void weft_progress_line(struct weft_progress *p, const char *text);
 /* Remove the bar. */
 void weft_progress_end(struct weft_progress *p);
 
+double weft_clock(void); /* seconds, never going back */
+
 /* "1.2k", "34.5M", "812". Returns buf. */
 #define WEFT_SHORT_TEXT 32
 const char *weft_short_number(double x, char buf[WEFT_SHORT_TEXT]);

@@ -44,8 +44,6 @@ struct weft_trainer {
     struct weft_progress progress;
 };
 
-double weft_clock(void); /* seconds, never going back */
-
 /* ---- train_report.c ---- */
 /* A line on the screen, above the bar. */
 void weft_trainer_say(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);

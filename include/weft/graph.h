@@ -24,6 +24,12 @@ typedef struct weft_program weft_program;
 typedef int32_t weft_tensor; /* handle inside one graph */
 #define WEFT_NONE ((weft_tensor)-1)
 
+/* Where the token of a row stands in generation. */
+struct weft_place {
+    size_t sequence; /* its part of the KV cache */
+    size_t pos; /* in the sequence; earlier ones are in the cache, or in rows before this one */
+};
+
 /* What changes from one run of a program to the next. */
 struct weft_run {
     uint64_t step;      /* optimizer step, from 0: dropout and bias correction */
@@ -31,17 +37,22 @@ struct weft_run {
     uint64_t seed;      /* of the run: dropout */
     size_t rows;        /* live samples, <= B; 0: all */
     size_t pos;         /* generation: tokens already in the KV cache */
+    const struct weft_place *place; /* generation: (rows), those of a sequence side by side in
+                                     * order; NULL: row r is token pos + r of sequence 0 */
     bool accumulate;    /* false: gradients are set by this run; true: added to */
     float inv_targets;  /* 1 / (valid targets of the whole step), times any loss scale */
     double lr;          /* update: learning rate of this step */
-    bool statistics;    /* update: gather the statistics of weights, gradients, updates */
+    double clip;        /* update: largest global norm of this step; 0: the optimizer's */
+    bool statistics;    /* gather statistics: probes of layers, weights, gradients, updates */
 };
 
 /* Parameter: a leaf that trains. */
 struct weft_slice { /* a named range of rows of a parameter, e.g. q of c_attn.weight */
     const char *name;
     size_t row, rows;
+    size_t parts; /* statistics of this many equal parts too, e.g. heads; 0 or 1: none */
 };
+#define WEFT_SLICES 3
 struct weft_param_desc {
     const char *name; /* as in checkpoint files */
     size_t shape[2];  /* (n) or (out, in); shape[1] = 0 for a vector */
@@ -49,7 +60,7 @@ struct weft_param_desc {
     const char *role; /* short name in statistics: "attn_proj", "mlp_fc", "wte", ... */
     bool decay;       /* weight decay applies */
     bool transposed;  /* files store (in, out): Hugging Face's Conv1D */
-    struct weft_slice slices[3]; /* finer statistics; rows = 0: unused */
+    struct weft_slice slices[WEFT_SLICES]; /* finer statistics; rows = 0: unused */
 };
 
 WEFT_API WEFT_NODISCARD enum weft_status weft_graph_create(weft_ctx *ctx, weft_graph **out);
@@ -74,7 +85,7 @@ WEFT_API weft_tensor weft_input_f32(weft_program *p, const char *name, size_t co
  * Positions start at run->pos. */
 WEFT_API weft_tensor weft_embedding(weft_program *p, weft_tensor tokens, weft_tensor wte,
                                     weft_tensor wpe);
-/* The same for generation: tokens (n, 1) are one sequence, token r at position run->pos + r. */
+/* The same for generation: tokens (n, 1), row r at run->place[r]. */
 WEFT_API weft_tensor weft_embedding_kv(weft_program *p, weft_tensor tokens, weft_tensor wte,
                                        weft_tensor wpe);
 /* The last live row of x (n, C) -> (1, C). */
@@ -83,14 +94,16 @@ WEFT_API weft_tensor weft_last_row(weft_program *p, weft_tensor x);
 WEFT_API weft_tensor weft_layernorm(weft_program *p, weft_tensor x, weft_tensor gamma,
                                     weft_tensor beta, float eps);
 /* act(x·wᵀ + b) + residual; x (..., in), w (out, in), b (out) or WEFT_NONE. act: NULL or "none",
- * "relu", "leaky_relu", "gelu_tanh", "gelu_erf", "tanh", "sigmoid". residual only with act none. */
+ * "relu", "leaky_relu", "gelu_tanh", "gelu_erf", "tanh", "sigmoid", "silu", "selu". residual only with
+ * act none. */
 WEFT_API weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
                                  const char *act, weft_tensor residual);
 /* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). */
 WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads);
-/* The same for generation: qkv (n, 3C) are tokens run->pos.. of one sequence, run->rows of them live;
- * kcache and vcache come from weft_kv_cache with the same heads and context. */
-WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t heads, size_t head_size,
+/* The same for generation: row r of qkv (n, 3C) is the token at run->place[r], which sees itself
+ * and what came before it in its sequence; kcache and vcache come from weft_kv_cache with the same
+ * heads and context. The bits of a row depend on its own sequence only. */
+WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
                                    size_t max_context);
 WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                                        weft_tensor vcache, size_t heads, size_t max_context);
@@ -98,7 +111,8 @@ WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_te
 WEFT_API weft_tensor weft_dropout(weft_program *p, weft_tensor x, float prob, weft_tensor residual);
 WEFT_API weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act);
 WEFT_API weft_tensor weft_add(weft_program *p, weft_tensor a, weft_tensor b);
-/* residual + gain * f with a learned scalar (ReZero); gain is a parameter of shape (1). */
+/* residual + gain * f with a learned scalar (ReZero), or one for each of equal groups of columns;
+ * gain is a parameter of shape (1) or (groups); residual may be WEFT_NONE. */
 WEFT_API weft_tensor weft_gain(weft_program *p, weft_tensor f, weft_tensor gain,
                                weft_tensor residual);
 
@@ -111,12 +125,15 @@ WEFT_API weft_tensor weft_head_xent(weft_program *p, weft_tensor x, weft_tensor 
 WEFT_API weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets);
 /* Squared error averaged over columns: (B, n), (B, n) -> (B, 1). */
 WEFT_API weft_tensor weft_mse(weft_program *p, weft_tensor x, weft_tensor targets);
+/* Inner product with given values: sum_j x_j g_j, (B, n), (B, n) -> (B, 1). Its backward pass starts
+ * with the gradient g times inv_targets: any vector can be sent back through a network. */
+WEFT_API weft_tensor weft_inner(weft_program *p, weft_tensor x, weft_tensor g);
 
 /* 1 where the largest logit (the first of equals) is the target's, else 0: i32, shape of the losses,
  * kept until the end of the program. loss comes from head_xent or softmax_xent. */
 WEFT_API weft_tensor weft_correct(weft_program *p, weft_tensor loss);
 
-/* Append the backward pass of everything `loss` depends on (loss from one of the three above). The
+/* Append the backward pass of everything `loss` depends on (loss from one of those above). The
  * derivative is of the sum of losses times run->inv_targets. */
 WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
 
@@ -124,12 +141,15 @@ WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
 WEFT_API const char *weft_optim_name(size_t i);
 /* Optimizer sweep over all parameters; see struct weft_optim. One per graph, own program. */
 struct weft_optim {
-    const char *name;    /* "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "nadam", and
-                          * "<name>_playbook" variants where conventions differ */
+    const char *name;    /* "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "nadam",
+                          * "<name>_playbook" variants where conventions differ, "lars", "signsgd" */
     double beta1, beta2; /* beta1 is the momentum of sgd variants */
     double eps;
     double weight_decay;
     double clip;         /* global norm; 0: none */
+    double agc;          /* adaptive clipping (Brock et al. 2021): largest |g|/|w| of a row of a
+                          * matrix, |w| at least 1e-3; 0: none. Before the global norm is taken. */
+    double trust;        /* of lars; 0: 0.001 */
 };
 WEFT_API void weft_optimizer(weft_program *p, const struct weft_optim *optim);
 /* Micro-batches of a step and groups of them whose gradients are folded in order (before anything
@@ -137,10 +157,35 @@ WEFT_API void weft_optimizer(weft_program *p, const struct weft_optim *optim);
 WEFT_API void weft_graph_accumulate(weft_graph *g, size_t micro_batches, size_t grad_groups);
 WEFT_API void weft_grad_fold(weft_program *p);
 
-/* Name an intermediate value that statistics read after a run (it is kept until the end of the
- * program): kind "std" takes a layernorm output (the
- * std of what it normalised), "logit_max" an attention output (its largest scaled logit). */
+/* Let a node tell about the values that pass it, in runs with run->statistics; what is not probed
+ * costs nothing. Before weft_backward. kind, what t is, and the values it gives:
+ *   "std"       layernorm output    std (rms over rows) of what it normalised
+ *   "stream"    layernorm output    mean, rms of what it normalised
+ *   "logit_max" attention output    logit_max: the largest scaled logit
+ *   "entropy"   attention output    entropy: mean of H_i / ln(keys of i) over queries with two or more
+ *   "layer"     linear output       z_mean, z_rms of the pre-activation (without activation: of
+ *                                   x wᵀ + b), x_mean, x_rms of the output; with an activation dead:
+ *                                   share of units that are 0 or whose |act'| < 1e-3, with a residual
+ *                                   swallowed: share of additions that changed nothing; delta_rms:
+ *                                   the gradient of the pre-activation, where one node writes it
+ *   "logz"      head_xent or softmax_xent   logz, logz_rms: mean and rms of log Z, logit_max */
 WEFT_API void weft_probe(weft_program *p, const char *kind, weft_tensor t);
+
+struct weft_probe_value {
+    const char *kind; /* "z_rms", ... */
+    const char *tensor; /* role of the layer's weight; "stream", "attn", "loss" */
+    int layer;
+    double value;
+    /* What a recomputation needs, where it is kept (weft_graph_keep_all), else NULL: the values that
+     * were summarised (rows, cols), and for logz the head's input and its weight (by_rows, cols). */
+    const float *of, *by;
+    size_t rows, cols, by_rows;
+};
+/* Values of the last run with statistics, of its first `rows` samples (0: all); how many there are. */
+WEFT_API size_t weft_program_probes(const weft_program *p, size_t rows,
+                                    struct weft_probe_value *out, size_t max);
+/* No activation gives up its memory before its program ends (before the commit). */
+WEFT_API void weft_graph_keep_all(weft_graph *g);
 
 /* ---- memory ---- */
 struct weft_memory { /* bytes */

@@ -33,12 +33,18 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
     size_t grad_groups;/* groups of micro-batches whose gradients are folded in order; 0 means 1 */
     bool eval_only;    /* losses only: no gradients, no optimizer */
     bool generate;     /* gpt2: room for a KV cache, so that the model can be sampled in between */
+    bool watch;        /* statistics of every layer, of heads, of the loss: see weft_model_statistics */
+    bool keep;         /* no activation gives up its memory: what weft_model_probes shows */
+    size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
     struct weft_optim optim;
 };
 
 struct weft_gpt2_config {
     size_t vocab, context, layers, heads, width;
-    bool post_norm;    /* LayerNorm after the residual sum (original Transformer) */
+    const char *norm;  /* where LayerNorm stands: NULL or "pre" x + f(Norm(x)); "post" Norm(x + f(x))
+                        * as in the original Transformer; "branch" x + Norm(f(x)); "none" */
+    bool rezero;       /* x + a f, a learned from 0 for every branch (Bachlechner et al. 2020) */
+    bool scales;       /* q, k, v times learned factors from 1: one of the layer, one of each head */
     double dropout;
     double norm_eps;   /* 0: 1e-5 */
     const char *act;   /* NULL: "gelu_tanh" */
@@ -48,6 +54,20 @@ struct weft_gpt2_config {
  * such preset. weft_gpt2_preset_name(i) lists them, NULL at the end. */
 WEFT_API bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out);
 WEFT_API const char *weft_gpt2_preset_name(size_t i);
+/* GPT-2's blocks: LayerNorm first, no ReZero, no learned scales. */
+WEFT_API bool weft_gpt2_is_plain(const struct weft_gpt2_config *c);
+
+/* Models in llm.c's files (.bin; version 3: f32, 5: bf16). First what to create, then, after the
+ * commit, its parameters. WEFT_ERR_FORMAT, _VERSION, _SHAPE, _IO. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_file_config(weft_ctx *ctx, const char *path,
+                                                               struct weft_gpt2_config *out);
+WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_file_read(const char *path, weft_model *m);
+/* The bytes of such a file, in order; put returns false to end it (WEFT_ERR_IO). WEFT_ERR_FORMAT
+ * for a model that the format cannot say: it has tied weights, LayerNorm first, gelu_tanh, eps
+ * 1e-5. */
+WEFT_API WEFT_NODISCARD enum weft_status
+weft_gpt2_file_write(const weft_model *m, bool bf16,
+                     bool (*put)(void *user, const void *bytes, size_t size), void *user);
 
 #define WEFT_MLP_MAX_HIDDEN 64
 struct weft_mlp_config {
@@ -57,6 +77,10 @@ struct weft_mlp_config {
     const char *act;    /* NULL: "relu" */
     double dropout;
     bool mse;           /* squared error instead of softmax cross-entropy */
+    bool inner;         /* weft_inner: batch.values is the gradient that is sent back */
+    size_t blocks;      /* layers of the last hidden width behind the hidden ones */
+    const char *block;  /* NULL or "plain" act(z); "residual" x + act(z); "rezero" x + a act(z) with a
+                         * learned from 0 */
 };
 
 /* Build a model. WEFT_ERR_ARG / WEFT_ERR_SHAPE say which value cannot be and why. Nothing large is
@@ -120,6 +144,10 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b,
                                                          struct weft_loss *out);
 
+/* The losses (rows, seq), or (rows), that the last weft_model_eval summed; where a target is
+ * ignored, no number in particular. Valid until the next call. */
+WEFT_API const float *weft_model_losses(weft_model *m);
+
 /* ---- statistics ---- */
 struct weft_statistic {
     int layer;          /* -1: none */
@@ -130,8 +158,13 @@ struct weft_statistic {
 /* Of the last update (run->statistics was true): kinds std, mean, absmax (of weights), gnorm (before
  * clipping), update_ratio (norm of the update / norm of the weights) for each parameter matrix or its
  * slices; of the last weft_model_grad: std of the residual stream ("resid", at each LayerNorm's
- * input) and logit_max ("attn"). Returns how many there are. */
+ * input) and logit_max ("attn"). With training.watch also norm, rate (mean of 1/(sqrt v + eps)),
+ * the same for heads ("q.0"), and the values of all probes of weft/graph.h: "stream", "entropy",
+ * "layer" (under the role of its weight), "logz" ("loss"). Returns how many there are. */
 WEFT_API size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max);
+/* The probes of the last weft_model_grad with run->statistics, and with training.keep what they
+ * summarise. */
+WEFT_API size_t weft_model_probes(weft_model *m, struct weft_probe_value *out, size_t max);
 /* Histogram of one parameter over mean +- 4 std of its values, into counts[bins]. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_histogram(weft_model *m, const char *param,
                                                               size_t bins, uint64_t *counts,
@@ -139,9 +172,19 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_histogram(weft_model *m, con
 
 /* ---- generation (gpt2) ---- */
 /* Feed n tokens at positions pos.. (the KV cache holds 0..pos-1); logits (vocab) of the last one.
- * A model created without training can only do this. */
+ * A model created without training can only do this. generate.h builds on it. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens,
                                                           size_t n, size_t pos, float *logits);
+/* The same for one of several sequences; logits (vocab) is valid until the next call. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_prefill(weft_model *m, const int32_t *tokens,
+                                                            size_t n, struct weft_place from,
+                                                            const float **logits);
+/* One more token for each of n sequences, which must differ: the weights are read once for all. Row
+ * i of logits (n, vocab) is what weft_model_prefill would give for tokens[i] at place[i], bit for
+ * bit; valid until the next call. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_decode(weft_model *m, const int32_t *tokens,
+                                                           const struct weft_place *place, size_t n,
+                                                           const float **logits);
 
 /* ---- work and time ---- */
 /* Model FLOPs of a whole optimizer step (all micro-batches) and the least time it can take on a

@@ -29,6 +29,10 @@ double ref_act(enum weft_act act, double slope, double z) {
     case WEFT_ACT_GELU_ERF: return damped(z, normal_cdf(z));
     case WEFT_ACT_TANH: return tanh(z);
     case WEFT_ACT_SIGMOID: return logistic(z);
+    case WEFT_ACT_SILU: return damped(z, logistic(z));
+    case WEFT_ACT_SELU:
+        return WEFT_SELU_LAMBDA * (z > 0 ? z : WEFT_SELU_ALPHA * expm1(z));
+    case WEFT_ACTS: break;
     }
     return NAN;
 }
@@ -52,6 +56,14 @@ static void dact_terms(enum weft_act act, double slope, double z, double term[2]
         return;
     case WEFT_ACT_TANH: term[0] = 4 * dlogistic(2 * z); return;
     case WEFT_ACT_SIGMOID: term[0] = dlogistic(z); return;
+    case WEFT_ACT_SILU:
+        term[0] = logistic(z);
+        term[1] = damped(z, dlogistic(z));
+        return;
+    case WEFT_ACT_SELU:
+        term[0] = WEFT_SELU_LAMBDA * (z > 0 ? 1 : WEFT_SELU_ALPHA * exp(z));
+        return;
+    case WEFT_ACTS: break;
     }
     term[0] = NAN;
 }

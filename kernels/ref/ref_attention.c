@@ -32,6 +32,18 @@ void ref_attention_fwd(size_t t, size_t hs, const double *q, const double *k, co
     }
 }
 
+void ref_attention_entropy(size_t t, size_t hs, const double *q, const double *k, double scale,
+                           bool causal, const double *lse, double *entropy) {
+    for (size_t i = 0; i < t; i++) {
+        entropy[i] = 0;
+        for (size_t j = 0; j < (causal ? i + 1 : t); j++) {
+            const double log_p = dot(q + i * hs, k + j * hs, hs) * scale - lse[i];
+            const double p = exp(log_p);
+            entropy[i] -= p == 0 ? 0 : p * log_p;
+        }
+    }
+}
+
 void ref_attention_bwd(size_t t, size_t hs, const double *q, const double *k, const double *v,
                        const double *y, const double *lse, const double *dy, double scale,
                        bool causal, double *dq, double *dk, double *dv) {

@@ -8,6 +8,9 @@
 /* q, k, v (t, hs) -> y (t, hs), lse, smax (t); all = */
 void ref_attention_fwd(size_t t, size_t hs, const double *q, const double *k, const double *v,
                        double scale, bool causal, double *y, double *lse, double *smax);
+/* -sum_j p_ij log p_ij (t), =; lse as above. */
+void ref_attention_entropy(size_t t, size_t hs, const double *q, const double *k, double scale,
+                           bool causal, const double *lse, double *entropy);
 /* y and lse as the forward pass made them, dy (t, hs) -> dq, dk, dv (t, hs); all = */
 void ref_attention_bwd(size_t t, size_t hs, const double *q, const double *k, const double *v,
                        const double *y, const double *lse, const double *dy, double scale,

@@ -73,6 +73,17 @@ static void nadam_playbook(const struct ref_optim *o, struct ref_optim_state *s,
     s->w -= o->lr * ahead / (sqrt(s->v) + o->eps) * playbook_b(o, s);
 }
 
+/* One parameter whose norm is |w|, its trust coefficient times |w| over |G| being 1. */
+static void lars(const struct ref_optim *o, struct ref_optim_state *s, double g) {
+    s->m = o->beta1 * s->m + o->lr * g;
+    s->w -= s->m;
+}
+
+static void signsgd(const struct ref_optim *o, struct ref_optim_state *s, double g) {
+    s->w -= o->lr * o->decay * s->w;
+    s->w -= o->lr * ((g > 0) - (g < 0));
+}
+
 static const struct {
     const char *name;
     step_fn *step;
@@ -84,9 +95,13 @@ static const struct {
     {"adam", adam},
     {"adamw", adamw},
     {"nadam", nadam},
+    {"momentum_playbook", momentum}, /* the same two rules there */
+    {"nesterov_playbook", nesterov},
     {"rmsprop_playbook", rmsprop_playbook},
     {"adam_playbook", adam_playbook},
     {"nadam_playbook", nadam_playbook},
+    {"lars", lars},
+    {"signsgd", signsgd},
 };
 
 struct ref_optim_state ref_optim_start(const char *name, double w) {
@@ -99,7 +114,8 @@ int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (strcmp(rules[i].name, name) == 0) {
             s->t++;
-            rules[i].step(o, s, strcmp(name, "adamw") == 0 ? g : g + o->decay * s->w);
+            const int apart = strcmp(name, "adamw") == 0 || strcmp(name, "signsgd") == 0;
+            rules[i].step(o, s, apart ? g : g + o->decay * s->w);
             return 1;
         }
     return 0;

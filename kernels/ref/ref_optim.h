@@ -16,7 +16,7 @@ struct ref_optim_state {
 /* w, m, v, mu_product, t before the first step; v is 1 for rmsprop_playbook, else 0. */
 struct ref_optim_state ref_optim_start(const char *name, double w);
 /* One step with gradient g. name: "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw",
- * "nadam", "rmsprop_playbook", "adam_playbook", "nadam_playbook". Returns 0 for an unknown name,
+ * "nadam", "rmsprop_playbook", "adam_playbook", "nadam_playbook", "lars", "signsgd". Returns 0 for an unknown name,
  * else 1. */
 int ref_optim_step(const char *name, const struct ref_optim *o, struct ref_optim_state *s,
                    double g);
