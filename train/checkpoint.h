@@ -32,6 +32,10 @@ WEFT_NODISCARD enum weft_status weft_checkpoint_save(weft_ctx *ctx, const char *
 /* The description of the model from dir/config.json, ours or Hugging Face's. Texts are static. */
 WEFT_NODISCARD enum weft_status weft_checkpoint_shape(weft_ctx *ctx, const char *dir,
                                                       struct weft_shape *out);
+/* How the CSV file of a multi-layer perceptron was read: to be freed; NULL when it is not said. */
+WEFT_NODISCARD enum weft_status weft_checkpoint_columns(weft_ctx *ctx, const char *dir,
+                                                        const struct weft_shape *shape,
+                                                        struct weft_columns **out);
 /* Optimizer arrays and run state from dir/state.safetensors. */
 WEFT_NODISCARD enum weft_status weft_checkpoint_state(weft_ctx *ctx, const char *dir,
                                                       weft_model *model,

@@ -80,10 +80,8 @@ void weft_data_free(struct weft_data *data) {
     if (data->tokenizer) weft_tokenizer_free(data->tokenizer);
     free(data->tokenizer);
     free(data->encoded);
-    for (size_t i = 0; data->class_names && i < data->classes; i++) free(data->class_names[i]);
-    free(data->class_names);
-    free(data->mean);
-    free(data->scale);
+    weft_texts_free(data->class_names, data->classes);
+    weft_columns_free(data->columns);
     free(data->x);
     free(data->y);
     free(data->rows);

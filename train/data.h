@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "train/columns.h"
 #include "train/file_map.h"
 #include "train/tokenizer.h"
 #include "weft/context.h"
@@ -30,6 +31,7 @@ struct weft_data_options {
     const char *label; /* CSV: name of the column, or its number from 1; NULL: the last */
     bool regression;   /* CSV: the label is a number to predict */
     bool unit_pixels;  /* MNIST: x / 255 instead of (x / 255 - 0.1307) / 0.3081 */
+    const struct weft_columns *columns; /* CSV: those of the model that is evaluated, or NULL */
 };
 
 /* Where a batch is put; what a kind does not have may be NULL. */
@@ -62,8 +64,7 @@ struct weft_data {
     /* features */
     size_t features, classes;         /* classes is 0 for regression */
     char **class_names;               /* (classes), or NULL: 0, 1, 2, ... */
-    double *mean, *scale;             /* CSV: x = (raw - mean) * scale, (features) */
-    double target_mean, target_scale; /* regression: value = (raw - mean) * scale */
+    struct weft_columns *columns;     /* CSV, when no options->columns were given; else NULL */
     uint8_t *pixels[2];               /* MNIST: (n, features) */
     float pixel_scale, pixel_shift;   /* MNIST: x = pixel * scale - shift */
     float *x;           /* CSV: (rows, features), standardised */

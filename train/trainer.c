@@ -72,6 +72,7 @@ static enum weft_status open_data(weft_trainer *t) {
     weft_settings_needs(t->data, &needs);
     st = weft_settings_make(t->ctx, t->o, &needs, &t->s);
     if (st == WEFT_OK) st = weft_settings_resolve(t->ctx, t->o, &t->s);
+    t->s.shape.columns = t->data->columns;
     t->step_units = t->s.step_samples * (t->s.shape.language ? t->s.training.seq : 1);
     t->bigram = weft_bigram_loss(t->data, WEFT_SPLIT_VAL);
     return st;
