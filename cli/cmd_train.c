@@ -1,5 +1,6 @@
 /* Train a model, or go on with a run. The first SIGINT or SIGTERM saves and ends; the second kills.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -54,6 +55,11 @@ int cmd_train(struct cli *c) {
     const enum weft_status st = weft_trainer_check(c->ctx, &c->o);
     if (st == WEFT_ERR_ARG) return cli_usage(c, "%s", weft_ctx_message(c->ctx));
     if (st != WEFT_OK) return cli_end(c, st);
+    uint64_t steps;
+    if (weft_trainer_is_finished(c->ctx, &c->o, &steps)) {
+        printf("this run is finished: %" PRIu64 " steps are done\n", steps);
+        return CLI_OK;
+    }
     catch_signals();
     return run(c);
 }

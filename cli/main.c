@@ -114,7 +114,7 @@ static int run_command(const struct command *m, struct cli *c, unsigned model, i
         return cli_usage(c, "%s", c->o.message);
     int code = check_count(c, m);
     if (code == CLI_OK && weft_options_given(&c->o, WEFT_OPT_config) &&
-        weft_options_load(&c->o, c->o.config) != WEFT_OK)
+        weft_options_load(&c->o, c->o.config, false) != WEFT_OK)
         code = cli_usage(c, "%s", c->o.message);
     if (code == CLI_OK) code = open_context(c);
     if (code == CLI_OK) code = m->run(c);

@@ -45,6 +45,12 @@ compare() {
     ls "$name-killed/checkpoints/" | grep -q tmp && fail "$name: temporary folders are left"
     "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: a finished run: $?"
     grep -q "is finished" out || fail "$name: a finished run is not called so"
+    # and nothing of it is touched, though its data is gone
+    find "$name-killed" -printf '%p %s %T@ %i\n' | sort >before
+    "$weft" train "$1" --resume "$name-killed" --data gone --threads 3 --isa emu --keep 1 >out 2>err
+    [ $? = 0 ] && grep -q "is finished" out || fail "$name: a finished run needs its data"
+    find "$name-killed" -printf '%p %s %T@ %i\n' | sort >after
+    cmp before after || fail "$name: a finished run is changed"
 }
 
 awk 'BEGIN { srand(2); for (i = 0; i < 3000; i++) printf "%s ", int(rand() * 1000) }' >text

@@ -77,6 +77,10 @@ expect 0 "accuracy" "$weft" eval --model model --data text --val-fraction 0
 # --config: a run.json is one; the command line is stronger
 expect 0 "20 steps" "$weft" train gpt2 --config run/run.json --steps 20 --out again
 grep -q '"width": 32' again/run.json || fail "--config run.json is not obeyed"
+# also over what the file worked out: the warmup, and steps by epochs or the other way
+expect 0 " 1 steps" "$weft" train gpt2 --config run/run.json --steps 1 --out again1
+expect 0 "done" "$weft" train gpt2 --config run/run.json --epochs 0.001 --out again2
+grep -q '"steps"' again2/run.json && fail "--epochs does not replace the steps of --config"
 
 # a signal: saved, exit code 0, resumable
 # shellcheck disable=SC2086

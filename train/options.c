@@ -294,6 +294,13 @@ void weft_options_write(const struct weft_options *o, struct weft_json *j) {
     }
 }
 
+void weft_options_write_derived(const struct weft_options *o, struct weft_json *j) {
+    weft_json_open(j, "derived", '[');
+    for (enum weft_option_id id = 0; id < WEFT_OPTION_COUNT; id++)
+        if (o->from[id] == WEFT_FROM_DERIVED) weft_json_text(j, NULL, weft_option_table[id].name);
+    weft_json_close(j);
+}
+
 /* ---- command line ---- */
 
 /* The letters that a command line of `weft bench` may hold instead. */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "train/atomic.h"
+#include "train/safetensors.h"
 
 static enum weft_status no_memory(weft_ctx *ctx, const char *path) {
     return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
@@ -125,6 +126,7 @@ enum weft_status weft_run_dir_describe(const struct weft_run_dir *run, const str
     weft_json_open(&j, "settings", '{');
     weft_options_write(o, &j);
     weft_json_close(&j);
+    weft_options_write_derived(o, &j);
     weft_json_count(&j, "total_steps", s->steps);
     weft_json_count(&j, "parameters", parameters);
     weft_json_count(&j, "seed", o->seed);
@@ -169,8 +171,8 @@ static enum weft_status merge(weft_ctx *ctx, const char *path, const struct weft
         weft_options_text(saved, id, then, sizeof then);
         if (!weft_options_given(o, id)) {
             o->from[id] = WEFT_FROM_NOTHING; // a default of now, which is not one of then
-            if (weft_options_given(saved, id) &&
-                weft_options_set(o, id, then, WEFT_FROM_CONFIG) != WEFT_OK)
+            const enum weft_option_from from = (enum weft_option_from)saved->from[id];
+            if (from >= WEFT_FROM_DERIVED && weft_options_set(o, id, then, from) != WEFT_OK)
                 return weft_ctx_fail(ctx, WEFT_ERR_ARG, "%s", o->message);
         } else if (!is_free(id) && strcmp(weft_options_text(o, id, now, sizeof now), then) != 0) {
             return weft_ctx_fail(ctx, WEFT_ERR_ARG,
@@ -214,7 +216,7 @@ static enum weft_status settings_from(weft_ctx *ctx, const char *path, const cha
             st = no_memory(ctx, path);
         } else {
             weft_options_init(saved, o->where);
-            st = weft_options_load(saved, file);
+            st = weft_options_load(saved, file, true);
             st = st == WEFT_OK ? merge(ctx, path, saved, o)
                                : weft_ctx_fail(ctx, st, "%s", saved->message);
             weft_options_free(saved);
@@ -232,13 +234,52 @@ enum weft_status weft_run_dir_settings(weft_ctx *ctx, const char *path, struct w
     return st;
 }
 
+/* Can the files of a checkpoint be read, and are their checksums right? */
+static bool is_whole(weft_ctx *ctx, const char *checkpoint) {
+    static const char *const names[] = {"model.safetensors", "state.safetensors"};
+    struct weft_shape shape;
+    bool whole = weft_checkpoint_shape(ctx, checkpoint, &shape) == WEFT_OK;
+    for (size_t i = 0; whole && i < sizeof names / sizeof *names; i++) {
+        weft_st_file *file = NULL;
+        char *path = weft_text("%s/%s", checkpoint, names[i]);
+        whole = path && weft_st_open(ctx, path, &file) == WEFT_OK;
+        weft_st_close(file);
+        free(path);
+    }
+    return whole;
+}
+
+bool weft_run_dir_is_finished(weft_ctx *ctx, const char *path, uint64_t *steps) {
+    char name[WEFT_CHECKPOINT_NAME];
+    uint64_t *list = NULL;
+    size_t n = 0;
+    json_t *root = NULL;
+    char *file = weft_text("%s/run.json", path), *folder = weft_text("%s/checkpoints", path);
+    bool finished = file && folder && read_description(ctx, file, &root) == WEFT_OK &&
+                    weft_checkpoint_list(ctx, folder, &list, &n) == WEFT_OK && n > 0;
+    const json_t *total = json_object_get(root, "total_steps");
+    finished = finished && json_is_integer(total) &&
+               (uint64_t)json_integer_value(total) == list[n - 1];
+    if (finished) {
+        *steps = list[n - 1];
+        char *last = weft_text("%s/%s", folder, weft_checkpoint_name(list[n - 1], name));
+        finished = last && is_whole(ctx, last);
+        free(last);
+    }
+    json_decref(root);
+    free(list);
+    free(file);
+    free(folder);
+    return finished;
+}
+
 enum weft_status weft_run_dir_of_checkpoint(weft_ctx *ctx, const char *checkpoint, bool language,
                                             struct weft_options *out) {
     weft_options_init(out, language ? WEFT_FOR_GPT2 : WEFT_FOR_MLP);
     char *file = weft_text("%s/../../run.json", checkpoint);
     if (!file) return no_memory(ctx, checkpoint);
     enum weft_status st = WEFT_OK;
-    if (access(file, F_OK) == 0) st = weft_options_load(out, file);
+    if (access(file, F_OK) == 0) st = weft_options_load(out, file, true);
     if (st != WEFT_OK) {
         weft_ctx_fail(ctx, st, "%s", out->message);
         weft_options_free(out);

@@ -92,9 +92,9 @@ static struct weft_optim optimizer_of(const struct weft_options *o) {
     };
 }
 
-/* Which of --steps and --epochs counts: the one that was given, else the one with a default. */
+/* Which of --steps and --epochs counts: the one from the stronger source. */
 static bool by_epochs(const struct weft_options *o) {
-    return weft_options_given(o, WEFT_OPT_epochs) || !weft_options_has(o, WEFT_OPT_steps);
+    return o->from[WEFT_OPT_epochs] > o->from[WEFT_OPT_steps];
 }
 
 static enum weft_status count_steps(weft_ctx *ctx, const struct weft_options *o, uint64_t samples,
@@ -140,7 +140,8 @@ enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--grad-groups %" PRIu64 " does not divide --accumulate %" PRIu64,
                              o->grad_groups, o->accumulate);
-    if (weft_options_given(o, WEFT_OPT_epochs) && weft_options_given(o, WEFT_OPT_steps))
+    if (weft_options_given(o, WEFT_OPT_epochs) &&
+        o->from[WEFT_OPT_epochs] == o->from[WEFT_OPT_steps])
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--steps and --epochs are both given: choose one of them");
     if (s.shape.language) {
@@ -160,7 +161,7 @@ static enum weft_status resolve_one(weft_ctx *ctx, struct weft_options *o, enum 
     char text[32];
     if (weft_options_given(o, id)) return WEFT_OK;
     snprintf(text, sizeof text, "%" PRIu64, value);
-    const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_DEFAULT);
+    const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_DERIVED);
     return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s", o->message);
 }
 

@@ -182,10 +182,6 @@ static void say_end(weft_trainer *t, uint64_t done, double seconds) {
 }
 
 enum weft_status weft_trainer_run(weft_trainer *t) {
-    if (t->saved == t->at.step && t->at.step >= t->s.steps) {
-        weft_trainer_say(t, "this run is finished: %" PRIu64 " steps are done", t->at.step);
-        return WEFT_OK;
-    }
     const uint64_t first = t->at.step;
     const double start = t->flushed = weft_clock();
     enum weft_status st = WEFT_OK;

@@ -56,6 +56,10 @@ enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
     return weft_settings_make(ctx, o, &nothing, &s);
 }
 
+bool weft_trainer_is_finished(weft_ctx *ctx, const struct weft_options *o, uint64_t *steps) {
+    return o->resume && weft_run_dir_is_finished(ctx, o->resume, steps);
+}
+
 /* ---- data and model ---- */
 
 static enum weft_status open_data(weft_trainer *t) {
