@@ -105,7 +105,7 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
     j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
     j->bigram = weft_bigram_loss(j->data, j->split);
     const double start = now();
-    st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, &j->score);
+    st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, NULL, &j->score);
     j->seconds = now() - start;
     return st;
 }

@@ -151,7 +151,7 @@ enum weft_status trial_score(struct trial *t, double *loss, double *accuracy) {
     *loss = (double)INFINITY;
     *accuracy = (double)NAN;
     const enum weft_status st = weft_evaluate(t->run->ctx, t->model, &t->feed, WEFT_SPLIT_VAL,
-                                              samples, &score);
+                                              samples, NULL, &score);
     if (st == WEFT_ERR_NONFINITE) return WEFT_OK;
     if (st != WEFT_OK) return st;
     *loss = score.loss;

@@ -92,6 +92,22 @@ wait $pid || fail "SIGTERM did not end in exit code 0"
 grep -q "stopped at step .* by a signal" out || fail "nothing is said about the signal"
 [ -s stop/checkpoints/last/model.safetensors ] || fail "SIGTERM did not save"
 
+# in an evaluation, too: it is done again by --resume, and nothing differs from a run left alone
+yes 'it was the best of times, it was the worst of times' | head -600 >long
+long="--data long --layers 1 --heads 2 --width 32 --context 32 --batch 1 --steps 2 --threads 1"
+# shellcheck disable=SC2086
+"$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out judged >out 2>err
+# shellcheck disable=SC2086
+"$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out left >out 2>err &
+pid=$!
+while ! grep -q "^step 1/" out && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -TERM $pid
+wait $pid
+grep -q "stopped at step 1 of 2" out || fail "SIGTERM is not looked at in an evaluation"
+grep -q val_loss left/metrics.jsonl && fail "an unfinished evaluation counts"
+expect 0 "done" "$weft" train gpt2 --resume left
+expect 0 "same: 2 steps" "$weft" diff judged left
+
 # a mapped file that was cut short: not a silent death
 # shellcheck disable=SC2086
 "$weft" train gpt2 --data text $small --steps 100000 --out bus >out 2>err &

@@ -47,11 +47,13 @@ static void reads_runs(void **state) {
                "{\"step\":0,\"layer\":1,\"tensor\":\"q\",\"kind\":\"std\",\"value\":0.03}\n"
                "{\"step\":2,\"layer\":0,\"tensor\":\"q\",\"kind\":\"std\",\"value\":0.04}\n"
                "{\"step\":0,\"layer\":0,\"tensor\":\"q\",\"kind\":\"histogram\",\"lo\":-1,\"hi\":1,"
-               "\"counts\":[1,2,1]}\n");
+               "\"counts\":[1,2,1]}\n" /* layers that no model has: no loop over all up to them */
+               "{\"step\":0,\"layer\":2147483646,\"tensor\":\"q\",\"kind\":\"std\",\"value\":1}\n"
+               "{\"step\":0,\"layer\":4294967296,\"tensor\":\"q\",\"kind\":\"std\",\"value\":1}\n");
     struct weft_run_data *run = NULL;
     assert_int_equal(weft_run_data_load(unit_ctx, "a", &run), WEFT_OK);
     assert_string_equal(run->name, "a");
-    assert_int_equal(run->bad_lines, 1);
+    assert_int_equal(run->bad_lines, 3);
     const struct weft_track *loss = weft_run_metric(run, "loss");
     assert_non_null(loss);
     assert_int_equal(loss->n, 3);

@@ -4,7 +4,8 @@
  *                       weights are (in, out) there); nothing in it but names and weights
  *   config.json         GPT2Config, or model_type "weft-mlp"
  *   tokenizer.json      when the tokenizer is known, and what Hugging Face's readers want beside it
- *   state.safetensors   what going on bit for bit needs besides: run, best_loss, m.NAME, v.NAME
+ *   state.safetensors   what going on bit for bit needs besides: run, best_loss, m.NAME, v.NAME,
+ *                       and maybe unjudged
  *
  * Written to a temporary folder, synced, renamed: there whole or not at all. Reading believes
  * nothing: each damage has a message that names file and tensor. */
@@ -20,6 +21,7 @@ struct weft_run_state {
     uint64_t seed;      /* of order, dropout, initialisation */
     uint64_t best_step; /* of the best evaluation so far, 0: none */
     double best_loss;   /* infinity: none */
+    bool unjudged;      /* stopped before the evaluation due at this step was done */
 };
 
 /* Write folder/step-NNNNNN, in place of one that is there. tokenizer may be NULL. */

@@ -35,6 +35,7 @@ static enum weft_status load_run(weft_ctx *ctx, const weft_st_file *file,
     memcpy(values, run->data, sizeof values);
     *out = (struct weft_run_state){
         .step = values[0], .samples = values[1], .seed = values[2], .best_step = values[3]};
+    out->unjudged = weft_st_find(file, "unjudged") != NULL;
     memcpy(&out->best_loss, best->data, sizeof out->best_loss);
     return WEFT_OK;
 }

@@ -105,11 +105,12 @@ static bool add_statistic(struct weft_run_data *run, json_t *line, size_t *hint)
     const char *kind = json_string_value(json_object_get(line, "kind"));
     const char *tensor = json_string_value(json_object_get(line, "tensor"));
     const json_t *number = json_object_get(line, "layer");
-    const int layer = json_is_integer(number) ? (int)json_integer_value(number) : -1;
-    if (!isfinite(step) || !kind) {
+    const json_int_t layer_number = json_is_integer(number) ? json_integer_value(number) : -1;
+    if (!isfinite(step) || !kind || layer_number < -1 || layer_number >= WEFT_RUN_LAYERS) {
         run->bad_lines++;
         return true;
     }
+    const int layer = (int)layer_number;
     if (!tensor) tensor = "";
     if (!strcmp(kind, "histogram")) return add_snapshot(run, line, tensor, layer, step);
     struct weft_track *t = track_for(&run->stat, &run->stats, hint, kind, tensor, layer);

@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include "weft/context.h"
 
+#define WEFT_RUN_LAYERS 1024 /* of a model; a line with another layer is unreadable */
+
 /* One value over steps: a key of metrics.jsonl, or a (kind, tensor, layer) of stats.jsonl. */
 struct weft_track {
     char *kind;           /* "loss", "weight_std", ... */

@@ -234,7 +234,7 @@ enum weft_status weft_run_dir_settings(weft_ctx *ctx, const char *path, struct w
     return st;
 }
 
-/* Can the files of a checkpoint be read, and are their checksums right? */
+/* Can the files of a checkpoint be read, are their checksums right, and is nothing left to do? */
 static bool is_whole(weft_ctx *ctx, const char *checkpoint) {
     static const char *const names[] = {"model.safetensors", "state.safetensors"};
     struct weft_shape shape;
@@ -242,7 +242,8 @@ static bool is_whole(weft_ctx *ctx, const char *checkpoint) {
     for (size_t i = 0; whole && i < sizeof names / sizeof *names; i++) {
         weft_st_file *file = NULL;
         char *path = weft_text("%s/%s", checkpoint, names[i]);
-        whole = path && weft_st_open(ctx, path, &file) == WEFT_OK;
+        whole = path && weft_st_open(ctx, path, &file) == WEFT_OK &&
+                !weft_st_find(file, "unjudged");
         weft_st_close(file);
         free(path);
     }

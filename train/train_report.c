@@ -201,12 +201,14 @@ enum weft_status weft_trainer_metrics(weft_trainer *t, const struct weft_step_re
                                       const struct weft_score *score) {
     struct weft_json *j = weft_jsonl_begin(&t->dir.metrics);
     weft_json_count(j, "step", t->at.step);
-    weft_json_rounded(j, "loss", r->loss, DIGITS);
-    weft_json_rounded(j, "lr", r->lr, DIGITS);
-    weft_json_rounded(j, "grad_norm", r->step.grad_norm, DIGITS);
-    weft_json_bool(j, "clipped", r->step.scale < 1);
-    weft_json_rounded(j, "tokens_per_s", (double)t->step_units / r->seconds, 6);
-    weft_json_rounded(j, "step_ms", 1e3 * r->seconds, 6);
+    if (r) {
+        weft_json_rounded(j, "loss", r->loss, DIGITS);
+        weft_json_rounded(j, "lr", r->lr, DIGITS);
+        weft_json_rounded(j, "grad_norm", r->step.grad_norm, DIGITS);
+        weft_json_bool(j, "clipped", r->step.scale < 1);
+        weft_json_rounded(j, "tokens_per_s", (double)t->step_units / r->seconds, 6);
+        weft_json_rounded(j, "step_ms", 1e3 * r->seconds, 6);
+    }
     if (score) weft_json_rounded(j, "val_loss", score->loss, DIGITS);
     if (score && !t->s.shape.language && !t->s.shape.mlp.mse)
         weft_json_rounded(j, "val_accuracy", score->accuracy, DIGITS);

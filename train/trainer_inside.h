@@ -51,6 +51,7 @@ void weft_trainer_say(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);
 void weft_trainer_header(weft_trainer *t, const struct weft_memory *memory);
 void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r);
 void weft_trainer_say_score(weft_trainer *t, const struct weft_score *score, bool best);
+/* The line of a step; r NULL: only its score, which comes late. */
 WEFT_NODISCARD enum weft_status weft_trainer_metrics(weft_trainer *t,
                                                      const struct weft_step_result *r,
                                                      const struct weft_score *score);
