@@ -90,6 +90,7 @@ static void print_table(const struct plan *p) {
 int cmd_plan(struct cli *c) {
     struct plan p = {.available = 0};
     const enum weft_status st = make_plan(c, &p);
+    if (st == WEFT_ERR_ARG) return cli_usage(c, "%s", weft_ctx_message(c->ctx));
     if (st != WEFT_OK) return cli_end(c, st);
     if (c->o.json) return print_json(&p);
     print_table(&p);

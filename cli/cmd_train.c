@@ -1,5 +1,5 @@
-/* Train a model, or go on with a run. The first SIGINT or SIGTERM saves and ends; the second kills.
- */
+/* Train a model, or go on with a run. The first SIGINT, SIGTERM or SIGHUP saves and ends, the second
+ * kills; SIGPIPE, when nobody reads the lines any more, saves and ends. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +14,12 @@ static volatile sig_atomic_t stop_signal;
 static void on_signal(int signal) { stop_signal = signal; }
 
 static void catch_signals(void) {
-    static const int signals[] = {SIGINT, SIGTERM};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction now, before;
         memset(&now, 0, sizeof now);
         now.sa_handler = on_signal;
-        now.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
+        now.sa_flags = signals[i] == SIGPIPE ? SA_RESTART : (int)(SA_RESETHAND | SA_RESTART);
         sigemptyset(&now.sa_mask);
         // one that is ignored stays so, as under nohup
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)

@@ -72,9 +72,13 @@ static int unknown_command(const char *name) {
     return cli_usage(&none, "unknown command '%s'", name);
 }
 
+static unsigned model_of(const char *name) {
+    return !strcmp(name, "gpt2") ? WEFT_FOR_GPT2 : !strcmp(name, "mlp") ? WEFT_FOR_MLP : 0;
+}
+
 static bool wants_help(int argc, char *const *argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
-        if (!strcmp(argv[i], "--help")) return true;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
     return false;
 }
 
@@ -124,12 +128,14 @@ static int run_command(const struct command *m, struct cli *c, unsigned model, i
 
 static int dispatch(int argc, char **argv) {
     struct cli c = {.command = NULL};
-    if (argc < 2) {
-        help_all();
-        return CLI_USAGE;
+    if (argc < 2) return cli_usage(&c, "which command?");
+    const bool help = !strcmp(argv[1], "help");
+    if (help && argc > 2) { // of a command: the same as COMMAND --help
+        const struct command *m = find_command(argv[2]);
+        return m ? help_command(m, argc > 3 ? model_of(argv[3]) : 0) : unknown_command(argv[2]);
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return help_all();
-    if (!strcmp(argv[1], "--version")) {
+    if (help || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help_all();
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v")) {
         printf("weft %s (%s)\n", weft_version(), weft_compiler());
         return CLI_OK;
     }
@@ -141,9 +147,7 @@ static int dispatch(int argc, char **argv) {
     unsigned model = 0;
     int first = 2;
     if (m->models && argc > 2) {
-        model = !strcmp(argv[2], "gpt2")  ? WEFT_FOR_GPT2
-                : !strcmp(argv[2], "mlp") ? WEFT_FOR_MLP
-                                          : 0;
+        model = model_of(argv[2]);
         first += model != 0;
     }
     if (wants_help(argc - first, argv + first)) return help_command(m, model);
@@ -180,6 +184,7 @@ static void on_bus_error(int signal) {
 int main(int argc, char **argv) {
     open_standard_files();
     signal(SIGBUS, on_bus_error);
+    signal(SIGXFSZ, SIG_IGN); // a file that is too large for its limit fails with a message
     const int code = dispatch(argc, argv);
     if (fflush(stdout) || ferror(stdout))
         return cli_fail("standard output: cannot be written: %s", strerror(errno));

@@ -14,7 +14,8 @@ refused() {
     shift 2
     "$@" >out 2>err
     got=$?
-    if [ "$got" != "$code" ] || ! grep '^weft: ' err | grep -qF -- "$words"; then
+    if [ "$got" != "$code" ] || [ "$(wc -l <err)" != 1 ] ||
+        ! grep '^weft: ' err | grep -qF -- "$words"; then
         echo "FAILED: $* -> $got, expected $code and '$words':"
         head -3 err
         failed=1
@@ -34,11 +35,18 @@ train="$weft train gpt2 $small"
     refused 1 "short" $train --data short --out r
     refused 1 "invalid" $train --data invalid --tokenizer char --out r
     refused 1 "vocab" $train --data text --vocab 10 --out r
+    refused 1 "memory" sh -c "ulimit -v 400000; exec $train --data text --width 2048 --heads 16 --out r"
+    [ -e r ] && { echo "FAILED: a folder is left of a training that never began"; failed=1; }
     refused 2 "heads" $train --data text --heads 3 --out r
     refused 2 "seq" $train --data text --seq 17 --out r
     refused 2 "threads" $train --data text --threads 0 --out r
     refused 2 "threads" $train --data text --threads 10000 --out r
     refused 2 "bogus" $train --data text --bogus 1 --out r
+    refused 2 "warmup" $train --data text --warmup 3 --out r
+    refused 2 "beta1 is '1', but must be a number of at least 0 and below 1" \
+        $train --data text --beta1 1 --out r
+    refused 2 "take more heads" $train --data text --width 512 --out r
+    [ -e r ] && { echo "FAILED: a folder is left of a training that never began"; failed=1; }
     refused 2 "lr" $train --data text --lr fast --out r
     refused 1 "finite" $train --data text --lr 1e6 --clip 0 --optimizer sgd --steps 60 --out nan
     refused 1 "sse9" env WEFT_ISA=sse9 $train --data text --out r

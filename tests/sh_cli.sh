@@ -39,8 +39,12 @@ expect 0 "usage: weft COMMAND" "$weft" help
 expect 0 "weft 0." "$weft" --version
 expect 2 "did you mean 'info'" "$weft" inof
 expect 2 "unknown command 'qqqqqqqqqqqq'" "$weft" qqqqqqqqqqqq
-"$weft" >out 2>&1 && failed=1
-grep -q 'usage: weft' out || failed=1
+expect 2 "which command?" "$weft"
+expect 0 "usage: weft COMMAND" "$weft" -h
+expect 0 "weft 0." "$weft" -v
+expect 0 "usage: weft eval" "$weft" eval -h
+expect 0 "usage: weft eval" "$weft" help eval
+expect 2 "did you mean 'eval'" "$weft" help evel
 
 # info
 expect 0 '"isa_available": [' "$weft" info --json
@@ -68,7 +72,8 @@ expect 0 '"parameters": 124439808' "$weft" plan gpt2 --preset gpt2-124m --batch 
 expect 0 'largest batch that fits' "$weft" plan gpt2 --layers 2 --heads 2 --width 64
 expect 0 '235146 parameters, batch 7' "$weft" plan mlp --hidden 256,128 --batch 7 --lr 3
 expect 2 'say which model' "$weft" plan
-expect 1 'does not divide' "$weft" plan gpt2 --heads 5
+expect 2 'does not divide' "$weft" plan gpt2 --heads 5
+expect 2 'hidden' "$weft" plan mlp --hidden 0
 "$weft" plan gpt2 --preset gpt2-124m --json >a
 batch=$(sed -n 's/.*"largest_batch": \([0-9]*\).*/\1/p' a)
 available=$(sed -n 's/.*"available": \([0-9]*\).*/\1/p' a)

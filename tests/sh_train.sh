@@ -91,6 +91,17 @@ kill -TERM $pid
 wait $pid || fail "SIGTERM did not end in exit code 0"
 grep -q "stopped at step .* by a signal" out || fail "nothing is said about the signal"
 [ -s stop/checkpoints/last/model.safetensors ] || fail "SIGTERM did not save"
+# the terminal is closed, or nobody reads on
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out hangup >out 2>err &
+pid=$!
+while [ ! -s hangup/metrics.jsonl ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -HUP $pid
+wait $pid || fail "SIGHUP did not end in exit code 0"
+[ -s hangup/checkpoints/last/model.safetensors ] || fail "SIGHUP did not save"
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out unread 2>err | head -12 >out
+[ -s unread/checkpoints/last/model.safetensors ] || fail "SIGPIPE did not save"
 
 # in an evaluation, too: it is done again by --resume, and nothing differs from a run left alone
 yes 'it was the best of times, it was the worst of times' | head -600 >long
@@ -120,7 +131,6 @@ wait $pid
 # a full disk: one line, exit code 1, the last checkpoint whole
 # shellcheck disable=SC2086
 ( ulimit -f 300 # blocks of 512 bytes: the third write of a larger file fails
-  trap '' XFSZ
   exec "$weft" train gpt2 --data text $small --width 64 --steps 20 --out full >out 2>err )
 [ $? = 1 ] || fail "a file that cannot be written is not exit code 1"
 [ "$(wc -l <err)" = 1 ] && grep -q '^weft: .*cannot be written' err || fail "no clear line"

@@ -46,6 +46,9 @@ static void known_values(void **state) {
     assert_true(weft_schedule_lr(&s, 800) == 0.5 && weft_schedule_lr(&s, 801) < 0.5);
     assert_true(close_to(weft_schedule_lr(&s, 900), 0.275));
     assert_true(close_to(weft_schedule_lr(&s, 1000), 0.05));
+    s.warmup = 900; // reaches into the fall: that begins after it, without a jump
+    assert_true(weft_schedule_lr(&s, 900) == 0.5 && weft_schedule_lr(&s, 901) > 0.49);
+    assert_true(close_to(weft_schedule_lr(&s, 1000), 0.05));
 }
 
 static void odd_settings(void **state) {

@@ -132,13 +132,14 @@ enum weft_option_id weft_option_find(struct weft_options *o, const char *name, s
 
 /* ---- values ---- */
 
-/* "lo..hi" of a number option. Without hi, counts end at 2^53: the largest that every reader of
- * run.json takes as it is. */
-static void range_of(const struct weft_option_info *info, double *lo, double *hi) {
+/* "lo..hi" of a number option, or "lo..<hi" (*below). Without hi, counts end at 2^53: the largest
+ * that every reader of run.json takes as it is. */
+static void range_of(const struct weft_option_info *info, double *lo, double *hi, bool *below) {
     const char *dots = strstr(info->values, "..");
     *lo = strtod(info->values, NULL);
     *hi = info->type == WEFT_COUNT ? 0x1p53 : INFINITY;
-    if (dots && dots[2]) *hi = strtod(dots + 2, NULL);
+    *below = dots && dots[2] == '<';
+    if (dots && dots[2]) *hi = strtod(dots + 2 + *below, NULL);
 }
 
 static enum weft_status bad_number(struct weft_options *o, enum weft_option_id id,
@@ -146,9 +147,10 @@ static enum weft_status bad_number(struct weft_options *o, enum weft_option_id i
     const struct weft_option_info *info = &weft_option_table[id];
     char name[WEFT_OPTION_NAME];
     double lo, hi;
-    range_of(info, &lo, &hi);
+    bool below;
+    range_of(info, &lo, &hi, &below);
     char most[64] = "";
-    if (isfinite(hi)) snprintf(most, sizeof most, " and at most %.16g", hi);
+    if (isfinite(hi)) snprintf(most, sizeof most, " and %s %.16g", below ? "below" : "at most", hi);
     return fail(o, "--%s is '%s', but must be a %s of at least %g%s", weft_option_spell(id, name),
                 text, info->type == WEFT_COUNT ? "whole number" : "number", lo, most);
 }
@@ -156,7 +158,8 @@ static enum weft_status bad_number(struct weft_options *o, enum weft_option_id i
 static enum weft_status set_count(struct weft_options *o, enum weft_option_id id,
                                   const char *text) {
     double lo, hi;
-    range_of(&weft_option_table[id], &lo, &hi);
+    bool below;
+    range_of(&weft_option_table[id], &lo, &hi, &below);
     char *end;
     errno = 0;
     const uint64_t value = strtoull(text, &end, 10);
@@ -168,10 +171,12 @@ static enum weft_status set_count(struct weft_options *o, enum weft_option_id id
 
 static enum weft_status set_real(struct weft_options *o, enum weft_option_id id, const char *text) {
     double lo, hi;
-    range_of(&weft_option_table[id], &lo, &hi);
+    bool below;
+    range_of(&weft_option_table[id], &lo, &hi, &below);
     char *end;
     const double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || value < lo || value > hi)
+    if (end == text || *end || !isfinite(value) || value < lo || value > hi ||
+        (below && value == hi))
         return bad_number(o, id, text);
     *(double *)field(o, id) = value;
     return WEFT_OK;

@@ -57,6 +57,7 @@ enum weft_status weft_run_dir_open(weft_ctx *ctx, const char *path, struct weft_
     run.path = strdup(path);
     run.checkpoints = weft_text("%s/checkpoints", path);
     enum weft_status st = run.path && run.checkpoints ? WEFT_OK : no_memory(ctx, path);
+    run.made = access(path, F_OK) != 0;
     if (st == WEFT_OK) st = weft_make_folder(ctx, path);
     if (st == WEFT_OK) st = lock_folder(&run);
     if (st == WEFT_OK) st = weft_make_folder(ctx, run.checkpoints);
@@ -92,6 +93,7 @@ void weft_run_dir_close(struct weft_run_dir *run) {
     if (!run->path) return;
     weft_jsonl_close(&run->metrics);
     weft_jsonl_close(&run->stats);
+    if (run->made && rmdir(run->checkpoints) == 0) rmdir(run->path);
     if (run->lock >= 0) close(run->lock);
     free(run->path);
     free(run->checkpoints);

@@ -9,7 +9,8 @@
 struct weft_run_dir {
     weft_ctx *ctx;
     char *path, *checkpoints;
-    int lock; /* a descriptor of the folder, locked */
+    bool made; /* the folder was not there */
+    int lock;  /* a descriptor of the folder, locked */
     struct weft_jsonl metrics, stats;
 };
 
@@ -20,7 +21,8 @@ WEFT_NODISCARD enum weft_status weft_run_dir_open(weft_ctx *ctx, const char *pat
                                                   struct weft_run_dir *out);
 /* Cut metrics and statistics back to a step and open them; -1 empties them. */
 WEFT_NODISCARD enum weft_status weft_run_dir_logs(struct weft_run_dir *run, int64_t last_step);
-void weft_run_dir_close(struct weft_run_dir *run); /* fine on a zeroed one */
+/* Fine on a zeroed one. A folder that was made and is still empty goes. */
+void weft_run_dir_close(struct weft_run_dir *run);
 
 /* Write run.json: the settings, and the facts beside them. bigram: its validation loss, or NaN. */
 WEFT_NODISCARD enum weft_status weft_run_dir_describe(const struct weft_run_dir *run,
