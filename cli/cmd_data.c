@@ -161,7 +161,7 @@ static int show(struct cli *c) {
     int code = cli_end(c, st);
     if (code == CLI_OK) {
         f.data = data;
-        f.bigram = weft_bigram_loss(data, WEFT_SPLIT_VAL);
+        f.bigram = weft_bigram_loss(data, WEFT_SPLIT_VAL, NULL);
         count_classes(&f);
         if (c->o.json)
             code = print_json(&f);

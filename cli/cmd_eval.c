@@ -103,7 +103,7 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
     if (st == WEFT_OK) st = weft_feed_create(c->ctx, j->data, training.batch, &j->feed);
     if (st != WEFT_OK) return st;
     j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
-    j->bigram = weft_bigram_loss(j->data, j->split);
+    j->bigram = weft_bigram_loss(j->data, j->split, NULL);
     const double start = now();
     st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, NULL, &j->score);
     j->seconds = now() - start;

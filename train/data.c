@@ -68,6 +68,17 @@ enum weft_status weft_data_check(weft_ctx *ctx, const struct weft_data *data) {
     return st;
 }
 
+size_t weft_data_memory(const struct weft_data *data) {
+    const uint64_t rows = data->n[WEFT_SPLIT_TRAIN] + data->n[WEFT_SPLIT_VAL];
+    size_t bytes = data->encoded_bytes;
+    for (size_t i = 0; i < data->n_files; i++)
+        if (data->files[i].owned) bytes += data->files[i].size;
+    if (data->kind == WEFT_DATA_TOKENS) return bytes;
+    bytes += (size_t)rows * data->features * (data->x ? sizeof *data->x : sizeof *data->pixels[0]);
+    bytes += (size_t)rows * (data->y ? sizeof *data->y : sizeof *data->labels[0]);
+    return data->rows ? bytes + (size_t)rows * sizeof *data->rows : bytes;
+}
+
 void weft_data_free(struct weft_data *data) {
     if (!data) return;
     for (size_t i = 0; i < 2; i++) {

@@ -72,10 +72,12 @@ struct weft_data {
     int32_t *labels[2]; /* classes: MNIST (n) each; CSV labels[0]: (rows) */
     uint64_t *rows;     /* CSV: rows of validation, then of training */
     /* memory */
-    size_t room; /* bytes that files may still take; a larger one is mapped */
+    size_t room;    /* bytes that files may still take; a larger one is mapped */
+    size_t reading; /* bytes, the most while it was read; 0: what it has now */
     struct weft_file *files;
     size_t n_files;
     uint16_t *encoded;
+    size_t encoded_bytes;
 };
 
 /* Tokens: a .bin file or folder of them, else a text. Features: a folder with MNIST, else a CSV
@@ -84,6 +86,8 @@ WEFT_NODISCARD enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kin
                                                const struct weft_data_options *options,
                                                struct weft_data **out);
 void weft_data_free(struct weft_data *data);
+/* Bytes that it takes; mapped files, whose pages the system may drop, are not among them. */
+size_t weft_data_memory(const struct weft_data *data);
 /* Files that are mapped must be what they were: WEFT_ERR_STATE. */
 WEFT_NODISCARD enum weft_status weft_data_check(weft_ctx *ctx, const struct weft_data *data);
 

@@ -20,6 +20,7 @@
 #include "weft/math.h"
 
 enum { STREAM_SPLIT = 0 };
+#define LABEL_BYTES 32 /* of a short text in malloc's memory */
 
 struct table {
     weft_ctx *ctx;
@@ -449,14 +450,19 @@ static enum weft_status describe(struct table *t, struct weft_data *data) {
 
 static enum weft_status make_features(struct table *t, const struct weft_columns *c,
                                       struct weft_data *data) {
-    const size_t n = data->features = t->features;
-    data->x = malloc(t->rows * n * sizeof *data->x);
-    if (!data->x) return no_memory(t);
-    for (size_t r = 0; r < t->rows; r++) {
-        for (size_t i = 0; i < n; i++)
-            data->x[r * n + i] = (float)((t->x[r * n + i] - c->mean[i]) * c->scale[i]);
+    const size_t n = data->features = t->features, all = t->rows * n;
+    char *const memory = (char *)t->x; // of the doubles, then of the floats, which end before them
+    for (size_t i = 0; i < all; i++) {
+        double raw;
+        memcpy(&raw, memory + i * sizeof raw, sizeof raw);
+        const float x = (float)((raw - c->mean[i % n]) * c->scale[i % n]);
+        memcpy(memory + i * sizeof x, &x, sizeof x);
     }
-    return WEFT_OK;
+    t->x = NULL;
+    data->x = realloc(memory, all * sizeof *data->x);
+    if (data->x) return WEFT_OK;
+    free(memory);
+    return no_memory(t);
 }
 
 static enum weft_status make_samples(struct table *t, const struct weft_data_options *o,
@@ -484,6 +490,7 @@ enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
     data->hash = weft_hash(file.data, file.size, 0);
     st = weft_csv_open(ctx, o->path, (const char *)file.data, file.size, &t.csv);
     if (st == WEFT_OK) st = read_table(&t, o->label);
+    data->reading = file.size + t.rows * (t.features * sizeof *t.x + sizeof *t.labels + LABEL_BYTES);
     if (st == WEFT_OK) st = make_samples(&t, o, data);
     weft_texts_free(t.names, t.columns);
     weft_texts_free(t.class_names, t.n_class_names);

@@ -53,6 +53,7 @@ enum weft_status weft_data_text(weft_ctx *ctx, const struct weft_data_options *o
         st = weft_tokenizer_encode(ctx, data->tokenizer, o->path, tokens, file->size,
                                    &data->encoded, &n);
         tokens = (const char *)data->encoded;
+        data->encoded_bytes = n * sizeof *data->encoded;
     } else {
         st = check_bytes(ctx, o->path, file, data->tokenizer);
     }

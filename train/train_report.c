@@ -80,9 +80,10 @@ static double mib(size_t bytes) { return (double)bytes / 1048576; }
 static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     weft_trainer_say(t,
                      "memory     %.1f MiB: parameters %.1f, gradients %.1f, optimizer %.1f, "
-                     "activations %.1f, other %.1f",
-                     mib(m->total), mib(m->params), mib(m->grads), mib(m->optim),
-                     mib(m->activations), mib(m->state + m->scratch));
+                     "activations %.1f, other %.1f, data %.1f",
+                     mib(weft_fit_total(&t->memory, m)), mib(m->params), mib(m->grads),
+                     mib(m->optim), mib(m->activations), mib(m->state + m->scratch),
+                     mib(t->memory.data));
     const struct weft_limits *l = &t->meter.limits;
     char limits[96] = "";
     if (t->meter.bound > 0)

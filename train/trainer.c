@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 #include "train/atomic.h"
-#include "train/bigram.h"
 #include "train/loaded.h"
 #include "train/trainer_inside.h"
 
@@ -78,7 +77,7 @@ static enum weft_status open_data(weft_trainer *t) {
     if (st == WEFT_OK) st = weft_settings_resolve(t->ctx, t->o, &t->s);
     t->s.shape.columns = t->data->columns;
     t->step_units = t->s.step_samples * (t->s.shape.language ? t->s.training.seq : 1);
-    t->bigram = weft_bigram_loss(t->data, WEFT_SPLIT_VAL);
+    weft_fit_data(t->data, &t->memory, &t->bigram);
     return st;
 }
 

@@ -3,6 +3,7 @@
 #define WEFT_TRAIN_TRAINER_INSIDE_H
 
 #include "train/evaluate.h"
+#include "train/fit.h"
 #include "train/progress.h"
 #include "train/run_dir.h"
 #include "train/schedule.h"
@@ -36,6 +37,7 @@ struct weft_trainer {
     struct weft_run_state at;
     uint64_t step_units;              /* tokens, or samples, of a step */
     uint64_t saved;                   /* step of the newest checkpoint; UINT64_MAX: none yet */
+    struct weft_fit_data memory;      /* besides the model's */
     double bigram;                    /* its loss on the validation samples; NaN: none */
     double flushed;                   /* when the logs were, by weft_clock */
     struct weft_statistic *statistic; /* (statistics) room for what the model tells */
