@@ -53,6 +53,13 @@ expect 0 '"threads": 1,' "$weft" info --json --threads 9 --threads=1
 grep -q '"threads": 1000,' out && grep -q '^weft: warning: --threads 1000' err ||
     { echo "FAILED: more threads than cores"; failed=1; }
 expect 0 '"isa": "emu"' "$weft" info --json --isa emu
+# threads are counted before OpenMP binds the first one to a core
+cpus=$("$weft" info --json | grep '"cpuset"')
+for bind in OMP_PROC_BIND=true OMP_PLACES=cores; do
+    expect 0 "$cpus" env "$bind" "$weft" info --json
+done
+expect 0 '"cpuset": 1,' env OMP_PROC_BIND=true taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')" \
+    "$weft" info --json
 expect 0 '"isa": "emu"' env WEFT_ISA=emu "$weft" info --json
 expect 0 'fma peak' "$weft" info --measure
 expect 1 'sse9' env WEFT_ISA=sse9 "$weft" info

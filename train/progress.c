@@ -7,7 +7,8 @@
 #include <time.h>
 
 #define LINE_MAX  512
-#define BAR_WIDTH 20
+#define BAR_WIDTH 20 /* at most */
+#define BAR_LEAST 5
 #define REDRAW    0.1 /* seconds */
 
 double weft_clock(void) {
@@ -59,19 +60,36 @@ static double seconds_left(const struct weft_progress *p, uint64_t step, double 
     return done > 0 ? (now - p->started) / done * ((double)p->total - (double)step) : NAN;
 }
 
+/* The step, the loss and the time left are always there; the rate, the rest, and the bar as far as
+ * the terminal is wide enough. */
 static void draw_bar(struct weft_progress *p, const struct weft_progress_state *s, double now) {
-    char bar[BAR_WIDTH + 1], line[LINE_MAX], out[LINE_MAX + 8];
-    char rate[WEFT_SHORT_TEXT], left[WEFT_SHORT_TEXT];
+    char head[128], rate[64], more[96] = "", left[64], bar[BAR_WIDTH + 4] = "", out[LINE_MAX];
+    char number[WEFT_SHORT_TEXT];
     const double part = p->total ? (double)s->step / (double)p->total : 1;
-    const size_t filled = part < 1 ? (size_t)(part * BAR_WIDTH) : BAR_WIDTH;
-    for (size_t i = 0; i < BAR_WIDTH; i++) bar[i] = i < filled ? '#' : '.';
-    bar[BAR_WIDTH] = '\0';
-    snprintf(line, sizeof line, "[%s] %3.0f%% %" PRIu64 "/%" PRIu64 "  loss %.4f  %s %s  eta %s",
-             bar, 100 * part, s->step, p->total, s->loss, weft_short_number(s->rate, rate), p->unit,
-             weft_short_time(seconds_left(p, s->step, now), left));
-    const unsigned columns = p->columns ? p->columns : 80;
-    // back to the line's start, the bar, and nothing after it; a full last column would wrap
-    snprintf(out, sizeof out, "\r%.*s\x1b[K", (int)(columns > 1 ? columns - 1 : 1), line);
+    snprintf(head, sizeof head, "%3.0f%% %" PRIu64 "/%" PRIu64 "  loss %.4f", 100 * part, s->step,
+             p->total, s->loss);
+    snprintf(rate, sizeof rate, "  %s %s", weft_short_number(s->rate, number), p->unit);
+    if (s->more) snprintf(more, sizeof more, "  %s", s->more);
+    snprintf(left, sizeof left, "  eta %s", weft_short_time(seconds_left(p, s->step, now), number));
+    // a full last column would wrap
+    const size_t room = p->columns ? (p->columns > 1 ? p->columns - 1 : 1) : 79;
+    size_t used = strlen(head) + strlen(left);
+    if (used + strlen(rate) > room) rate[0] = '\0';
+    used += strlen(rate);
+    if (used + strlen(more) > room) more[0] = '\0';
+    used += strlen(more);
+    const size_t free = room > used + 3 ? room - used - 3 : 0; // of "[] "
+    const size_t width = free < BAR_WIDTH ? free : BAR_WIDTH;
+    const size_t filled = part < 1 ? (size_t)(part * (double)width) : width;
+    if (width >= BAR_LEAST) {
+        bar[0] = '[';
+        for (size_t i = 0; i < width; i++) bar[1 + i] = i < filled ? '#' : '.';
+        memcpy(bar + 1 + width, "] ", 3);
+    }
+    // back to the line's start, the bar, and nothing after it
+    char line[LINE_MAX];
+    snprintf(line, sizeof line, "%s%s%s%s%s", bar, head, rate, more, left);
+    snprintf(out, sizeof out, "\r%.*s\x1b[K", (int)(room < 400 ? room : 400), line);
     p->write(p->user, out);
     p->drawn = now;
     p->on_screen = true;

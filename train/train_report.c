@@ -128,11 +128,10 @@ void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r) {
     m->steps++;
     m->rate = (double)m->steps * (double)t->step_units / m->seconds;
     if (!t->io.write) return;
-    char more[96] = "";
     const bool line = t->at.step % t->o->log_every == 0 || t->at.step == t->s.steps;
     if (line && m->bound > 0) {
         const double seconds = m->seconds / (double)m->steps;
-        snprintf(more, sizeof more, "MFU %.0f%% bound %.0f%%",
+        snprintf(m->more, sizeof m->more, "MFU %.0f%% bound %.0f%%",
                  100 * m->flops / (seconds * 1e9 * m->limits.fma_gflops), 100 * m->bound / seconds);
     }
     const struct weft_progress_state state = {
@@ -141,7 +140,7 @@ void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r) {
         .lr = r->lr,
         .grad_norm = r->step.grad_norm,
         .rate = m->rate,
-        .more = *more ? more : NULL,
+        .more = *m->more ? m->more : NULL,
     };
     weft_progress_step(&t->progress, &state, weft_clock());
     if (!line) return;

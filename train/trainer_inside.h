@@ -16,6 +16,7 @@ struct weft_meter {            /* what log lines and the final summary tell */
     double flops, bound;       /* of a step: floating-point operations, least seconds; 0: unknown */
     struct weft_limits limits; /* measured; 0: not */
     double rate;               /* tokens or samples a second, over the last lines */
+    char more[64];             /* how near the limits, at the last line; empty: unknown */
 };
 
 struct weft_step_result {
