@@ -107,6 +107,22 @@ for i in 1 2 3 4 5 6 7 8; do printf '%s,%s,0\n%s,%s,1\n' $i $((i * i)) $((i + 2)
 expect 0 '"classes": 2' "$weft" data rows.csv --json
 expect 0 '"classes": 10' "$weft" data rows.csv --json --label a
 python3 -c 'import json; json.load(open("out"))' || failed=1
+expect 0 "column 3, 'kind'; the first line is a header" "$weft" data rows.csv
+# all that train takes
+tr , '\t' <rows.csv >rows.tsv
+expect 0 '"classes": 2' "$weft" data rows.tsv --json
+sed '2,$s/$/.5/' rows.csv >numbers.csv
+expect 0 'standard deviation 0.5' "$weft" data numbers.csv
+echo "a short text, to be looked at" >short.txt
+expect 0 'a training sample' "$weft" data short.txt
+mkdir idx
+python3 - <<'END' || failed=1
+import struct
+for name in "train", "t10k":
+    open(f"idx/{name}-images.idx3-ubyte", "wb").write(struct.pack(">IIII", 0x803, 9, 2, 2) + bytes(36))
+    open(f"idx/{name}-labels.idx1-ubyte", "wb").write(struct.pack(">II", 0x801, 9) + bytes(range(9)))
+END
+expect 0 'MNIST' "$weft" data idx
 
 # report and diff of runs written by hand
 mkdir one two not

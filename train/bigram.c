@@ -80,7 +80,7 @@ static double cross_entropy(const struct weft_data *data, enum weft_split split,
     uint64_t n = 0;
     for (size_t r = 0; r < data->n_runs[split]; r++) {
         const struct weft_token_run *run = &data->runs[split][r];
-        for (uint64_t i = 0; i < run->windows * data->seq; i++) {
+        for (uint64_t i = 0; i + 1 < run->n; i++) {
             const uint32_t a = token_at(data, run, i), b = token_at(data, run, i + 1);
             const double alone = (double)(c->single[b] + 1) / (double)(c->total + c->vocab);
             const uint32_t pairs = find(c, a * (uint32_t)c->vocab + b)->count;

@@ -19,6 +19,13 @@ static size_t file_room(void) {
     return quarter > 0 && quarter < most ? quarter : most;
 }
 
+enum weft_data_kind weft_data_kind_of(const char *path) {
+    static const char *const tables[] = {".csv", ".tsv", ".data"};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (ends_with(path, tables[i])) return WEFT_DATA_FEATURES;
+    return weft_data_is_mnist(path) ? WEFT_DATA_FEATURES : WEFT_DATA_TOKENS;
+}
+
 enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
                                 const struct weft_data_options *options, struct weft_data **out) {
     struct weft_data *data = calloc(1, sizeof *data);

@@ -86,6 +86,8 @@ WEFT_NODISCARD enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kin
                                                const struct weft_data_options *options,
                                                struct weft_data **out);
 void weft_data_free(struct weft_data *data);
+/* What a path seems to hold, by the names of files: `weft data` is not told which model it is for. */
+enum weft_data_kind weft_data_kind_of(const char *path);
 /* Bytes that it takes; mapped files, whose pages the system may drop, are not among them. */
 size_t weft_data_memory(const struct weft_data *data);
 /* Files that are mapped must be what they were: WEFT_ERR_STATE. */
@@ -103,6 +105,7 @@ enum weft_status weft_data_bin(weft_ctx *ctx, const struct weft_data_options *o,
                                struct weft_data *data);
 enum weft_status weft_data_mnist(weft_ctx *ctx, const struct weft_data_options *o,
                                  struct weft_data *data);
+bool weft_data_is_mnist(const char *folder);
 enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
                                struct weft_data *data);
 /* Add a file of tokens, in data->bytes and data->hash too; *out lasts until the next one. */
