@@ -63,6 +63,16 @@ train="$weft train gpt2 $small"
     refused 1 "pipe: is not a regular file" timeout 9 $train --data pipe --out r
     refused 1 "ubyte: is not a regular file" timeout 9 "$weft" train mlp --data mnist --out r
 
+    refused 2 "histogram-layer" $train --data text --histogram-layer 1 --out r
+    # an option that the data has no use for is said so
+    head -c 4000 /dev/zero >zeros.bin
+    $train --data zeros.bin --tokenizer char --vocab 9 --out zeros >out 2>err
+    grep -q "warning: --tokenizer has no effect" err || { echo "FAILED: --tokenizer"; failed=1; }
+    printf 'a,y\n1,0\n2,1\n3,0\n4,1\n' >four.csv
+    "$weft" train mlp --data four.csv --pixels unit --val-fraction 0 --steps 1 --out four >out 2>err
+    grep -q "warning: --pixels has no effect" err && [ "$(wc -l <err)" = 1 ] ||
+        { echo "FAILED: --pixels"; failed=1; }
+
     $train --data text --out good >/dev/null 2>&1 || { echo "FAILED: a good run"; failed=1; }
     refused 1 "resume" $train --data text --out good
     refused 2 "width" "$weft" train gpt2 --resume good --width 32

@@ -154,6 +154,11 @@ enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
         o->from[WEFT_OPT_epochs] == o->from[WEFT_OPT_steps])
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--steps and --epochs are both given: choose one of them");
+    const size_t layers = s.shape.language ? s.shape.gpt2.layers : s.shape.mlp.layers + 1;
+    if (o->histogram_layer >= layers)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "--histogram-layer %" PRIu64 " is not below the model's %zu layers",
+                             o->histogram_layer, layers);
     if (!by_epochs(o) && weft_options_has(o, WEFT_OPT_warmup)) { // before there is any data
         const enum weft_status warm = check_warmup(ctx, o->warmup, o->steps);
         if (warm != WEFT_OK) return warm;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "train/atomic.h"
 #include "train/loaded.h"
@@ -61,6 +62,40 @@ bool weft_trainer_is_finished(weft_ctx *ctx, const struct weft_options *o, uint6
 
 /* ---- data and model ---- */
 
+static void warn(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);
+static void warn(weft_trainer *t, const char *fmt, ...) {
+    char text[WEFT_MESSAGE_MAX + 256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (t->io.warn) t->io.warn(t->io.user, text);
+}
+
+/* Options that the data has no use for. */
+static void warn_unused(weft_trainer *t) {
+    const struct weft_data *d = t->data;
+    struct stat info;
+    const bool mnist = d->pixels[0] != NULL;
+    const bool folder = stat(t->o->data, &info) == 0 && S_ISDIR(info.st_mode);
+    const struct {
+        enum weft_option_id id;
+        bool unused;
+        const char *why;
+    } list[] = {
+        {WEFT_OPT_label, mnist, "MNIST has files of labels"},
+        {WEFT_OPT_val_fraction, mnist || (folder && t->o->val_fraction > 0),
+         "the folder brings its own validation data"},
+        {WEFT_OPT_pixels, d->columns != NULL, "a table has no pixels"},
+        {WEFT_OPT_tokenizer, d->kind == WEFT_DATA_TOKENS && !d->tokenizer,
+         "the files have tokens, not text"},
+    };
+    char name[WEFT_OPTION_NAME];
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (list[i].unused && t->o->from[list[i].id] == WEFT_FROM_USER)
+            warn(t, "--%s has no effect: %s", weft_option_spell(list[i].id, name), list[i].why);
+}
+
 static enum weft_status open_data(weft_trainer *t) {
     const struct weft_data_needs nothing = {0};
     struct weft_data_options how;
@@ -72,6 +107,7 @@ static enum weft_status open_data(weft_trainer *t) {
     st = weft_data_open(t->ctx, s.shape.language ? WEFT_DATA_TOKENS : WEFT_DATA_FEATURES, &how,
                         &t->data);
     if (st != WEFT_OK) return st;
+    warn_unused(t);
     weft_settings_needs(t->data, &needs);
     st = weft_settings_make(t->ctx, t->o, &needs, &t->s);
     if (st == WEFT_OK) st = weft_settings_resolve(t->ctx, t->o, &t->s);
@@ -108,16 +144,6 @@ static void make_schedule(weft_trainer *t) {
 }
 
 /* ---- where to begin ---- */
-
-static void warn(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);
-static void warn(weft_trainer *t, const char *fmt, ...) {
-    char text[WEFT_MESSAGE_MAX + 256];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (t->io.warn) t->io.warn(t->io.user, text);
-}
 
 /* A checkpoint that cannot be used must not pass for the newest one again. */
 static enum weft_status set_aside(weft_trainer *t, uint64_t step, const char *why) {
