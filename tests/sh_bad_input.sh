@@ -88,7 +88,7 @@ train="$weft train gpt2 $small"
     refused 1 "model.safetensors" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
     cp whole "$model"
     sed -i 's/"n_head": *2/"n_head": 3/' "good/checkpoints/$last/config.json"
-    refused 1 "head" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
+    refused 1 "config.json: its checksum is wrong" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
     refused 1 "nothing" "$weft" report nothing
     refused 2 "nonsense" "$weft" nonsense
 }

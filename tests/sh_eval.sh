@@ -69,7 +69,7 @@ import json, os
 path = "old/checkpoints/" + os.readlink("old/checkpoints/last") + "/config.json"
 config = json.load(open(path))
 del config["columns"]
-config.pop("weft_xxh3", None)
+config.pop("weft_xxh64", None)
 json.dump(config, open(path, "w"))
 END
 expect 0 "accuracy" "$weft" eval --model old/checkpoints/last

@@ -88,6 +88,7 @@ void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_to
     } else {
         put_mlp(shape, out);
     }
+    weft_json_seal(out);
     weft_json_end(out);
 }
 
