@@ -1,4 +1,4 @@
-/* Where two runs part: exit code 0 when they are the same, 1 when not. */
+/* Where two runs part: exit code 0 when they are the same, 1 when not, 2 when that cannot be said. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -26,10 +26,13 @@ static int print_json(const struct weft_run_comparison *r) {
 int cmd_diff(struct cli *c) {
     struct weft_run_comparison r;
     const enum weft_status st = weft_run_compare(c->ctx, c->rest[0], c->rest[1], &r);
-    if (st != WEFT_OK) return cli_end(c, st);
+    if (st != WEFT_OK) {
+        cli_end(c, st);
+        return CLI_USAGE;
+    }
     if (c->o.json) {
         const int code = print_json(&r);
-        return code != CLI_OK ? code : r.differences ? CLI_FAILED : CLI_OK;
+        return code != CLI_OK ? CLI_USAGE : r.differences ? CLI_FAILED : CLI_OK;
     }
     for (size_t i = 0; i < r.differences; i++)
         printf("step %" PRIu64 ", %s: %s\n", r.first[i].step, r.first[i].where, r.first[i].what);

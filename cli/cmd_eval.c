@@ -89,6 +89,11 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
     enum weft_status st = weft_loaded_shape(c->ctx, c->o.model, &shape);
     if (st != WEFT_OK) return st;
     st = weft_run_dir_of_checkpoint(c->ctx, c->o.model, shape.language, &j->run);
+    if (st != WEFT_OK && c->o.data) { // all that it would say is given, or usual
+        cli_warn("%s", weft_ctx_message(c->ctx));
+        weft_options_init(&j->run, shape.language ? WEFT_FOR_GPT2 : WEFT_FOR_MLP);
+        st = WEFT_OK;
+    }
     if (st != WEFT_OK) return st;
     const bool own = weft_options_has(&j->run, WEFT_OPT_seq) && j->run.seq <= shape.gpt2.context;
     const struct weft_training training = {
@@ -208,10 +213,12 @@ static int ask(struct cli *c) {
 int cmd_eval(struct cli *c) {
     if (!c->o.model)
         return cli_usage(c,
-                         "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+                         "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
+    enum weft_status st = weft_loaded_option(c->ctx, &c->o, WEFT_OPT_model);
+    if (st != WEFT_OK) return cli_end(c, st);
     if (c->o.endings) return ask(c);
     struct job j = {.split = WEFT_SPLIT_VAL};
-    const enum weft_status st = evaluate(c, &j);
+    st = evaluate(c, &j);
     int code = cli_end(c, st);
     if (code == CLI_OK && c->o.json)
         code = print_json(&j);

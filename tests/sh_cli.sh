@@ -154,6 +154,7 @@ sed -i 's/"step":2,"loss":7/"step":2,"loss":7.5/' two/metrics.jsonl
 "$weft" diff --json one two >out
 python3 -c 'import json; d = json.load(open("out")); assert not d["same"]; assert d["differences"][0]["step"] == 2' || failed=1
 expect 2 'too few' "$weft" diff one
+expect 2 'not a run directory' "$weft" diff one not
 expect 2 'one argument too many' "$weft" diff one two not
 expect 1 'no checkpoints' "$weft" hash one
 exit $failed

@@ -74,6 +74,14 @@ awk "BEGIN { exit !($loss > 0 && $loss < $bigram) }" ||
     fail "loss $loss is not below the bigram model's $bigram"
 expect 0 "accuracy" "$weft" eval --model model --data text --val-fraction 0
 
+# a run stands for its last checkpoint; its data is found from anywhere
+expect 0 "the c" "$weft" generate --model run --prompt "the c" --tokens 3
+(cd / && "$weft" eval --model "$tmp/run" --json) >out 2>err || fail "eval from another folder"
+# run.json is not needed where all is given
+cp -r run noted && echo "{" >noted/run.json
+expect 1 "run.json: line" "$weft" eval --model noted
+expect 0 "accuracy" "$weft" eval --model noted --data text --val-fraction 0.1
+
 # --config: a run.json is one; the command line is stronger
 expect 0 "20 steps" "$weft" train gpt2 --config run/run.json --steps 20 --out again
 grep -q '"width": 32' again/run.json || fail "--config run.json is not obeyed"

@@ -65,13 +65,7 @@ static bool missing(const char *text) {
 
 /* Names of columns and classes are kept in JSON. */
 static enum weft_status check_text(const struct table *t, const char *text) {
-    bool good = true;
-    for (size_t at = 0, n = strlen(text); good && at < n;) {
-        const size_t step = weft_utf8_next(text + at, n - at, &good);
-        good &= step > 0;
-        at += step;
-    }
-    return good ? WEFT_OK
+    return weft_utf8_valid(text) ? WEFT_OK
                 : weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
                                 "%s: line %zu has a name that is not UTF-8: save the file in that "
                                 "encoding",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/utf8.h"
 
 #define GPT2     WEFT_FOR_GPT2
 #define MLP      WEFT_FOR_MLP
@@ -289,6 +290,7 @@ void weft_options_write(const struct weft_options *o, struct weft_json *j) {
     for (enum weft_option_id id = 0; id < WEFT_OPTION_COUNT; id++) {
         const struct weft_option_info *info = &weft_option_table[id];
         if (!weft_options_has(o, id) || info->where & WEFT_OPTION_UNSAVED) continue;
+        if (info->type <= WEFT_CHOICE && !weft_utf8_valid(*(const char *const *)field(o, id))) continue;
         switch (info->type) {
         case WEFT_COUNT: weft_json_count(j, info->name, *(const uint64_t *)field(o, id)); break;
         case WEFT_REAL: weft_json_real(j, info->name, *(const double *)field(o, id)); break;

@@ -102,6 +102,23 @@ void weft_run_dir_close(struct weft_run_dir *run) {
 
 /* ---- run.json ---- */
 
+enum weft_status weft_run_dir_paths(weft_ctx *ctx, struct weft_options *o) {
+    static const enum weft_option_id paths[] = {WEFT_OPT_data, WEFT_OPT_tokenizer,
+                                                WEFT_OPT_init_from};
+    enum weft_status st = WEFT_OK;
+    for (size_t i = 0; st == WEFT_OK && i < sizeof paths / sizeof *paths; i++) {
+        const enum weft_option_id id = paths[i];
+        char text[4096];
+        if (!weft_options_given(o, id)) continue;
+        weft_options_text(o, id, text, sizeof text);
+        if (id == WEFT_OPT_tokenizer && (!strcmp(text, "byte") || !strcmp(text, "char"))) continue;
+        char *path = realpath(text, NULL); // NULL: opening it will say why
+        if (path) st = weft_options_set(o, id, path, (enum weft_option_from)o->from[id]);
+        free(path);
+    }
+    return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s", o->message);
+}
+
 static void put_data(struct weft_json *j, const struct weft_data *data, double bigram) {
     char hash[17];
     snprintf(hash, sizeof hash, "%016" PRIx64, data->hash);
@@ -219,8 +236,10 @@ static enum weft_status settings_from(weft_ctx *ctx, const char *path, const cha
         } else {
             weft_options_init(saved, o->where);
             st = weft_options_load(saved, file, true);
-            st = st == WEFT_OK ? merge(ctx, path, saved, o)
-                               : weft_ctx_fail(ctx, st, "%s", saved->message);
+            if (st != WEFT_OK) weft_ctx_fail(ctx, st, "%s", saved->message);
+            // a version before this one kept them as they were given
+            if (st == WEFT_OK) st = weft_run_dir_paths(ctx, saved);
+            if (st == WEFT_OK) st = merge(ctx, path, saved, o);
             weft_options_free(saved);
         }
         free(saved);

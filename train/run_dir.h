@@ -24,6 +24,8 @@ WEFT_NODISCARD enum weft_status weft_run_dir_logs(struct weft_run_dir *run, int6
 /* Fine on a zeroed one. A folder that was made and is still empty goes. */
 void weft_run_dir_close(struct weft_run_dir *run);
 
+/* Make the paths among the options absolute: a run is gone on with from anywhere. */
+WEFT_NODISCARD enum weft_status weft_run_dir_paths(weft_ctx *ctx, struct weft_options *o);
 /* Write run.json: the settings, and the facts beside them. bigram: its validation loss, or NaN. */
 WEFT_NODISCARD enum weft_status weft_run_dir_describe(const struct weft_run_dir *run,
                                                       const struct weft_options *o,

@@ -40,15 +40,15 @@ enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
                              "%s: there is a run already, or what is left of one: go on with it by "
                              "--resume %s, or choose another --out",
                              o->out, o->out);
-    if (o->resume) {
-        const enum weft_status st = weft_run_dir_settings(ctx, o->resume, o);
-        if (st != WEFT_OK) return st;
-    }
+    enum weft_status st = weft_run_dir_paths(ctx, o);
+    if (st == WEFT_OK && o->resume) st = weft_run_dir_settings(ctx, o->resume, o);
+    if (st != WEFT_OK) return st;
     if (!o->data)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--data is missing: the file or folder to train on");
     if (o->init_from && !o->resume) {
-        const enum weft_status st = weft_settings_adopt(ctx, o);
+        st = weft_loaded_option(ctx, o, WEFT_OPT_init_from);
+        if (st == WEFT_OK) st = weft_settings_adopt(ctx, o);
         if (st != WEFT_OK) return st;
     }
     const struct weft_data_needs nothing = {0};
