@@ -11,6 +11,8 @@ static int print_json(const struct weft_run_comparison *r) {
     weft_json_bool(&j, "same", r->differences == 0);
     weft_json_count(&j, "steps", r->steps);
     weft_json_count(&j, "checkpoints", r->checkpoints);
+    weft_json_count(&j, "hashes", r->hashes);
+    weft_json_count(&j, "unreadable_lines", r->unreadable);
     weft_json_open(&j, "differences", '[');
     for (size_t i = 0; i < r->differences; i++) {
         weft_json_open(&j, NULL, '{');
@@ -36,7 +38,10 @@ int cmd_diff(struct cli *c) {
     }
     for (size_t i = 0; i < r.differences; i++)
         printf("step %" PRIu64 ", %s: %s\n", r.first[i].step, r.first[i].where, r.first[i].what);
-    printf("%s: %zu steps and %zu checkpoints compared\n", r.differences ? "different" : "same",
+    printf("%s: %zu steps and %zu checkpoints compared", r.differences ? "different" : "same",
            r.steps, r.checkpoints);
+    if (r.hashes) printf(", and hashes of %zu steps", r.hashes);
+    putchar('\n');
+    if (r.unreadable) cli_warn("%zu unreadable lines were left out", r.unreadable);
     return r.differences ? CLI_FAILED : CLI_OK;
 }

@@ -62,6 +62,28 @@ expect 1 "no column 'x'" "$weft" eval --model run/checkpoints/last --data missin
 cut -d, -f1,3 bare.csv >narrow.csv
 expect 1 "2 columns" "$weft" eval --model run/checkpoints/last --data narrow.csv
 
+# hashes step by step: those of the checkpoint where there is one; diff finds the step
+expect 0 "done" "$weft" train mlp --data table.csv --hidden 8 --batch 16 --steps 6 --threads 1 \
+    --hash-every 1 --save-every 3 --keep 9 --out h1
+expect 0 "done" "$weft" train mlp --data table.csv --hidden 8 --batch 16 --steps 6 --threads 1 \
+    --hash-every 1 --out h2 --isa emu
+expect 0 "same: 6 steps and 1 checkpoints compared, and hashes of 6 steps" "$weft" diff h1 h2
+"$weft" hash h1 --json >out
+python3 - <<'END' || fail "hashes of steps are not those of checkpoints"
+import json
+list = json.load(open("out"))
+saved, steps = [h for h in list if "path" in h], [h for h in list if "path" not in h]
+assert [h["step"] for h in steps] == [1, 2, 3, 4, 5, 6] and len(saved) == 2, list
+for h in saved:
+    of = steps[h["step"] - 1]
+    assert h["total"] == of["total"] and h["tensors"] == of["tensors"] and len(of["tensors"]) > 3
+END
+sed '/"step":4,/s/"layers.0.weight":"./"layers.0.weight":"-/; /"step":4,/s/"params":"./"params":"-/' \
+    h2/metrics.jsonl >changed && mv changed h2/metrics.jsonl
+expect 1 "step 4, hashes: layers.0.weight differs" "$weft" diff h1 h2
+rm -r h2/checkpoints
+expect 0 "total, step 5" "$weft" hash h2
+
 # a model of before: its own table, and no other one
 cp -r run old
 python3 - <<'END' || fail "no config.json to change"

@@ -55,17 +55,30 @@ static bool track_add(struct weft_track *t, double step, double value) {
     return true;
 }
 
+static bool add_hashes(struct weft_run_data *run, double step, const char *total,
+                       json_t *tensors) {
+    while (run->hashes && run->hash[run->hashes - 1].step >= step)
+        json_decref(run->hash[--run->hashes].tensors);
+    struct weft_run_hashes *grown = realloc(run->hash, (run->hashes + 1) * sizeof *grown);
+    if (!grown) return false;
+    run->hash = grown;
+    grown[run->hashes] = (struct weft_run_hashes){.step = step, .tensors = json_incref(tensors)};
+    snprintf(grown[run->hashes++].total, sizeof grown->total, "%.16s", total);
+    return true;
+}
+
 static bool add_metrics(struct weft_run_data *run, json_t *line) {
     const double step = number_of(json_object_get(line, "step"));
     if (!isfinite(step)) {
         run->bad_lines++;
         return true;
     }
-    const char *key;
-    json_t *value;
+    const char *key, *total = json_string_value(json_object_get(line, "params"));
+    json_t *value, *tensors = json_object_get(line, "tensors");
     size_t hint = 0;
+    if (total && json_is_object(tensors) && !add_hashes(run, step, total, tensors)) return false;
     json_object_foreach(line, key, value) {
-        if (!strcmp(key, "step") || json_is_object(value) || json_is_array(value)) continue;
+        if (!strcmp(key, "step") || !strcmp(key, "params") || json_is_object(value) || json_is_array(value)) continue;
         struct weft_track *t = track_for(&run->metric, &run->metrics, &hint, key, "", -1);
         if (!t || !track_add(t, step, number_of(value))) return false;
     }
@@ -219,6 +232,8 @@ void weft_run_data_free(struct weft_run_data *run) {
         free(run->snapshot[i].counts);
     }
     free(run->snapshot);
+    for (size_t i = 0; i < run->hashes; i++) json_decref(run->hash[i].tensors);
+    free(run->hash);
     json_decref(run->settings);
     free(run->dir);
     free(run->name);

@@ -25,6 +25,11 @@ struct weft_snapshot { /* a histogram at one step */
     double *counts; /* (bins) */
     size_t bins;
 };
+struct weft_run_hashes { /* of all parameters at one step */
+    double step;
+    char total[17];
+    json_t *tensors; /* {"NAME": "16 hex digits"} */
+};
 struct weft_run_data {
     char *dir, *name; /* name: the last part of the path */
     json_t *settings; /* run.json; an empty object when there is none */
@@ -32,6 +37,8 @@ struct weft_run_data {
     size_t metrics, stats;
     struct weft_snapshot *snapshot; /* in file order */
     size_t snapshots;
+    struct weft_run_hashes *hash; /* step ascending */
+    size_t hashes;
     size_t bad_lines;
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/weights.h"
 #include "train/writer.h"
 #include "train/trainer_inside.h"
 
@@ -217,6 +218,11 @@ enum weft_status weft_trainer_metrics(weft_trainer *t, const struct weft_step_re
     if (score) weft_json_rounded(j, "val_loss", score->loss, DIGITS);
     if (score && !t->s.shape.language && !t->s.shape.mlp.mse)
         weft_json_rounded(j, "val_accuracy", score->accuracy, DIGITS);
+    const uint64_t every = t->o->hash_every;
+    if (r && every > 0 && (t->at.step % every == 0 || t->at.step == t->s.steps)) {
+        const enum weft_status st = weft_weights_hash(t->ctx, t->model, j);
+        if (st != WEFT_OK) return st;
+    }
     return weft_jsonl_end(&t->dir.metrics);
 }
 
