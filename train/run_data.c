@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* "nan", "inf" and anything else that is not a number or a truth value: NaN. */
 static double number_of(const json_t *value) {
@@ -172,17 +173,22 @@ static void read_settings(struct weft_run_data *run, bool *found) {
     char *path = path_of(run->dir, "run.json");
     run->settings = path ? json_load_file(path, 0, NULL) : NULL;
     *found |= run->settings != NULL;
+    run->bad_settings = !run->settings && path && access(path, F_OK) == 0;
     if (!run->settings) run->settings = json_object();
     free(path);
 }
 
-/* The last part of a path, trailing slashes left out; "." and "/" stay. */
-static char *last_part(const char *dir) {
+/* The last part of a path as the system knows it: "." has a name, too. */
+static char *last_part(const char *given) {
+    char *real = realpath(given, NULL);
+    const char *dir = real ? real : given;
     size_t end = strlen(dir);
     while (end > 1 && dir[end - 1] == '/') end--;
     size_t from = end;
     while (from > 0 && dir[from - 1] != '/') from--;
-    return strndup(dir + from, end - from);
+    char *part = strndup(dir + from, end - from);
+    free(real);
+    return part;
 }
 
 enum weft_status weft_run_data_load(weft_ctx *ctx, const char *dir, struct weft_run_data **out) {
@@ -279,6 +285,11 @@ static json_t *find_key(json_t *object, const char *key) {
 
 json_t *weft_run_setting(const struct weft_run_data *run, const char *key) {
     return find_key(run->settings, key);
+}
+
+bool weft_run_is(const struct weft_run_data *run, const char *key, const char *text) {
+    const char *value = json_string_value(weft_run_setting(run, key));
+    return value && strcmp(value, text) == 0;
 }
 
 double weft_run_number(const struct weft_run_data *run, const char *key) {
