@@ -133,9 +133,10 @@ static enum weft_status too_few(weft_ctx *ctx, const struct weft_data_options *o
     const bool train = split == WEFT_SPLIT_TRAIN;
     return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                          "%s: the %s part has %" PRIu64
-                         " tokens, too few for samples of %zu and the "
+                         " token%s, too few for samples of %zu and the "
                          "token after; use more text, a smaller --seq%s",
-                         o->path, train ? "training" : "validation", data->tokens[split], o->seq,
+                         o->path, train ? "training" : "validation", data->tokens[split],
+                         data->tokens[split] == 1 ? "" : "s", o->seq,
                          train ? "" : ", or another --val-fraction (0: no validation)");
 }
 
