@@ -108,8 +108,8 @@ static void print_label(const struct weft_columns *c) {
     else
         printf("%-14scolumn %zu; there is no header\n", "label", c->label_at + 1);
     if (c->classes == 0 && c->target_scale > 0)
-        printf("%-14smean %.6g, standard deviation %.6g: --loss mse is in units of its square\n", "",
-               c->target_mean, 1 / c->target_scale);
+        printf("%-14smean %.6g, standard deviation %.6g: --loss mse is in units of its square\n",
+               "", c->target_mean, 1 / c->target_scale);
 }
 
 static void print_sample(struct facts *f) {

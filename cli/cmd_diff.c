@@ -1,4 +1,5 @@
-/* Where two runs part: exit code 0 when they are the same, 1 when not, 2 when that cannot be said. */
+/* Where two runs part: exit code 0 when they are the same, 1 when not, 2 when that cannot be said.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 

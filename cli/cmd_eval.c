@@ -57,10 +57,9 @@ static enum weft_status open_data(const struct cli *c, const struct weft_shape *
     const struct weft_data_options how = {
         .path = o->data ? o->data : run->data,
         .seed = weft_options_given(o, WEFT_OPT_seed) ? o->seed : run->seed,
-        .val_fraction =
-            weft_options_given(o, WEFT_OPT_val_fraction) ? o->val_fraction
-            : own                                        ? run->val_fraction
-                                                         : 0,
+        .val_fraction = weft_options_given(o, WEFT_OPT_val_fraction) ? o->val_fraction
+                        : own                                        ? run->val_fraction
+                                                                     : 0,
         .seq = seq,
         .vocab = shape->language ? shape->gpt2.vocab : 0,
         .tokenizer = j->loaded.tokenizer,
@@ -212,8 +211,8 @@ static int ask(struct cli *c) {
 
 int cmd_eval(struct cli *c) {
     if (!c->o.model)
-        return cli_usage(c,
-                         "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
+        return cli_usage(
+            c, "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
     enum weft_status st = weft_loaded_option(c->ctx, &c->o, WEFT_OPT_model);
     if (st != WEFT_OK) return cli_end(c, st);
     if (c->o.endings) return ask(c);

@@ -38,8 +38,8 @@ static enum weft_status make_plan(struct cli *c, struct plan *p) {
     p->total = weft_fit_total(&p->data, &p->memory);
     p->available = weft_memory_available();
     if (p->available > p->data.data)
-        p->batch = weft_fit_batch(c->ctx, &p->settings, p->available - p->data.data,
-                                  &p->batch_total);
+        p->batch =
+            weft_fit_batch(c->ctx, &p->settings, p->available - p->data.data, &p->batch_total);
     if (p->batch) p->batch_total += p->data.data;
     return WEFT_OK;
 }
@@ -85,9 +85,9 @@ static void print_table(const struct plan *p) {
     print_row("scratch", m->scratch, "");
     if (p->data.data > 0) print_row("data", p->data.data, "");
     print_row("total", p->total,
-              p->available && p->total > p->available  ? "does not fit"
-              : p->total > m->total + p->data.data ? "while the data is read"
-                                                       : "");
+              p->available && p->total > p->available ? "does not fit"
+              : p->total > m->total + p->data.data    ? "while the data is read"
+                                                      : "");
     if (!p->available) return;
     printf("\navailable now: %s", cli_bytes(text, p->available));
     if (p->batch)

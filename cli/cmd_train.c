@@ -1,5 +1,5 @@
-/* Train a model, or go on with a run. The first SIGINT, SIGTERM or SIGHUP saves and ends, the second
- * kills; SIGPIPE, when nobody reads the lines any more, saves and ends. */
+/* Train a model, or go on with a run. The first SIGINT, SIGTERM or SIGHUP saves and ends, the
+ * second kills; SIGPIPE, when nobody reads the lines any more, saves and ends. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* weft: one program, a command a file. Results go to stdout, errors to stderr as `weft: ...`.
- * Exit codes: 0 done, 1 failed, 2 called wrongly; of diff, as others have it: 1 different, 2 failed. */
+ * Exit codes: 0 done, 1 failed, 2 called wrongly; of diff, as others have it: 1 different, 2
+ * failed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

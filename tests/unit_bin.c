@@ -150,8 +150,8 @@ static void bad_files(void **state) {
     unit_says("good.bin: the training part has 100 tokens, too few for samples of 100");
 }
 
-/* What happens to a file while it is in use: nothing to one that was read; one that is too large for
- * that is watched. */
+/* What happens to a file while it is in use: nothing to one that was read; one that is too large
+ * for that is watched. */
 static void files_that_change(void **state) {
     (void)state;
     int32_t before[16], after[16], targets[16];
@@ -180,10 +180,8 @@ static void files_that_change(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_tile_the_tokens),
-        cmocka_unit_test(shards_in_a_folder),
-        cmocka_unit_test(one_file_keeps_its_tail),
-        cmocka_unit_test(bad_files),
+        cmocka_unit_test(windows_tile_the_tokens), cmocka_unit_test(shards_in_a_folder),
+        cmocka_unit_test(one_file_keeps_its_tail), cmocka_unit_test(bad_files),
         cmocka_unit_test(files_that_change),
     };
     return cmocka_run_group_tests(tests, unit_start, unit_stop);

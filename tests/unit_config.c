@@ -168,7 +168,8 @@ static void lists_in_json(void **state) {
     unlink("unit_config.json");
 }
 
-/* What a run worked out is not an option of the next one; nothing beside "settings" is overlooked. */
+/* What a run worked out is not an option of the next one; nothing beside "settings" is overlooked.
+ */
 static void derived_in_json(void **state) {
     (void)state;
     for (int derived = 0; derived < 2; derived++) {
@@ -253,12 +254,17 @@ static void help_lists_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_parse),         cmocka_unit_test(values_and_precedence),
-        cmocka_unit_test(model_decides_defaults), cmocka_unit_test(left_over_words),
-        cmocka_unit_test(bad_command_lines),      cmocka_unit_test(bad_files),
-        cmocka_unit_test(lists_in_json),          cmocka_unit_test(derived_in_json),
+        cmocka_unit_test(defaults_parse),
+        cmocka_unit_test(values_and_precedence),
+        cmocka_unit_test(model_decides_defaults),
+        cmocka_unit_test(left_over_words),
+        cmocka_unit_test(bad_command_lines),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(lists_in_json),
+        cmocka_unit_test(derived_in_json),
         cmocka_unit_test(what_is_written_reads_back),
-        cmocka_unit_test(numbers_are_shortest),   cmocka_unit_test(help_lists_options),
+        cmocka_unit_test(numbers_are_shortest),
+        cmocka_unit_test(help_lists_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

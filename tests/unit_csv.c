@@ -119,8 +119,8 @@ static void scikit_learn(void **state) {
 /* What cannot be standardised, and what must not become a header. */
 static void figures(void **state) {
     (void)state;
-    struct weft_data *data = open_csv("0.1,1e200,a\n0.1,2e200,b\n0.1,6e200,a\n",
-                                      (struct weft_data_options){0}, WEFT_OK);
+    struct weft_data *data =
+        open_csv("0.1,1e200,a\n0.1,2e200,b\n0.1,6e200,a\n", (struct weft_data_options){0}, WEFT_OK);
     float x[6];
     int32_t y[3];
     weft_data_batch(data, WEFT_SPLIT_TRAIN, 0, 3, &(struct weft_samples){.x = x, .targets = y});

@@ -1,4 +1,5 @@
-/* Counts of pairs in a hash table with open addressing, which grows with the pairs that there are. */
+/* Counts of pairs in a hash table with open addressing, which grows with the pairs that there are.
+ */
 #include "train/bigram.h"
 
 #include <math.h>

@@ -69,8 +69,7 @@ static enum weft_status check_config(weft_ctx *ctx, const char *dir,
     struct weft_columns *columns = NULL;
     struct weft_json want = {0}, has = {0};
     enum weft_status st = weft_checkpoint_shape(ctx, dir, &found);
-    if (st == WEFT_OK && !found.language)
-        st = weft_checkpoint_columns(ctx, dir, &found, &columns);
+    if (st == WEFT_OK && !found.language) st = weft_checkpoint_columns(ctx, dir, &found, &columns);
     if (st != WEFT_OK) return st;
     found.columns = columns;
     if (!columns) wanted.columns = NULL; // of a version that did not write them

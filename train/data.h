@@ -86,7 +86,8 @@ WEFT_NODISCARD enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kin
                                                const struct weft_data_options *options,
                                                struct weft_data **out);
 void weft_data_free(struct weft_data *data);
-/* What a path seems to hold, by the names of files: `weft data` is not told which model it is for. */
+/* What a path seems to hold, by the names of files: `weft data` is not told which model it is for.
+ */
 enum weft_data_kind weft_data_kind_of(const char *path);
 /* Bytes that it takes; mapped files, whose pages the system may drop, are not among them. */
 size_t weft_data_memory(const struct weft_data *data);

@@ -65,11 +65,12 @@ static bool missing(const char *text) {
 
 /* Names of columns and classes are kept in JSON. */
 static enum weft_status check_text(const struct table *t, const char *text) {
-    return weft_utf8_valid(text) ? WEFT_OK
-                : weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
-                                "%s: line %zu has a name that is not UTF-8: save the file in that "
-                                "encoding",
-                                t->path, t->csv.line);
+    return weft_utf8_valid(text)
+               ? WEFT_OK
+               : weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
+                               "%s: line %zu has a name that is not UTF-8: save the file in that "
+                               "encoding",
+                               t->path, t->csv.line);
 }
 
 /* Which column --label means. */
@@ -484,7 +485,8 @@ enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
     data->hash = weft_hash(file.data, file.size, 0);
     st = weft_csv_open(ctx, o->path, (const char *)file.data, file.size, &t.csv);
     if (st == WEFT_OK) st = read_table(&t, o->label);
-    data->reading = file.size + t.rows * (t.features * sizeof *t.x + sizeof *t.labels + LABEL_BYTES);
+    data->reading =
+        file.size + t.rows * (t.features * sizeof *t.x + sizeof *t.labels + LABEL_BYTES);
     if (st == WEFT_OK) st = make_samples(&t, o, data);
     weft_texts_free(t.names, t.columns);
     weft_texts_free(t.class_names, t.n_class_names);

@@ -92,9 +92,9 @@ enum weft_status weft_file_load(weft_ctx *ctx, const char *path, size_t room,
 enum weft_status weft_file_check(weft_ctx *ctx, const struct weft_file *file) {
     const struct stat *then = &file->then;
     struct stat now;
-    if (!file->watched ||
-        (fstat(file->fd, &now) == 0 && now.st_size == then->st_size &&
-         now.st_mtim.tv_sec == then->st_mtim.tv_sec && now.st_mtim.tv_nsec == then->st_mtim.tv_nsec))
+    if (!file->watched || (fstat(file->fd, &now) == 0 && now.st_size == then->st_size &&
+                           now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+                           now.st_mtim.tv_nsec == then->st_mtim.tv_nsec))
         return WEFT_OK;
     return weft_ctx_fail(ctx, WEFT_ERR_STATE,
                          "%s: was changed while it is in use; restore what it held, and go on with "

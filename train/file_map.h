@@ -25,8 +25,8 @@ WEFT_NODISCARD enum weft_status weft_file_descriptor(weft_ctx *ctx, const char *
 /* Map it. WEFT_ERR_IO when it cannot be opened, is not a regular file, or cannot be mapped. */
 WEFT_NODISCARD enum weft_status weft_file_open(weft_ctx *ctx, const char *path,
                                                struct weft_file *out);
-/* Read a file of at most `room` bytes, map and watch a larger one: weft_file_check says WEFT_ERR_STATE
- * once somebody has written to it. */
+/* Read a file of at most `room` bytes, map and watch a larger one: weft_file_check says
+ * WEFT_ERR_STATE once somebody has written to it. */
 WEFT_NODISCARD enum weft_status weft_file_load(weft_ctx *ctx, const char *path, size_t room,
                                                struct weft_file *out);
 WEFT_NODISCARD enum weft_status weft_file_check(weft_ctx *ctx, const struct weft_file *file);

@@ -86,7 +86,8 @@ static enum weft_status check_rest(struct weft_options *o, const json_t *root) {
     if (json_object_get(root, "model")) return WEFT_OK;
     json_object_foreach((json_t *)(uintptr_t)root, key, value) {
         if (strcmp(key, "settings") == 0) continue;
-        snprintf(o->message, sizeof o->message, "%s stands beside \"settings\": put it inside", key);
+        snprintf(o->message, sizeof o->message, "%s stands beside \"settings\": put it inside",
+                 key);
         return WEFT_ERR_ARG;
     }
     return WEFT_OK;

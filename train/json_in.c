@@ -45,10 +45,11 @@ static enum weft_status check_seal(weft_ctx *ctx, const char *path, const char *
     end -= end > 0 && text[end - 1] == ',';
     snprintf(want, sizeof want, "%016" PRIx64, weft_hash(text, end, 0));
     if (has && strcmp(has, want) == 0) return WEFT_OK;
-    return weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                         "%s: its checksum is wrong: the file is damaged, or was changed by hand or "
-                         "another program (then remove its member " WEFT_JSON_SEAL ")",
-                         path);
+    return weft_ctx_fail(
+        ctx, WEFT_ERR_FORMAT,
+        "%s: its checksum is wrong: the file is damaged, or was changed by hand or "
+        "another program (then remove its member " WEFT_JSON_SEAL ")",
+        path);
 }
 
 enum weft_status weft_json_parse(weft_ctx *ctx, const char *path, const void *data, size_t size,

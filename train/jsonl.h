@@ -1,6 +1,6 @@
 /* Append-only files of one JSON object a line (metrics.jsonl, stats.jsonl): one write a line, so
- * that a crash loses at most the line that was being written; or, where a line may not cost a system
- * call, lines held back until weft_jsonl_flush or 64 KiB of them.
+ * that a crash loses at most the line that was being written; or, where a line may not cost a
+ * system call, lines held back until weft_jsonl_flush or 64 KiB of them.
  *
  * Lines have a member "step". Before a run goes on, weft_jsonl_cut drops what was written after its
  * checkpoint, and a broken last line. */

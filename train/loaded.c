@@ -27,8 +27,8 @@ char *weft_loaded_path(const char *path) {
 enum weft_status weft_loaded_option(weft_ctx *ctx, struct weft_options *o, enum weft_option_id id) {
     char text[4096];
     char *path = weft_loaded_path(weft_options_text(o, id, text, sizeof text));
-    enum weft_status st = path ? weft_options_set(o, id, path, (enum weft_option_from)o->from[id])
-                               : WEFT_ERR_NOMEM;
+    enum weft_status st =
+        path ? weft_options_set(o, id, path, (enum weft_option_from)o->from[id]) : WEFT_ERR_NOMEM;
     free(path);
     return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s: out of memory", text);
 }

@@ -290,7 +290,8 @@ void weft_options_write(const struct weft_options *o, struct weft_json *j) {
     for (enum weft_option_id id = 0; id < WEFT_OPTION_COUNT; id++) {
         const struct weft_option_info *info = &weft_option_table[id];
         if (!weft_options_has(o, id) || info->where & WEFT_OPTION_UNSAVED) continue;
-        if (info->type <= WEFT_CHOICE && !weft_utf8_valid(*(const char *const *)field(o, id))) continue;
+        if (info->type <= WEFT_CHOICE && !weft_utf8_valid(*(const char *const *)field(o, id)))
+            continue;
         switch (info->type) {
         case WEFT_COUNT: weft_json_count(j, info->name, *(const uint64_t *)field(o, id)); break;
         case WEFT_REAL: weft_json_real(j, info->name, *(const double *)field(o, id)); break;

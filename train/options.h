@@ -91,8 +91,9 @@ WEFT_NODISCARD enum weft_status weft_options_parse(struct weft_options *o, int a
                                                    char *const *argv, const char **rest,
                                                    size_t *n_rest);
 
-/* A JSON object of settings, or a run.json (its "settings"). Unknown keys are errors. What a run.json
- * lists as "derived" counts when all of that run is wanted; for another one it is worked out anew. */
+/* A JSON object of settings, or a run.json (its "settings"). Unknown keys are errors. What a
+ * run.json lists as "derived" counts when all of that run is wanted; for another one it is worked
+ * out anew. */
 WEFT_NODISCARD enum weft_status weft_options_load(struct weft_options *o, const char *path,
                                                   bool derived);
 

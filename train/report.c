@@ -107,7 +107,7 @@ static size_t results_of(const struct weft_run_data *run, struct result *r) {
         const double total = weft_run_number(run, "total_steps");
         if (isfinite(total))
             snprintf(x->note, sizeof x->note, "of %.0f%s", total,
-                     !isfinite(loss->value[loss->n - 1])    ? ": diverged"
+                     !isfinite(loss->value[loss->n - 1])     ? ": diverged"
                      : loss->step[loss->n - 1] + 0.5 < total ? ": not finished"
                                                              : "");
     }
@@ -343,10 +343,10 @@ static void write_sections(struct weft_sheet *s) {
     weft_chart_loss(s);
     weft_chart_metric(s, "lr", "Learning rate", "learning rate", true);
     weft_chart_grad_norm(s, accuracy ? 1 : 2);
-    weft_chart_metric(s, "tokens_per_s", "Speed", all_are(s, "model", "mlp") ? "samples per second"
-                                                  : all_are(s, "model", "gpt2")
-                                                      ? "tokens per second"
-                                                      : "tokens or samples per second",
+    weft_chart_metric(s, "tokens_per_s", "Speed",
+                      all_are(s, "model", "mlp")    ? "samples per second"
+                      : all_are(s, "model", "gpt2") ? "tokens per second"
+                                                    : "tokens or samples per second",
                       true);
     weft_chart_metric(s, "val_accuracy", "Validation accuracy", "share of right answers", false);
     weft_page_section_end(s->out);
@@ -367,12 +367,11 @@ static void write_sections(struct weft_sheet *s) {
 static void write_shape(FILE *out, const struct weft_run_data *run) {
     static const struct {
         const char *key, *before, *after;
-    } part[] = {{"layers", "", " layers"}, {"heads", "", " heads"},
-                {"width", "width ", ""},   {"context", "context ", ""},
-                {"hidden", "hidden ", ""}, {"activation", "", ""},
-                {"optimizer", "", ""},     {"batch", "batch ", ""},
-                {"parameters", "", " parameters"},
-                {"seed", "seed ", ""}};
+    } part[] = {
+        {"layers", "", " layers"},   {"heads", "", " heads"},   {"width", "width ", ""},
+        {"context", "context ", ""}, {"hidden", "hidden ", ""}, {"activation", "", ""},
+        {"optimizer", "", ""},       {"batch", "batch ", ""},   {"parameters", "", " parameters"},
+        {"seed", "seed ", ""}};
     char number[32];
     const char *comma = "";
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {

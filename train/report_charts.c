@@ -166,14 +166,15 @@ void weft_chart_loss(struct weft_sheet *s) {
     }
     char note[80] = "";
     if (reach) snprintf(note, sizeof note, "training: mean of %zu steps", 2 * reach + 1);
-    chart_end(s, (struct weft_plot){.title = "Loss",
-                                    .note = note,
-                                    .x = step_axis,
-                                    .columns = 2,
-                                    .y = {mse == s->runs ? "squared error, in variances of the target"
-                                          : mse > 0      ? "loss"
-                                                         : "cross-entropy, nats",
-                                          WEFT_SCALE_LOG}});
+    chart_end(s,
+              (struct weft_plot){.title = "Loss",
+                                 .note = note,
+                                 .x = step_axis,
+                                 .columns = 2,
+                                 .y = {mse == s->runs ? "squared error, in variances of the target"
+                                       : mse > 0      ? "loss"
+                                                      : "cross-entropy, nats",
+                                       WEFT_SCALE_LOG}});
 }
 
 /* Steps whose gradient was clipped, as a list of x. */

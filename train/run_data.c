@@ -56,8 +56,7 @@ static bool track_add(struct weft_track *t, double step, double value) {
     return true;
 }
 
-static bool add_hashes(struct weft_run_data *run, double step, const char *total,
-                       json_t *tensors) {
+static bool add_hashes(struct weft_run_data *run, double step, const char *total, json_t *tensors) {
     while (run->hashes && run->hash[run->hashes - 1].step >= step)
         json_decref(run->hash[--run->hashes].tensors);
     struct weft_run_hashes *grown = realloc(run->hash, (run->hashes + 1) * sizeof *grown);
@@ -79,7 +78,9 @@ static bool add_metrics(struct weft_run_data *run, json_t *line) {
     size_t hint = 0;
     if (total && json_is_object(tensors) && !add_hashes(run, step, total, tensors)) return false;
     json_object_foreach(line, key, value) {
-        if (!strcmp(key, "step") || !strcmp(key, "params") || json_is_object(value) || json_is_array(value)) continue;
+        if (!strcmp(key, "step") || !strcmp(key, "params") || json_is_object(value) ||
+            json_is_array(value))
+            continue;
         struct weft_track *t = track_for(&run->metric, &run->metrics, &hint, key, "", -1);
         if (!t || !track_add(t, step, number_of(value))) return false;
     }

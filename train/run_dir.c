@@ -263,8 +263,8 @@ static bool is_whole(weft_ctx *ctx, const char *checkpoint) {
     for (size_t i = 0; whole && i < sizeof names / sizeof *names; i++) {
         weft_st_file *file = NULL;
         char *path = weft_text("%s/%s", checkpoint, names[i]);
-        whole = path && weft_st_open(ctx, path, &file) == WEFT_OK &&
-                !weft_st_find(file, "unjudged");
+        whole =
+            path && weft_st_open(ctx, path, &file) == WEFT_OK && !weft_st_find(file, "unjudged");
         weft_st_close(file);
         free(path);
     }
@@ -280,8 +280,8 @@ bool weft_run_dir_is_finished(weft_ctx *ctx, const char *path, uint64_t *steps) 
     bool finished = file && folder && read_description(ctx, file, &root) == WEFT_OK &&
                     weft_checkpoint_list(ctx, folder, &list, &n) == WEFT_OK && n > 0;
     const json_t *total = json_object_get(root, "total_steps");
-    finished = finished && json_is_integer(total) &&
-               (uint64_t)json_integer_value(total) == list[n - 1];
+    finished =
+        finished && json_is_integer(total) && (uint64_t)json_integer_value(total) == list[n - 1];
     if (finished) {
         *steps = list[n - 1];
         char *last = weft_text("%s/%s", folder, weft_checkpoint_name(list[n - 1], name));

@@ -35,8 +35,8 @@ WEFT_NODISCARD enum weft_status weft_run_dir_describe(const struct weft_run_dir 
 
 /* Take the settings of the run in path into o: what was not given comes from its run.json, what was
  * given must say the same (but for what changes no result: threads, isa, how often to print and to
- * save). Nothing happens when there is no run. WEFT_ERR_ARG names the conflict, WEFT_ERR_STATE is for
- * a run without run.json. */
+ * save). Nothing happens when there is no run. WEFT_ERR_ARG names the conflict, WEFT_ERR_STATE is
+ * for a run without run.json. */
 WEFT_NODISCARD enum weft_status weft_run_dir_settings(weft_ctx *ctx, const char *path,
                                                       struct weft_options *o);
 /* Is the run's last step done, and its checkpoint whole? Nothing is changed, and no data needed. */

@@ -104,11 +104,11 @@ static bool by_epochs(const struct weft_options *o) {
 }
 
 static enum weft_status check_warmup(weft_ctx *ctx, uint64_t warmup, uint64_t steps) {
-    return warmup <= steps ? WEFT_OK
-                           : weft_ctx_fail(ctx, WEFT_ERR_ARG,
-                                           "--warmup %" PRIu64 " is more than the %" PRIu64
-                                           " steps of the run",
-                                           warmup, steps);
+    return warmup <= steps
+               ? WEFT_OK
+               : weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                               "--warmup %" PRIu64 " is more than the %" PRIu64 " steps of the run",
+                               warmup, steps);
 }
 
 static enum weft_status count_steps(weft_ctx *ctx, const struct weft_options *o, uint64_t samples,

@@ -57,10 +57,11 @@ static void say_data(weft_trainer *t) {
                      " steps are %.2f passes over the data",
                      t->s.training.batch, length, t->s.training.accumulate, t->s.steps, passes);
     if (d->columns && d->classes == 0 && d->columns->target_scale > 0)
-        weft_trainer_say(t,
-                         "target     mean %.6g, standard deviation %.6g: losses are in units of its "
-                         "square, and 1 is what guessing the mean has",
-                         d->columns->target_mean, 1 / d->columns->target_scale);
+        weft_trainer_say(
+            t,
+            "target     mean %.6g, standard deviation %.6g: losses are in units of its "
+            "square, and 1 is what guessing the mean has",
+            d->columns->target_mean, 1 / d->columns->target_scale);
     if (!isnan(t->bigram))
         weft_trainer_say(t, "baseline   a bigram model has validation loss %.4f", t->bigram);
 }

@@ -156,17 +156,16 @@ static enum weft_status set_aside(weft_trainer *t, uint64_t step, const char *wh
         free(aside);
         snprintf(more, sizeof more, "-%u", i);
     }
-    enum weft_status st = aside
-                              ? weft_commit_folder(t->ctx, path, aside)
-                              : weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "%s: out of memory", name);
+    enum weft_status st = aside ? weft_commit_folder(t->ctx, path, aside)
+                                : weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "%s: out of memory", name);
     if (st == WEFT_OK) warn(t, "%s; the checkpoint is kept as %s", why, aside);
     free(aside);
     free(path);
     return st;
 }
 
-/* Is it the checkpoint that fails, rather than the machine? Nothing is written while one is read: an
- * I/O error means a file that is missing or unreadable. */
+/* Is it the checkpoint that fails, rather than the machine? Nothing is written while one is read:
+ * an I/O error means a file that is missing or unreadable. */
 static bool is_unusable(enum weft_status st) {
     return st == WEFT_ERR_FORMAT || st == WEFT_ERR_SHAPE || st == WEFT_ERR_DTYPE ||
            st == WEFT_ERR_VERSION || st == WEFT_ERR_IO;
@@ -191,9 +190,9 @@ static enum weft_status resume_from(weft_trainer *t, uint64_t step) {
     return st;
 }
 
-/* The newest of the n checkpoints that can be used; those after it are set aside. When there is none
- * the settings may be wrong rather than all checkpoints: nothing is touched, and training does not
- * silently begin again. */
+/* The newest of the n checkpoints that can be used; those after it are set aside. When there is
+ * none the settings may be wrong rather than all checkpoints: nothing is touched, and training does
+ * not silently begin again. */
 static enum weft_status resume_newest(weft_trainer *t, const uint64_t *steps, size_t n) {
     char **why = calloc(n, sizeof *why);
     enum weft_status st =
