@@ -84,7 +84,7 @@ static double cut_outliers(struct weft_sheet *s) {
 
 static void chart_end(struct weft_sheet *s, struct weft_plot plot) {
     char note[160], number[32];
-    const double limit = plot.y.lo < plot.y.hi ? 0 : cut_outliers(s);
+    const double limit = plot.y.zero || plot.y.lo < plot.y.hi ? 0 : cut_outliers(s);
     if (limit > 0) {
         snprintf(note, sizeof note, "%.100s%scut off above %s", plot.note ? plot.note : "",
                  plot.note && *plot.note ? "; " : "", weft_number_text(number, limit));
