@@ -42,6 +42,11 @@ compare() {
     timeless "$name-calm/metrics.jsonl" >calm
     timeless "$name-killed/metrics.jsonl" >killed
     cmp calm killed || fail "$name: metrics.jsonl differs"
+    # killed between a checkpoint and its link
+    ln -sfn nowhere "$name-killed/checkpoints/last"
+    mkdir -p "$name-killed/checkpoints/step-000001.tmp"
+    "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: the last link is mended"
+    [ -s "$name-killed/checkpoints/last/config.json" ] || fail "$name: the last link is not mended"
     ls "$name-killed/checkpoints/" | grep -q tmp && fail "$name: temporary folders are left"
     "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: a finished run: $?"
     grep -q "is finished" out || fail "$name: a finished run is not called so"

@@ -271,6 +271,21 @@ static bool is_whole(weft_ctx *ctx, const char *checkpoint) {
     return whole;
 }
 
+/* Was the writer of checkpoints killed before it was done: with a temporary folder, or without the
+ * link that it sets at the end? */
+static bool is_half_done(const char *folder, const char *name) {
+    char target[WEFT_CHECKPOINT_NAME] = "";
+    char *last = weft_text("%s/last", folder);
+    const ssize_t n = last ? readlink(last, target, sizeof target - 1) : -1;
+    bool half = n <= 0 || strcmp(target, name) != 0;
+    free(last);
+    DIR *dir = opendir(folder);
+    for (const struct dirent *entry; dir && !half && (entry = readdir(dir));)
+        half = strstr(entry->d_name, ".tmp") != NULL;
+    if (dir) closedir(dir);
+    return half;
+}
+
 bool weft_run_dir_is_finished(weft_ctx *ctx, const char *path, uint64_t *steps) {
     char name[WEFT_CHECKPOINT_NAME];
     uint64_t *list = NULL;
@@ -285,7 +300,7 @@ bool weft_run_dir_is_finished(weft_ctx *ctx, const char *path, uint64_t *steps) 
     if (finished) {
         *steps = list[n - 1];
         char *last = weft_text("%s/%s", folder, weft_checkpoint_name(list[n - 1], name));
-        finished = last && is_whole(ctx, last);
+        finished = last && !is_half_done(folder, name) && is_whole(ctx, last);
         free(last);
     }
     json_decref(root);

@@ -88,8 +88,8 @@ static enum weft_status save(weft_trainer *t) {
                                   t->data->tokenizer, &t->at);
     if (st != WEFT_OK) return st;
     t->saved = t->at.step;
-    st = link_to(t, "last", t->at.step);
-    if (st == WEFT_OK && t->at.best_step == t->at.step) st = link_to(t, "best", t->at.step);
+    if (t->at.best_step == t->at.step) st = link_to(t, "best", t->at.step);
+    if (st == WEFT_OK) st = link_to(t, "last", t->at.step);
     if (st == WEFT_OK)
         st = weft_checkpoint_prune(t->ctx, t->dir.checkpoints, (size_t)t->o->keep,
                                    t->at.best_step > 0 ? t->at.best_step : UINT64_MAX);

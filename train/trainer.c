@@ -254,21 +254,25 @@ static enum weft_status begin(weft_trainer *t) {
     if (st == WEFT_OK && n > 0) {
         st = resume_newest(t, steps, n);
         if (st == WEFT_OK) st = repair_links(t);
+        if (st == WEFT_OK) // and what was left half done
+            st = weft_checkpoint_prune(t->ctx, t->dir.checkpoints, (size_t)t->o->keep,
+                                       t->at.best_step > 0 ? t->at.best_step : UINT64_MAX);
     } else if (st == WEFT_OK && t->o->init_from) {
         st = weft_loaded_weights(t->ctx, t->o->init_from, t->model);
     } else if (st == WEFT_OK) {
         st = weft_model_init(t->model, &t->s.init);
     }
     free(steps);
+    // run.json before all else: without it, what is there cannot be gone on with
+    if (st == WEFT_OK)
+        st = weft_run_dir_describe(&t->dir, t->o, &t->s, t->data, weft_model_param_count(t->model),
+                                   t->bigram);
     if (st == WEFT_OK)
         st = weft_run_dir_logs(&t->dir, t->saved == UINT64_MAX ? -1 : (int64_t)t->at.step);
     if (st == WEFT_OK) {
         warn_unreadable(t, &t->dir.metrics);
         warn_unreadable(t, &t->dir.stats);
     }
-    if (st == WEFT_OK)
-        st = weft_run_dir_describe(&t->dir, t->o, &t->s, t->data, weft_model_param_count(t->model),
-                                   t->bigram);
     return st;
 }
 
