@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static void say(const char *kind, const char *fmt, va_list args) {
     fflush(stdout);
@@ -19,14 +20,16 @@ int cli_fail(const char *fmt, ...) {
 }
 
 int cli_usage(const struct cli *c, const char *fmt, ...) {
+    char text[WEFT_MESSAGE_MAX];
     va_list args;
     va_start(args, fmt);
-    say("", fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    if (c->command)
-        fprintf(stderr, "weft: see 'weft %s --help'\n", c->command);
+    if (strstr(text, "--help"))
+        cli_fail("%s", text);
     else
-        fputs("weft: see 'weft --help'\n", stderr);
+        cli_fail("%s (see 'weft%s%s --help')", text, c->command ? " " : "",
+                 c->command ? c->command : "");
     return CLI_USAGE;
 }
 

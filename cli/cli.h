@@ -16,7 +16,7 @@ struct cli {
     const char *tuned_by; /* where the context's tuning comes from */
 };
 
-/* Print `weft: <text>` on stderr; return CLI_FAILED, or CLI_USAGE with a hint at --help. */
+/* Print `weft: <text>` on stderr; return CLI_FAILED, or CLI_USAGE after a hint at --help. */
 int cli_fail(const char *fmt, ...) WEFT_FORMAT(1, 2);
 int cli_usage(const struct cli *c, const char *fmt, ...) WEFT_FORMAT(2, 3);
 /* `weft: warning: <text>` on stderr. */

@@ -1,5 +1,6 @@
 /* A model from one program's files into another's. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/cli.h"
 #include "train/convert.h"
@@ -8,7 +9,10 @@ int cmd_convert(struct cli *c) {
     struct weft_loaded l;
     const struct weft_conversion how = {
         .to = c->rest[1], .dtype = c->o.dtype, .shard_bytes = (size_t)c->o.shard_mib << 20};
-    enum weft_status st = weft_loaded_open(c->ctx, c->rest[0], c->o.tokenizer, NULL, &l);
+    char *from = weft_loaded_path(c->rest[0]);
+    if (!from) return cli_fail("out of memory");
+    enum weft_status st = weft_loaded_open(c->ctx, from, c->o.tokenizer, NULL, &l);
+    free(from);
     if (st != WEFT_OK) return cli_end(c, st);
     st = weft_convert(c->ctx, &l, &how);
     if (st == WEFT_OK)

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "train/atomic.h"
@@ -18,20 +17,6 @@
 #define SHOWN  8   /* features shown, half of the classes */
 #define MOST   256 /* classes counted */
 #define ROWS   64
-
-/* A folder with idx files, or a CSV file, is for classifiers; all else has tokens. */
-static enum weft_data_kind kind_of(const char *path) {
-    static const char *const names[] = {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"};
-    const size_t n = strlen(path);
-    struct stat info;
-    if (n > 4 && !strcmp(path + n - 4, ".csv")) return WEFT_DATA_FEATURES;
-    for (size_t i = 0; i < 2; i++) {
-        char file[4200];
-        snprintf(file, sizeof file, "%.4000s/%s", path, names[i]);
-        if (stat(file, &info) == 0) return WEFT_DATA_FEATURES;
-    }
-    return WEFT_DATA_TOKENS;
-}
 
 /* Everything both forms of output show. */
 struct facts {
@@ -77,6 +62,10 @@ static int print_json(const struct facts *f) {
     }
     weft_json_count(&j, "features", d->features);
     weft_json_count(&j, "classes", d->classes);
+    if (d->columns) {
+        weft_json_bool(&j, "header", d->columns->name != NULL);
+        weft_json_count(&j, "label_column", d->columns->label_at + 1);
+    }
     weft_json_count(&j, "train_samples", d->n[0]);
     weft_json_count(&j, "val_samples", d->n[1]);
     return cli_json(&j);
@@ -111,6 +100,18 @@ static void print_classes(const struct facts *f) {
     }
 }
 
+/* Which column is to be predicted, and where its name comes from. */
+static void print_label(const struct weft_columns *c) {
+    if (c->label)
+        printf("%-14scolumn %zu, '%s'; the first line is a header\n", "label", c->label_at + 1,
+               c->label);
+    else
+        printf("%-14scolumn %zu; there is no header\n", "label", c->label_at + 1);
+    if (c->classes == 0 && c->target_scale > 0)
+        printf("%-14smean %.6g, standard deviation %.6g: --loss mse is in units of its square\n",
+               "", c->target_mean, 1 / c->target_scale);
+}
+
 static void print_sample(struct facts *f) {
     const struct weft_data *d = f->data;
     struct weft_batch sample = {.rows = 0};
@@ -137,6 +138,7 @@ static void print_table(struct facts *f) {
     printf("%-14s%zu\n", tokens ? "vocabulary" : "features", tokens ? d->vocab : d->features);
     printf("%-14s%" PRIu64 " training, %" PRIu64 " validation\n", tokens ? "tokens" : "samples",
            n[0], n[1]);
+    if (d->columns) print_label(d->columns);
     print_classes(f);
     if (isfinite(f->bigram))
         printf("%-14s%.4f nats on validation: what a bigram model reaches\n", "baseline",
@@ -144,8 +146,9 @@ static void print_table(struct facts *f) {
     print_sample(f);
 }
 
-static int show(struct cli *c) {
-    const struct weft_data_options options = {
+/* As classes if they are some, else as numbers; a short text in short samples. */
+static enum weft_status open_any(struct cli *c, struct weft_data **out) {
+    struct weft_data_options options = {
         .path = c->rest[0],
         .seed = c->o.seed,
         .val_fraction = c->o.val_fraction,
@@ -154,14 +157,29 @@ static int show(struct cli *c) {
         .tokens = c->o.tokenizer,
         .label = c->o.label,
     };
+    const enum weft_data_kind kind =
+        options.label ? WEFT_DATA_FEATURES : weft_data_kind_of(options.path);
+    enum weft_status st = weft_data_open(c->ctx, kind, &options, out);
+    if (kind == WEFT_DATA_FEATURES && st == WEFT_ERR_ARG) {
+        options.regression = true;
+        return weft_data_open(c->ctx, kind, &options, out);
+    }
+    while (kind == WEFT_DATA_TOKENS && st == WEFT_ERR_ARG && options.seq > 1) {
+        options.seq = options.seq > 4 ? options.seq / 4 : 1;
+        st = weft_data_open(c->ctx, kind, &options, out);
+    }
+    return st;
+}
+
+static int show(struct cli *c) {
     struct weft_data *data = NULL;
     struct facts f = {.bigram = (double)NAN};
-    enum weft_status st = weft_data_open(c->ctx, kind_of(c->rest[0]), &options, &data);
+    enum weft_status st = open_any(c, &data);
     if (st == WEFT_OK) st = weft_feed_create(c->ctx, data, ROWS, &f.feed);
     int code = cli_end(c, st);
     if (code == CLI_OK) {
         f.data = data;
-        f.bigram = weft_bigram_loss(data, WEFT_SPLIT_VAL);
+        f.bigram = weft_bigram_loss(data, WEFT_SPLIT_VAL, NULL);
         count_classes(&f);
         if (c->o.json)
             code = print_json(&f);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "cli/cli.h"
@@ -15,6 +17,7 @@
 
 struct job {
     struct weft_options run; /* what the model was trained with */
+    struct weft_columns *columns;
     struct weft_data *data;
     struct weft_loaded loaded;
     struct weft_feed feed;
@@ -30,18 +33,38 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Do two paths lead to one file or folder? */
+static bool same_place(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A model of an older version, which did not keep how its table was read, only knows its own. */
+static enum weft_status check_columns(const struct cli *c, const struct job *j, bool own) {
+    if (own || j->columns || strcmp(j->data->format, "CSV") != 0) return WEFT_OK;
+    return weft_ctx_fail(c->ctx, WEFT_ERR_STATE,
+                         "%s: its config.json does not say how the table it was trained on was "
+                         "read (columns, figures, classes): it can be evaluated on that table "
+                         "only, without --data; train it again to use it on %s",
+                         c->o.model, c->o.data);
+}
+
+/* The validation part of what the model was trained on, or all of other data. */
 static enum weft_status open_data(const struct cli *c, const struct weft_shape *shape, size_t seq,
                                   struct job *j) {
     const struct weft_options *o = &c->o, *run = &j->run;
+    const bool own = !o->data || (run->data && same_place(o->data, run->data));
     const struct weft_data_options how = {
         .path = o->data ? o->data : run->data,
         .seed = weft_options_given(o, WEFT_OPT_seed) ? o->seed : run->seed,
-        .val_fraction =
-            weft_options_given(o, WEFT_OPT_val_fraction) ? o->val_fraction : run->val_fraction,
+        .val_fraction = weft_options_given(o, WEFT_OPT_val_fraction) ? o->val_fraction
+                        : own                                        ? run->val_fraction
+                                                                     : 0,
         .seq = seq,
         .vocab = shape->language ? shape->gpt2.vocab : 0,
         .tokenizer = j->loaded.tokenizer,
-        .label = run->label,
+        .label = o->label || j->columns ? o->label : run->label,
+        .columns = j->columns,
         .regression = shape->mlp.mse,
         .unit_pixels = shape->unit_pixels,
     };
@@ -57,7 +80,7 @@ static enum weft_status open_data(const struct cli *c, const struct weft_shape *
                              "%s has %zu features and %zu outputs, but the model has %zu and %zu",
                              how.path, j->data->features, outputs, shape->mlp.inputs,
                              shape->mlp.outputs);
-    return WEFT_OK;
+    return check_columns(c, j, own);
 }
 
 static enum weft_status evaluate(const struct cli *c, struct job *j) {
@@ -65,6 +88,11 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
     enum weft_status st = weft_loaded_shape(c->ctx, c->o.model, &shape);
     if (st != WEFT_OK) return st;
     st = weft_run_dir_of_checkpoint(c->ctx, c->o.model, shape.language, &j->run);
+    if (st != WEFT_OK && c->o.data) { // all that it would say is given, or usual
+        cli_warn("%s", weft_ctx_message(c->ctx));
+        weft_options_init(&j->run, shape.language ? WEFT_FOR_GPT2 : WEFT_FOR_MLP);
+        st = WEFT_OK;
+    }
     if (st != WEFT_OK) return st;
     const bool own = weft_options_has(&j->run, WEFT_OPT_seq) && j->run.seq <= shape.gpt2.context;
     const struct weft_training training = {
@@ -73,13 +101,15 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
         .eval_only = true,
     };
     st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &j->loaded);
+    if (st == WEFT_OK && !shape.language)
+        st = weft_checkpoint_columns(c->ctx, c->o.model, &shape, &j->columns);
     if (st == WEFT_OK) st = open_data(c, &shape, training.seq, j);
     if (st == WEFT_OK) st = weft_feed_create(c->ctx, j->data, training.batch, &j->feed);
     if (st != WEFT_OK) return st;
     j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
-    j->bigram = weft_bigram_loss(j->data, j->split);
+    j->bigram = weft_bigram_loss(j->data, j->split, NULL);
     const double start = now();
-    st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, &j->score);
+    st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, NULL, &j->score);
     j->seconds = now() - start;
     return st;
 }
@@ -115,7 +145,9 @@ static void print_table(const struct job *j) {
     putchar('\n');
     if (j->score.bytes > 0) printf("%-16s%.4f\n", "bits per byte", bits_per_byte(&j->score));
     if (!j->loaded.shape.mlp.mse) printf("%-16s%.2f%%\n", "accuracy", 100 * j->score.accuracy);
-    if (!isnan(j->bigram)) printf("%-16s%.4f\n", "bigram model", j->bigram);
+    if (!isnan(j->bigram))
+        printf("%-16s%.4f%s\n", "bigram model", j->bigram,
+               j->split == WEFT_SPLIT_VAL ? "" : "  (counted on the same data)");
     if (language) printf("%-16s%.0f tokens/s\n", "speed", (double)j->score.targets / j->seconds);
 }
 
@@ -179,11 +211,13 @@ static int ask(struct cli *c) {
 
 int cmd_eval(struct cli *c) {
     if (!c->o.model)
-        return cli_usage(c,
-                         "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+        return cli_usage(
+            c, "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
+    enum weft_status st = weft_loaded_option(c->ctx, &c->o, WEFT_OPT_model);
+    if (st != WEFT_OK) return cli_end(c, st);
     if (c->o.endings) return ask(c);
     struct job j = {.split = WEFT_SPLIT_VAL};
-    const enum weft_status st = evaluate(c, &j);
+    st = evaluate(c, &j);
     int code = cli_end(c, st);
     if (code == CLI_OK && c->o.json)
         code = print_json(&j);
@@ -191,6 +225,7 @@ int cmd_eval(struct cli *c) {
         print_table(&j);
     weft_feed_free(&j.feed);
     weft_data_free(j.data);
+    weft_columns_free(j.columns);
     weft_loaded_close(&j.loaded);
     weft_options_free(&j.run);
     return code;

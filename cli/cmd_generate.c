@@ -117,13 +117,13 @@ static int generate(struct job *j) {
 int cmd_generate(struct cli *c) {
     struct job j = {.c = c, .start = now()};
     if (!c->o.model)
-        return cli_usage(c,
-                         "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+        return cli_usage(
+            c, "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
     if (c->o.out && !c->o.prompts)
         return cli_usage(c, "--out is for --prompts: the text of --prompt goes to standard output");
     const struct weft_training how = {.sequences = c->o.prompts ? (size_t)c->o.streams : 1};
-    const enum weft_status st =
-        weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &how, &j.loaded);
+    enum weft_status st = weft_loaded_option(c->ctx, &c->o, WEFT_OPT_model);
+    if (st == WEFT_OK) st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &how, &j.loaded);
     if (st != WEFT_OK) return cli_end(c, st);
     const int code = generate(&j);
     weft_writer_free(j.writer);

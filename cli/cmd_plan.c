@@ -8,12 +8,13 @@
 struct plan {
     struct weft_settings settings;
     struct weft_memory memory;
-    size_t params, available, batch, batch_total;
+    struct weft_fit_data data;
+    size_t params, total, available, batch, batch_total;
 };
 
-/* What the data demands, when --data is there. */
+/* What the data demands, and takes, when --data is there. */
 static enum weft_status look_at_data(struct cli *c, const struct weft_settings *s,
-                                     struct weft_data_needs *needs) {
+                                     struct weft_data_needs *needs, struct weft_fit_data *memory) {
     struct weft_data_options options;
     struct weft_data *data = NULL;
     if (!weft_options_has(&c->o, WEFT_OPT_data)) return WEFT_OK;
@@ -22,6 +23,7 @@ static enum weft_status look_at_data(struct cli *c, const struct weft_settings *
     const enum weft_status st = weft_data_open(c->ctx, kind, &options, &data);
     if (st != WEFT_OK) return st;
     weft_settings_needs(data, needs);
+    weft_fit_data(data, memory, NULL);
     weft_data_free(data);
     return WEFT_OK;
 }
@@ -29,13 +31,16 @@ static enum weft_status look_at_data(struct cli *c, const struct weft_settings *
 static enum weft_status make_plan(struct cli *c, struct plan *p) {
     struct weft_data_needs needs = {.vocab = 0};
     enum weft_status st = weft_settings_make(c->ctx, &c->o, &needs, &p->settings);
-    if (st == WEFT_OK) st = look_at_data(c, &p->settings, &needs);
+    if (st == WEFT_OK) st = look_at_data(c, &p->settings, &needs, &p->data);
     if (st == WEFT_OK) st = weft_settings_make(c->ctx, &c->o, &needs, &p->settings);
     if (st == WEFT_OK) st = weft_fit_memory(c->ctx, &p->settings, 0, &p->memory, &p->params);
     if (st != WEFT_OK) return st;
+    p->total = weft_fit_total(&p->data, &p->memory);
     p->available = weft_memory_available();
-    if (p->available)
-        p->batch = weft_fit_batch(c->ctx, &p->settings, p->available, &p->batch_total);
+    if (p->available > p->data.data)
+        p->batch =
+            weft_fit_batch(c->ctx, &p->settings, p->available - p->data.data, &p->batch_total);
+    if (p->batch) p->batch_total += p->data.data;
     return WEFT_OK;
 }
 
@@ -52,7 +57,8 @@ static int print_json(const struct plan *p) {
     weft_json_count(&j, "state", m->state);
     weft_json_count(&j, "activations", m->activations);
     weft_json_count(&j, "scratch", m->scratch);
-    weft_json_count(&j, "total", m->total);
+    weft_json_count(&j, "data", p->data.data);
+    weft_json_count(&j, "total", p->total);
     weft_json_close(&j);
     weft_json_count(&j, "available", p->available);
     weft_json_count(&j, "largest_batch", p->batch);
@@ -77,7 +83,11 @@ static void print_table(const struct plan *p) {
     print_row("state", m->state, "");
     print_row("activations", m->activations, "");
     print_row("scratch", m->scratch, "");
-    print_row("total", m->total, p->available && m->total > p->available ? "does not fit" : "");
+    if (p->data.data > 0) print_row("data", p->data.data, "");
+    print_row("total", p->total,
+              p->available && p->total > p->available ? "does not fit"
+              : p->total > m->total + p->data.data    ? "while the data is read"
+                                                      : "");
     if (!p->available) return;
     printf("\navailable now: %s", cli_bytes(text, p->available));
     if (p->batch)
@@ -90,6 +100,7 @@ static void print_table(const struct plan *p) {
 int cmd_plan(struct cli *c) {
     struct plan p = {.available = 0};
     const enum weft_status st = make_plan(c, &p);
+    if (st == WEFT_ERR_ARG) return cli_usage(c, "%s", weft_ctx_message(c->ctx));
     if (st != WEFT_OK) return cli_end(c, st);
     if (c->o.json) return print_json(&p);
     print_table(&p);

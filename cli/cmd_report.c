@@ -27,7 +27,8 @@ int cmd_report(struct cli *c) {
         path = own;
     }
     const enum weft_status st = weft_report_write(c->ctx, c->rest, c->count, path);
-    const int code = cli_end(c, st);
+    const int code =
+        st == WEFT_ERR_ARG ? cli_usage(c, "%s", weft_ctx_message(c->ctx)) : cli_end(c, st);
     if (code == CLI_OK) printf("%s\n", path);
     free(own);
     return code;

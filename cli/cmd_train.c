@@ -1,5 +1,6 @@
-/* Train a model, or go on with a run. The first SIGINT or SIGTERM saves and ends; the second kills.
- */
+/* Train a model, or go on with a run. The first SIGINT, SIGTERM or SIGHUP saves and ends, the
+ * second kills; SIGPIPE, when nobody reads the lines any more, saves and ends. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -14,12 +15,12 @@ static volatile sig_atomic_t stop_signal;
 static void on_signal(int signal) { stop_signal = signal; }
 
 static void catch_signals(void) {
-    static const int signals[] = {SIGINT, SIGTERM};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction now, before;
         memset(&now, 0, sizeof now);
         now.sa_handler = on_signal;
-        now.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
+        now.sa_flags = signals[i] == SIGPIPE ? SA_RESTART : (int)(SA_RESETHAND | SA_RESTART);
         sigemptyset(&now.sa_mask);
         // one that is ignored stays so, as under nohup
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
@@ -58,6 +59,11 @@ int cmd_train(struct cli *c) {
     if (!strcmp(c->o.backend, "onednn")) {
         if (!weft_onednn()) return cli_fail("--backend onednn: %s", WEFT_ONEDNN_HOWTO);
         weft_ctx_use_backend(c->ctx, weft_onednn());
+    }
+    uint64_t steps;
+    if (weft_trainer_is_finished(c->ctx, &c->o, &steps)) {
+        printf("this run is finished: %" PRIu64 " steps are done\n", steps);
+        return CLI_OK;
     }
     catch_signals();
     return run(c);

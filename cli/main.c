@@ -1,9 +1,13 @@
 /* weft: one program, a command a file. Results go to stdout, errors to stderr as `weft: ...`.
- * Exit codes: 0 done, 1 failed, 2 called wrongly. */
+ * Exit codes: 0 done, 1 failed, 2 called wrongly; of diff, as others have it: 1 different, 2
+ * failed. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "train/tune.h"
@@ -70,9 +74,13 @@ static int unknown_command(const char *name) {
     return cli_usage(&none, "unknown command '%s'", name);
 }
 
+static unsigned model_of(const char *name) {
+    return !strcmp(name, "gpt2") ? WEFT_FOR_GPT2 : !strcmp(name, "mlp") ? WEFT_FOR_MLP : 0;
+}
+
 static bool wants_help(int argc, char *const *argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
-        if (!strcmp(argv[i], "--help")) return true;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
     return false;
 }
 
@@ -129,7 +137,7 @@ static int run_command(const struct command *m, struct cli *c, unsigned model, i
         return cli_usage(c, "%s", c->o.message);
     int code = check_count(c, m);
     if (code == CLI_OK && weft_options_given(&c->o, WEFT_OPT_config) &&
-        weft_options_load(&c->o, c->o.config) != WEFT_OK)
+        weft_options_load(&c->o, c->o.config, false) != WEFT_OK)
         code = cli_usage(c, "%s", c->o.message);
     if (code == CLI_OK) code = open_context(c);
     if (code == CLI_OK) code = m->run(c);
@@ -139,12 +147,14 @@ static int run_command(const struct command *m, struct cli *c, unsigned model, i
 
 static int dispatch(int argc, char **argv) {
     struct cli c = {.command = NULL};
-    if (argc < 2) {
-        help_all();
-        return CLI_USAGE;
+    if (argc < 2) return cli_usage(&c, "which command?");
+    const bool help = !strcmp(argv[1], "help");
+    if (help && argc > 2) { // of a command: the same as COMMAND --help
+        const struct command *m = find_command(argv[2]);
+        return m ? help_command(m, argc > 3 ? model_of(argv[3]) : 0) : unknown_command(argv[2]);
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return help_all();
-    if (!strcmp(argv[1], "--version")) {
+    if (help || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help_all();
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v")) {
         printf("weft %s (%s)\n", weft_version(), weft_compiler());
         return CLI_OK;
     }
@@ -156,9 +166,7 @@ static int dispatch(int argc, char **argv) {
     unsigned model = 0;
     int first = 2;
     if (m->models && argc > 2) {
-        model = !strcmp(argv[2], "gpt2")  ? WEFT_FOR_GPT2
-                : !strcmp(argv[2], "mlp") ? WEFT_FOR_MLP
-                                          : 0;
+        model = model_of(argv[2]);
         first += model != 0;
     }
     if (wants_help(argc - first, argv + first)) return help_command(m, model);
@@ -174,7 +182,28 @@ static int dispatch(int argc, char **argv) {
     return code;
 }
 
+/* What is closed now would be taken by the next file that is opened: lines for the screen would end
+ * up in it. */
+static void open_standard_files(void) {
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDWR);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
+/* A file that is mapped became shorter, or its disk failed. */
+static void on_bus_error(int signal) {
+    static const char text[] = "weft: a file in use was cut short, or cannot be read any more: "
+                               "restore it (training goes on with --resume)\n";
+    const ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)signal;
+    (void)written;
+    _exit(CLI_FAILED);
+}
+
 int main(int argc, char **argv) {
+    open_standard_files();
+    signal(SIGBUS, on_bus_error);
+    signal(SIGXFSZ, SIG_IGN); // a file that is too large for its limit fails with a message
     const int code = dispatch(argc, argv);
     if (fflush(stdout) || ferror(stdout))
         return cli_fail("standard output: cannot be written: %s", strerror(errno));

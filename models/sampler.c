@@ -108,7 +108,8 @@ uint32_t weft_sample(const struct weft_sampler *s, const struct weft_sampling *h
         c[i].weight = isnan(weight) ? 0 : weight;
     }
     const double top_p = how->top_p > 0 && how->top_p < 1 ? how->top_p : 1;
-    if (how->top_k > 0 || top_p < 1) n = keep_likeliest(c, n, how->top_k, top_p);
+    const size_t top_k = how->top_k < n ? how->top_k : 0; // all of them, in their order
+    if (top_k > 0 || top_p < 1) n = keep_likeliest(c, n, top_k, top_p);
     size_t kept = 0;
     double total = 0;
     for (size_t i = 0; i < n; i++) {

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/parallel.h"
 #include "weft/context.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -170,7 +171,9 @@ void weft_cpu_query(struct weft_cpu_info *o) {
     caches(o);
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     o->cores_online = online > 0 ? (int)online : 1;
+    const int team = weft_team_cpus();
     o->cpuset = affinity_count();
+    if (team > o->cpuset && team <= o->cores_online) o->cpuset = team;
     o->quota = cgroup_quota();
     int allowed = o->cpuset > 0 ? o->cpuset : o->cores_online;
     if (o->quota > 0 && o->quota < allowed) allowed = o->quota < 1 ? 1 : (int)(o->quota + 0.5);

@@ -94,7 +94,9 @@ void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t t
 }
 
 size_t weft_parallel_default(size_t threads) { return threads; }
+int weft_team_cpus(void) { return 0; }
 #else
+int weft_team_cpus(void) { return omp_get_num_procs(); }
 void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t team), void *arg) {
     if (threads <= 1) {
         fn(arg, 0, 1);

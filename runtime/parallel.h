@@ -24,6 +24,10 @@ void weft_gate_wait(struct weft_gate *g, atomic_uint *count, unsigned full);
  * may give fewer: team is the number that runs. */
 void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t team), void *arg);
 
+/* CPUs that the team's library was given, 0: unknown. With OMP_PROC_BIND or OMP_PLACES it has bound
+ * the first thread to some of them before main. */
+int weft_team_cpus(void);
+
 /* Can so many threads exist at once in this process? */
 bool weft_threads_possible(size_t threads);
 

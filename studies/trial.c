@@ -150,8 +150,8 @@ enum weft_status trial_score(struct trial *t, double *loss, double *accuracy) {
     const uint64_t samples = t->spec->eval_samples;
     *loss = (double)INFINITY;
     *accuracy = (double)NAN;
-    const enum weft_status st = weft_evaluate(t->run->ctx, t->model, &t->feed, WEFT_SPLIT_VAL,
-                                              samples, &score);
+    const enum weft_status st =
+        weft_evaluate(t->run->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, samples, NULL, &score);
     if (st == WEFT_ERR_NONFINITE) return WEFT_OK;
     if (st != WEFT_OK) return st;
     *loss = score.loss;

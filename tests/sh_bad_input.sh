@@ -14,7 +14,8 @@ refused() {
     shift 2
     "$@" >out 2>err
     got=$?
-    if [ "$got" != "$code" ] || ! grep '^weft: ' err | grep -qF -- "$words"; then
+    if [ "$got" != "$code" ] || [ "$(wc -l <err)" != 1 ] ||
+        ! grep '^weft: ' err | grep -qF -- "$words"; then
         echo "FAILED: $* -> $got, expected $code and '$words':"
         head -3 err
         failed=1
@@ -34,11 +35,19 @@ train="$weft train gpt2 $small"
     refused 1 "short" $train --data short --out r
     refused 1 "invalid" $train --data invalid --tokenizer char --out r
     refused 1 "vocab" $train --data text --vocab 10 --out r
+    grep -q __asan_init "$weft" || # which needs terabytes of addresses
+        refused 1 "memory" sh -c "ulimit -v 400000; exec $train --data text --width 2048 --heads 16 --out r"
+    [ -e r ] && { echo "FAILED: a folder is left of a training that never began"; failed=1; }
     refused 2 "heads" $train --data text --heads 3 --out r
     refused 2 "seq" $train --data text --seq 17 --out r
     refused 2 "threads" $train --data text --threads 0 --out r
     refused 2 "threads" $train --data text --threads 10000 --out r
     refused 2 "bogus" $train --data text --bogus 1 --out r
+    refused 2 "warmup" $train --data text --warmup 3 --out r
+    refused 2 "beta1 is '1', but must be a number of at least 0 and below 1" \
+        $train --data text --beta1 1 --out r
+    refused 2 "take more heads" $train --data text --width 512 --out r
+    [ -e r ] && { echo "FAILED: a folder is left of a training that never began"; failed=1; }
     refused 2 "lr" $train --data text --lr fast --out r
     refused 1 "finite" $train --data text --lr 1e6 --clip 0 --optimizer sgd --steps 60 --out nan
     refused 1 "sse9" env WEFT_ISA=sse9 $train --data text --out r
@@ -51,6 +60,19 @@ train="$weft train gpt2 $small"
     refused 1 "nolabel" "$weft" train mlp --data bad.csv --label nolabel --out r
     mkdir mnist && printf 'not an idx file' >mnist/train-images-idx3-ubyte
     refused 1 "mnist" "$weft" train mlp --data mnist --out r
+    mkfifo pipe mnist/t && mv mnist/t mnist/train-images-idx3-ubyte
+    refused 1 "pipe: is not a regular file" timeout 9 $train --data pipe --out r
+    refused 1 "ubyte: is not a regular file" timeout 9 "$weft" train mlp --data mnist --out r
+
+    refused 2 "histogram-layer" $train --data text --histogram-layer 1 --out r
+    # an option that the data has no use for is said so
+    head -c 4000 /dev/zero >zeros.bin
+    $train --data zeros.bin --tokenizer char --vocab 9 --out zeros >out 2>err
+    grep -q "warning: --tokenizer has no effect" err || { echo "FAILED: --tokenizer"; failed=1; }
+    printf 'a,y\n1,0\n2,1\n3,0\n4,1\n' >four.csv
+    "$weft" train mlp --data four.csv --pixels unit --val-fraction 0 --steps 1 --out four >out 2>err
+    grep -q "warning: --pixels has no effect" err && [ "$(wc -l <err)" = 1 ] ||
+        { echo "FAILED: --pixels"; failed=1; }
 
     $train --data text --out good >/dev/null 2>&1 || { echo "FAILED: a good run"; failed=1; }
     refused 1 "resume" $train --data text --out good
@@ -67,7 +89,7 @@ train="$weft train gpt2 $small"
     refused 1 "model.safetensors" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
     cp whole "$model"
     sed -i 's/"n_head": *2/"n_head": 3/' "good/checkpoints/$last/config.json"
-    refused 1 "head" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
+    refused 1 "config.json: its checksum is wrong" "$weft" generate --model good/checkpoints/last --prompt a --tokens 2
     refused 1 "nothing" "$weft" report nothing
     refused 2 "nonsense" "$weft" nonsense
 }

@@ -39,8 +39,12 @@ expect 0 "usage: weft COMMAND" "$weft" help
 expect 0 "weft 0." "$weft" --version
 expect 2 "did you mean 'info'" "$weft" inof
 expect 2 "unknown command 'qqqqqqqqqqqq'" "$weft" qqqqqqqqqqqq
-"$weft" >out 2>&1 && failed=1
-grep -q 'usage: weft' out || failed=1
+expect 2 "which command?" "$weft"
+expect 0 "usage: weft COMMAND" "$weft" -h
+expect 0 "weft 0." "$weft" -v
+expect 0 "usage: weft eval" "$weft" eval -h
+expect 0 "usage: weft eval" "$weft" help eval
+expect 2 "did you mean 'eval'" "$weft" help evel
 
 # info
 expect 0 '"isa_available": [' "$weft" info --json
@@ -49,6 +53,13 @@ expect 0 '"threads": 1,' "$weft" info --json --threads 9 --threads=1
 grep -q '"threads": 1000,' out && grep -q '^weft: warning: --threads 1000' err ||
     { echo "FAILED: more threads than cores"; failed=1; }
 expect 0 '"isa": "emu"' "$weft" info --json --isa emu
+# threads are counted before OpenMP binds the first one to a core
+cpus=$("$weft" info --json | grep '"cpuset"')
+for bind in OMP_PROC_BIND=true OMP_PLACES=cores; do
+    expect 0 "$cpus" env "$bind" "$weft" info --json
+done
+expect 0 '"cpuset": 1,' env OMP_PROC_BIND=true taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')" \
+    "$weft" info --json
 expect 0 '"isa": "emu"' env WEFT_ISA=emu "$weft" info --json
 expect 0 'fma peak' "$weft" info --measure
 expect 1 'sse9' env WEFT_ISA=sse9 "$weft" info
@@ -68,7 +79,8 @@ expect 0 '"parameters": 124439808' "$weft" plan gpt2 --preset gpt2-124m --batch 
 expect 0 'largest batch that fits' "$weft" plan gpt2 --layers 2 --heads 2 --width 64
 expect 0 '235146 parameters, batch 7' "$weft" plan mlp --hidden 256,128 --batch 7 --lr 3
 expect 2 'say which model' "$weft" plan
-expect 1 'does not divide' "$weft" plan gpt2 --heads 5
+expect 2 'does not divide' "$weft" plan gpt2 --heads 5
+expect 2 'hidden' "$weft" plan mlp --hidden 0
 "$weft" plan gpt2 --preset gpt2-124m --json >a
 batch=$(sed -n 's/.*"largest_batch": \([0-9]*\).*/\1/p' a)
 available=$(sed -n 's/.*"available": \([0-9]*\).*/\1/p' a)
@@ -95,6 +107,22 @@ for i in 1 2 3 4 5 6 7 8; do printf '%s,%s,0\n%s,%s,1\n' $i $((i * i)) $((i + 2)
 expect 0 '"classes": 2' "$weft" data rows.csv --json
 expect 0 '"classes": 10' "$weft" data rows.csv --json --label a
 python3 -c 'import json; json.load(open("out"))' || failed=1
+expect 0 "column 3, 'kind'; the first line is a header" "$weft" data rows.csv
+# all that train takes
+tr , '\t' <rows.csv >rows.tsv
+expect 0 '"classes": 2' "$weft" data rows.tsv --json
+sed '2,$s/$/.5/' rows.csv >numbers.csv
+expect 0 'standard deviation 0.5' "$weft" data numbers.csv
+echo "a short text, to be looked at" >short.txt
+expect 0 'a training sample' "$weft" data short.txt
+mkdir idx
+python3 - <<'END' || failed=1
+import struct
+for name in "train", "t10k":
+    open(f"idx/{name}-images.idx3-ubyte", "wb").write(struct.pack(">IIII", 0x803, 9, 2, 2) + bytes(36))
+    open(f"idx/{name}-labels.idx1-ubyte", "wb").write(struct.pack(">II", 0x801, 9) + bytes(range(9)))
+END
+expect 0 'MNIST' "$weft" data idx
 
 # report and diff of runs written by hand
 mkdir one two not
@@ -126,6 +154,7 @@ sed -i 's/"step":2,"loss":7/"step":2,"loss":7.5/' two/metrics.jsonl
 "$weft" diff --json one two >out
 python3 -c 'import json; d = json.load(open("out")); assert not d["same"]; assert d["differences"][0]["step"] == 2' || failed=1
 expect 2 'too few' "$weft" diff one
+expect 2 'not a run directory' "$weft" diff one not
 expect 2 'one argument too many' "$weft" diff one two not
 expect 1 'no checkpoints' "$weft" hash one
 exit $failed

@@ -102,6 +102,7 @@ fi
 language log-every 1
 language stats-every 2
 language histogram-layer 1
+language hash-every 2
 language eval-every 2
 language eval-samples 3
 language sample-every 3

@@ -42,9 +42,20 @@ compare() {
     timeless "$name-calm/metrics.jsonl" >calm
     timeless "$name-killed/metrics.jsonl" >killed
     cmp calm killed || fail "$name: metrics.jsonl differs"
+    # killed between a checkpoint and its link
+    ln -sfn nowhere "$name-killed/checkpoints/last"
+    mkdir -p "$name-killed/checkpoints/step-000001.tmp"
+    "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: the last link is mended"
+    [ -s "$name-killed/checkpoints/last/config.json" ] || fail "$name: the last link is not mended"
     ls "$name-killed/checkpoints/" | grep -q tmp && fail "$name: temporary folders are left"
     "$weft" train "$@" --resume "$name-killed" >out 2>err || fail "$name: a finished run: $?"
     grep -q "is finished" out || fail "$name: a finished run is not called so"
+    # and nothing of it is touched, though its data is gone
+    find "$name-killed" -printf '%p %s %T@ %i\n' | sort >before
+    "$weft" train "$1" --resume "$name-killed" --data gone --threads 3 --isa emu --keep 1 >out 2>err
+    [ $? = 0 ] && grep -q "is finished" out || fail "$name: a finished run needs its data"
+    find "$name-killed" -printf '%p %s %T@ %i\n' | sort >after
+    cmp before after || fail "$name: a finished run is changed"
 }
 
 awk 'BEGIN { srand(2); for (i = 0; i < 3000; i++) printf "%s ", int(rand() * 1000) }' >text

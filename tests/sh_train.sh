@@ -74,9 +74,21 @@ awk "BEGIN { exit !($loss > 0 && $loss < $bigram) }" ||
     fail "loss $loss is not below the bigram model's $bigram"
 expect 0 "accuracy" "$weft" eval --model model --data text --val-fraction 0
 
+# a run stands for its last checkpoint; its data is found from anywhere
+expect 0 "the c" "$weft" generate --model run --prompt "the c" --tokens 3
+(cd / && "$weft" eval --model "$tmp/run" --json) >out 2>err || fail "eval from another folder"
+# run.json is not needed where all is given
+cp -r run noted && echo "{" >noted/run.json
+expect 1 "run.json: line" "$weft" eval --model noted
+expect 0 "accuracy" "$weft" eval --model noted --data text --val-fraction 0.1
+
 # --config: a run.json is one; the command line is stronger
 expect 0 "20 steps" "$weft" train gpt2 --config run/run.json --steps 20 --out again
 grep -q '"width": 32' again/run.json || fail "--config run.json is not obeyed"
+# also over what the file worked out: the warmup, and steps by epochs or the other way
+expect 0 " 1 steps" "$weft" train gpt2 --config run/run.json --steps 1 --out again1
+expect 0 "done" "$weft" train gpt2 --config run/run.json --epochs 0.001 --out again2
+grep -q '"steps"' again2/run.json && fail "--epochs does not replace the steps of --config"
 
 # a signal: saved, exit code 0, resumable
 # shellcheck disable=SC2086
@@ -87,15 +99,56 @@ kill -TERM $pid
 wait $pid || fail "SIGTERM did not end in exit code 0"
 grep -q "stopped at step .* by a signal" out || fail "nothing is said about the signal"
 [ -s stop/checkpoints/last/model.safetensors ] || fail "SIGTERM did not save"
+# the terminal is closed, or nobody reads on
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out hangup >out 2>err &
+pid=$!
+while [ ! -s hangup/metrics.jsonl ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -HUP $pid
+wait $pid || fail "SIGHUP did not end in exit code 0"
+[ -s hangup/checkpoints/last/model.safetensors ] || fail "SIGHUP did not save"
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out unread 2>err | head -12 >out
+[ -s unread/checkpoints/last/model.safetensors ] || fail "SIGPIPE did not save"
+
+# in an evaluation, too: it is done again by --resume, and nothing differs from a run left alone
+yes 'it was the best of times, it was the worst of times' | head -600 >long
+long="--data long --layers 1 --heads 2 --width 32 --context 32 --batch 1 --steps 2 --threads 1"
+# shellcheck disable=SC2086
+"$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out judged >out 2>err
+# shellcheck disable=SC2086
+"$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out left >out 2>err &
+pid=$!
+while ! grep -q "^step 1/" out && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -TERM $pid
+wait $pid
+grep -q "stopped at step 1 of 2" out || fail "SIGTERM is not looked at in an evaluation"
+grep -q val_loss left/metrics.jsonl && fail "an unfinished evaluation counts"
+expect 0 "done" "$weft" train gpt2 --resume left
+expect 0 "same: 2 steps" "$weft" diff judged left
+
+# a mapped file that was cut short: not a silent death
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 100000 --out bus >out 2>err &
+pid=$!
+while [ ! -s bus/metrics.jsonl ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -BUS $pid
+wait $pid
+[ $? = 1 ] && grep -q "^weft: a file in use was cut short" err || fail "SIGBUS: no clear line"
 
 # a full disk: one line, exit code 1, the last checkpoint whole
 # shellcheck disable=SC2086
 ( ulimit -f 300 # blocks of 512 bytes: the third write of a larger file fails
-  trap '' XFSZ
   exec "$weft" train gpt2 --data text $small --width 64 --steps 20 --out full >out 2>err )
 [ $? = 1 ] || fail "a file that cannot be written is not exit code 1"
 [ "$(wc -l <err)" = 1 ] && grep -q '^weft: .*cannot be written' err || fail "no clear line"
 ls full/checkpoints/*.tmp >/dev/null 2>&1 && fail "a half-written checkpoint was left"
+
+# standard files that are closed: no line for the screen ends up in a file of the run
+# shellcheck disable=SC2086
+"$weft" train gpt2 --data text $small --steps 2 --out closed <&- >&- 2>&- || fail "closed files"
+[ "$(grep -c '^{"step":[12],' closed/metrics.jsonl)" = "$(wc -l <closed/metrics.jsonl)" ] ||
+    fail "metrics.jsonl has other lines"
 
 # weights that are no numbers are not saved over good ones: 0 / 0 where an input is always 0
 awk 'BEGIN { print "a,b,y"; for (i = 0; i < 64; i++) print i % 7 ",5," (i % 7 > 3 ? "p" : "q") }' >zero.csv

@@ -44,6 +44,8 @@ static void folders(void **state) {
     assert_int_equal(weft_make_folder(unit_ctx, "a/b/f"), WEFT_ERR_IO);
     unit_says("a/b/f: exists and is not a folder");
     assert_int_equal(weft_make_folder(unit_ctx, "a/b/f/g"), WEFT_ERR_IO);
+    assert_int_equal(weft_make_folder(unit_ctx, ""), WEFT_ERR_IO);
+    assert_int_equal(weft_make_folder(unit_ctx, "//"), WEFT_OK);
     assert_int_equal(symlink("/etc", "a/link"), 0);
     assert_int_equal(weft_remove_folder(unit_ctx, "a"), WEFT_OK);
     assert_false(there("a"));

@@ -150,12 +150,39 @@ static void bad_files(void **state) {
     unit_says("good.bin: the training part has 100 tokens, too few for samples of 100");
 }
 
+/* What happens to a file while it is in use: nothing to one that was read; one that is too large
+ * for that is watched. */
+static void files_that_change(void **state) {
+    (void)state;
+    int32_t before[16], after[16], targets[16];
+    put_tokens("live.bin", false, 0, 900);
+    struct weft_data *data = open_bin((struct weft_data_options){.path = "live.bin"}, WEFT_OK);
+    weft_data_batch(data, WEFT_SPLIT_TRAIN, 7, 1,
+                    &(struct weft_samples){.tokens = before, .targets = targets});
+    struct weft_file large;
+    assert_int_equal(weft_file_load(unit_ctx, "live.bin", 1799, &large), WEFT_OK);
+    assert_true(data->files[0].owned && !large.owned);
+    assert_int_equal(weft_file_check(unit_ctx, &large), WEFT_OK);
+    assert_int_equal(truncate("live.bin", 4), 0);
+    weft_data_batch(data, WEFT_SPLIT_TRAIN, 7, 1,
+                    &(struct weft_samples){.tokens = after, .targets = targets});
+    assert_memory_equal(before, after, sizeof before);
+    assert_int_equal(weft_data_check(unit_ctx, data), WEFT_OK);
+    assert_int_equal(weft_file_check(unit_ctx, &large), WEFT_ERR_STATE);
+    unit_says("live.bin: was changed while it is in use");
+    assert_int_equal(truncate("live.bin", 1800), 0); // the size is right again, the time is not
+    assert_int_equal(weft_file_check(unit_ctx, &large), WEFT_ERR_STATE);
+    weft_file_close(&data->files[0]);
+    data->files[0] = large; // and the data of a run looks after it
+    assert_int_equal(weft_data_check(unit_ctx, data), WEFT_ERR_STATE);
+    weft_data_free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_tile_the_tokens),
-        cmocka_unit_test(shards_in_a_folder),
-        cmocka_unit_test(one_file_keeps_its_tail),
-        cmocka_unit_test(bad_files),
+        cmocka_unit_test(windows_tile_the_tokens), cmocka_unit_test(shards_in_a_folder),
+        cmocka_unit_test(one_file_keeps_its_tail), cmocka_unit_test(bad_files),
+        cmocka_unit_test(files_that_change),
     };
     return cmocka_run_group_tests(tests, unit_start, unit_stop);
 }

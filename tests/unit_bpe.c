@@ -293,6 +293,7 @@ static void damaged_files(void **state) {
     size_t size;
     char *merges = weft_bpe_write_merges(b, &size);
     weft_bpe_write(b, &j[0]);
+    weft_json_end(&j[0]);
     weft_bpe_write_vocab(b, &j[1]);
     assert_true(merges && !j[0].failed && !j[1].failed);
     unit_put("merges", merges, size);

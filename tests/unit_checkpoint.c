@@ -194,6 +194,14 @@ static void refuse_config(const char *from, const char *to, const char *words) {
     snprintf(changed, sizeof changed, "%.*s%s%s", (int)(place - text), text, to,
              place + strlen(from));
     unit_put("changed/config.json", changed, strlen(changed));
+    if (*from != '{') {
+        assert_int_equal(weft_checkpoint_shape(unit_ctx, "changed", &shape), WEFT_ERR_FORMAT);
+        unit_says("changed/config.json: its checksum is wrong");
+    }
+    char *seal = strstr(changed, ",\n  \"" WEFT_JSON_SEAL); // a file without one
+    assert_non_null(seal);
+    strcpy(seal, "\n}\n");
+    unit_put("changed/config.json", changed, strlen(changed));
     assert_int_not_equal(weft_checkpoint_shape(unit_ctx, "changed", &shape), WEFT_OK);
     unit_says("changed/config.json");
     unit_says(words);

@@ -44,7 +44,7 @@ static void values_and_precedence(void **state) {
     assert_string_equal(o.activation, "gelu_erf"); // spelled as in the list
     write_file("unit_config.json", "{\"lr\": 5, \"steps\": 7, \"weight-decay\": 0.5, "
                                    "\"tokenizer\": \"char\"}");
-    assert_int_equal(weft_options_load(&o, "unit_config.json"), WEFT_OK);
+    assert_int_equal(weft_options_load(&o, "unit_config.json", true), WEFT_OK);
     assert_true(o.lr == 2e-3); // the command line is stronger, though it came first
     assert_true(o.steps == 7 && o.weight_decay == 0.5 && strcmp(o.tokenizer, "char") == 0);
     assert_int_equal(PARSE(&o, "--steps", "9"), WEFT_OK);
@@ -96,6 +96,8 @@ static void bad_command_lines(void **state) {
         {"--", "word", "'word' is not expected"},
         {"-x", "1", "unknown option -x"},
         {"--lr", "--steps", "--lr needs a value"},
+        {"--out", "", "--out is empty, but must be a PATH"},
+        {"--resume", "", "--resume is empty, but must be a DIR"},
         {"--lr", "", "--lr is ''"},
         {"--lr", "fast", "--lr is 'fast', but must be a number"},
         {"--lr", "nan", "--lr is 'nan'"},
@@ -142,14 +144,14 @@ static void bad_files(void **state) {
         struct weft_options o;
         weft_options_init(&o, WEFT_FOR_GPT2);
         write_file("unit_config.json", cases[i][0]);
-        assert_int_not_equal(weft_options_load(&o, "unit_config.json"), WEFT_OK);
+        assert_int_not_equal(weft_options_load(&o, "unit_config.json", true), WEFT_OK);
         if (!strstr(o.message, cases[i][1])) fail_msg("%s: %s", cases[i][0], o.message);
         assert_non_null(strstr(o.message, "unit_config.json: "));
         weft_options_free(&o);
     }
     struct weft_options o;
     weft_options_init(&o, WEFT_FOR_GPT2);
-    assert_int_equal(weft_options_load(&o, "no/such/file.json"), WEFT_ERR_IO);
+    assert_int_equal(weft_options_load(&o, "no/such/file.json", true), WEFT_ERR_IO);
     assert_non_null(strstr(o.message, "no/such/file.json"));
     weft_options_free(&o);
     unlink("unit_config.json");
@@ -160,9 +162,29 @@ static void lists_in_json(void **state) {
     struct weft_options o;
     weft_options_init(&o, WEFT_FOR_MLP);
     write_file("unit_config.json", "{\"settings\": {\"hidden\": [64, 32], \"lr\": 1}}");
-    assert_int_equal(weft_options_load(&o, "unit_config.json"), WEFT_OK);
+    assert_int_equal(weft_options_load(&o, "unit_config.json", true), WEFT_OK);
     assert_string_equal(o.hidden, "64,32");
     weft_options_free(&o);
+    unlink("unit_config.json");
+}
+
+/* What a run worked out is not an option of the next one; nothing beside "settings" is overlooked.
+ */
+static void derived_in_json(void **state) {
+    (void)state;
+    for (int derived = 0; derived < 2; derived++) {
+        struct weft_options o;
+        weft_options_init(&o, WEFT_FOR_GPT2);
+        write_file("unit_config.json", "{\"model\": \"gpt2\", \"settings\": {\"warmup\": 8, "
+                                       "\"lr\": 1}, \"derived\": [\"warmup\"]}");
+        assert_int_equal(weft_options_load(&o, "unit_config.json", derived), WEFT_OK);
+        assert_true(o.lr == 1 && o.from[WEFT_OPT_lr] == WEFT_FROM_CONFIG);
+        assert_int_equal(o.from[WEFT_OPT_warmup], derived ? WEFT_FROM_DERIVED : WEFT_FROM_NOTHING);
+        write_file("unit_config.json", "{\"settings\": {\"lr\": 1}, \"layrs\": 3}");
+        assert_int_equal(weft_options_load(&o, "unit_config.json", derived), WEFT_ERR_ARG);
+        assert_non_null(strstr(o.message, "layrs"));
+        weft_options_free(&o);
+    }
     unlink("unit_config.json");
 }
 
@@ -183,7 +205,7 @@ static void what_is_written_reads_back(void **state) {
     write_file("unit_config.json", j.data);
     weft_json_free(&j);
     weft_options_init(&b, WEFT_FOR_GPT2);
-    assert_int_equal(weft_options_load(&b, "unit_config.json"), WEFT_OK);
+    assert_int_equal(weft_options_load(&b, "unit_config.json", true), WEFT_OK);
     assert_true(b.lr == a.lr && b.seed == a.seed);
     assert_string_equal(b.data, a.data);
     weft_options_free(&a);
@@ -232,11 +254,17 @@ static void help_lists_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_parse),         cmocka_unit_test(values_and_precedence),
-        cmocka_unit_test(model_decides_defaults), cmocka_unit_test(left_over_words),
-        cmocka_unit_test(bad_command_lines),      cmocka_unit_test(bad_files),
-        cmocka_unit_test(lists_in_json),          cmocka_unit_test(what_is_written_reads_back),
-        cmocka_unit_test(numbers_are_shortest),   cmocka_unit_test(help_lists_options),
+        cmocka_unit_test(defaults_parse),
+        cmocka_unit_test(values_and_precedence),
+        cmocka_unit_test(model_decides_defaults),
+        cmocka_unit_test(left_over_words),
+        cmocka_unit_test(bad_command_lines),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(lists_in_json),
+        cmocka_unit_test(derived_in_json),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(numbers_are_shortest),
+        cmocka_unit_test(help_lists_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

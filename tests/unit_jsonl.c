@@ -30,10 +30,13 @@ static void lines_are_appended(void **state) {
                 "{\"step\":3,\"loss\":\"-inf\"}\n");
 }
 
-static void cut(const char *text, int64_t step, const char *want) {
+/* n: how many lines of what is left are no records */
+static void cut(const char *text, int64_t step, const char *want, size_t n) {
+    size_t unreadable;
     unit_put("c", text, strlen(text));
-    assert_int_equal(weft_jsonl_cut(unit_ctx, "c", step), WEFT_OK);
+    assert_int_equal(weft_jsonl_cut(unit_ctx, "c", step, &unreadable), WEFT_OK);
     expect("c", want);
+    assert_int_equal(unreadable, n);
 }
 
 static void cut_back(void **state) {
@@ -42,20 +45,25 @@ static void cut_back(void **state) {
 #define B "{\"step\": 2}\n"
 #define C "{\"x\":[],\"step\":2}\n"
 #define D "{\"step\":3}\n"
-    cut(A B C D, 9, A B C D);
-    cut(A B C D, 3, A B C D);
-    cut(A B C D, 2, A B C);
-    cut(A B C D, 1, A);
-    cut(A B C D, 0, "");
-    cut(A B C D, -1, "");
-    cut(A B "{\"st", 9, A B);        // killed in the middle of a line
-    cut(A B "{\"step\":3}", 9, A B); // complete, but for its end
-    cut(A "nonsense\n" B, 9, A);
-    cut(A "{\"loss\":1}\n" B, 9, A);
-    cut(A "\n" B, 9, A);
-    cut("", 9, "");
-    assert_int_equal(weft_jsonl_cut(unit_ctx, "no such file", 3), WEFT_OK);
-    assert_int_equal(weft_jsonl_cut(unit_ctx, ".", 3), WEFT_ERR_IO);
+    cut(A B C D, 9, A B C D, 0);
+    cut(A B C D, 3, A B C D, 0);
+    cut(A B C D, 2, A B C, 0);
+    cut(A B C D, 1, A, 0);
+    cut(A B C D, 0, "", 0);
+    cut(A B C D, -1, "", 0);
+    cut(A B "{\"st", 9, A B, 0);                         // killed in the middle of a line
+    cut(A B "{\"step\":3}", 9, A B "{\"step\":3}\n", 0); // complete, but for its end
+    cut(A B "{\"step\":3}", 2, A B, 0);
+    cut("", 9, "", 0);
+    // what cannot be read costs nothing that can
+    cut(A "nonsense\n" B, 9, A "nonsense\n" B, 1);
+    cut(A "nonsense\n" B D, 2, A "nonsense\n" B, 1);
+    cut(A "{\"loss\":1}\n" B D "\"\n" C, 2, A "{\"loss\":1}\n" B "\"\n" C, 2);
+    cut(A "\n" B, 9, A "\n" B, 0);
+    cut(A "nonsense\n" B, -1, "", 0);
+    size_t n;
+    assert_int_equal(weft_jsonl_cut(unit_ctx, "no such file", 3, &n), WEFT_OK);
+    assert_int_equal(weft_jsonl_cut(unit_ctx, ".", 3, &n), WEFT_ERR_IO);
 }
 
 static void a_full_disk_is_named(void **state) {

@@ -47,11 +47,13 @@ static void reads_runs(void **state) {
                "{\"step\":0,\"layer\":1,\"tensor\":\"q\",\"kind\":\"std\",\"value\":0.03}\n"
                "{\"step\":2,\"layer\":0,\"tensor\":\"q\",\"kind\":\"std\",\"value\":0.04}\n"
                "{\"step\":0,\"layer\":0,\"tensor\":\"q\",\"kind\":\"histogram\",\"lo\":-1,\"hi\":1,"
-               "\"counts\":[1,2,1]}\n");
+               "\"counts\":[1,2,1]}\n" /* layers that no model has: no loop over all up to them */
+               "{\"step\":0,\"layer\":2147483646,\"tensor\":\"q\",\"kind\":\"std\",\"value\":1}\n"
+               "{\"step\":0,\"layer\":4294967296,\"tensor\":\"q\",\"kind\":\"std\",\"value\":1}\n");
     struct weft_run_data *run = NULL;
     assert_int_equal(weft_run_data_load(unit_ctx, "a", &run), WEFT_OK);
     assert_string_equal(run->name, "a");
-    assert_int_equal(run->bad_lines, 1);
+    assert_int_equal(run->bad_lines, 3);
     const struct weft_track *loss = weft_run_metric(run, "loss");
     assert_non_null(loss);
     assert_int_equal(loss->n, 3);
@@ -237,10 +239,48 @@ static void page_of_two_runs(void **state) {
     assert_int_equal(weft_report_write(unit_ctx, dirs, 2, "two.html"), WEFT_OK);
     char *text = unit_get("two.html", NULL);
     assert_int_equal(occurrences(text, "<b>Loss</b>"), 1);          /* overlaid */
-    assert_int_equal(occurrences(text, "<b>Query weights</b>"), 2); /* side by side */
+    assert_int_equal(occurrences(text, "<b>Query weights</b>"), 3); /* overlaid, side by side */
+    assert_int_equal(occurrences(text, "all runs: mean of the layers"), 3);
+    assert_null(strstr(text, "cut off above"));
     assert_int_equal(occurrences(text, "bigram model 2.75</text>"), 1);
     assert_non_null(strstr(text, "<tr class=\"differs\"><th>settings.lr"));
     assert_null(strstr(text, "<tr class=\"differs\"><th>settings.layers"));
+    free(text);
+}
+
+/* A perceptron that diverged beside one that did not, both in folders of one name. */
+static void page_of_perceptrons(void **state) {
+    (void)state;
+    mkdir("p1", 0777);
+    mkdir("p2", 0777);
+    static const char settings[] = "{\"model\":\"mlp\",\"total_steps\":9,\"settings\":{\"loss\":"
+                                   "\"mse\",\"hidden\":\"32,16\",\"optimizer\":\"sgd\"}}";
+    write_text("p1/run", "run.json", settings);
+    write_text("p2/run", "run.json", "{\"model\"");
+    write_text("p1/run", "metrics.jsonl",
+               "{\"step\":1,\"loss\":2,\"tokens_per_s\":9}\n{\"step\":9,\"loss\":1}\n");
+    write_text("p2/run", "metrics.jsonl",
+               "{\"step\":1,\"loss\":3000}\n{\"step\":2,\"loss\":\"nan\"}\n");
+    const char *dirs[] = {"p1/run", "p2/run"};
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 1, "p.html"), WEFT_OK);
+    char *text = unit_get("p.html", NULL);
+    assert_non_null(strstr(text, "hidden 32,16, sgd"));
+    assert_non_null(strstr(text, "squared error"));
+    assert_non_null(strstr(text, "samples per second"));
+    assert_null(strstr(text, "nats"));
+    assert_null(strstr(text, "not finished"));
+    free(text);
+    write_text("p2/run", "run.json", "{\"total_steps\":9}");
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 2, "p.html"), WEFT_OK);
+    text = unit_get("p.html", NULL);
+    assert_non_null(strstr(text, "<h1>p1/run, p2/run</h1>"));
+    assert_non_null(strstr(text, "of 9: diverged"));
+    assert_non_null(strstr(text, "cut off above 60"));
+    free(text);
+    write_text("p2/run", "run.json", "{\"model\"");
+    assert_int_equal(weft_report_write(unit_ctx, dirs, 2, "p.html"), WEFT_OK);
+    text = unit_get("p.html", NULL);
+    assert_non_null(strstr(text, "run.json of p2/run cannot be read"));
     free(text);
 }
 
@@ -280,6 +320,7 @@ int main(void) {
         cmocka_unit_test(nothing_to_draw),
         cmocka_unit_test(page_of_one_run),
         cmocka_unit_test(page_of_two_runs),
+        cmocka_unit_test(page_of_perceptrons),
         cmocka_unit_test(page_of_empty_run),
         cmocka_unit_test(table),
     };

@@ -53,6 +53,10 @@ static void top_k_keeps_k(void **state) {
         for (size_t i = 0; i < k && i < V; i++) weight[order[i]] = exp((double)logits[order[i]]);
         count(&how, logits, hits);
         expect(hits, weight);
+        if (k < V) continue; // all of them: the very draws of no top_k
+        size_t all[V];
+        count(&(struct weft_sampling){.temperature = 1, .seed = 11}, logits, all);
+        assert_memory_equal(hits, all, sizeof all);
     }
 }
 

@@ -46,6 +46,9 @@ static void known_values(void **state) {
     assert_true(weft_schedule_lr(&s, 800) == 0.5 && weft_schedule_lr(&s, 801) < 0.5);
     assert_true(close_to(weft_schedule_lr(&s, 900), 0.275));
     assert_true(close_to(weft_schedule_lr(&s, 1000), 0.05));
+    s.warmup = 900; // reaches into the fall: that begins after it, without a jump
+    assert_true(weft_schedule_lr(&s, 900) == 0.5 && weft_schedule_lr(&s, 901) > 0.49);
+    assert_true(close_to(weft_schedule_lr(&s, 1000), 0.05));
 }
 
 static void odd_settings(void **state) {
@@ -103,17 +106,27 @@ static void bar(void **state) {
     shown[0] = '\0';
     weft_progress_start(&p, 0);
     weft_progress_step(&p, &s, 1);
-    assert_string_equal(shown, "\r[#####...............]  25% 1/4  loss 3\x1b[K");
+    assert_string_equal(shown, "\r[#......]  25% 1/4  loss 3.2500  eta 3s\x1b[K");
     s.step = 2;
     weft_progress_step(&p, &s, 1.05); // too soon
-    assert_int_equal(strlen(shown), 43);
+    assert_int_equal(strlen(shown), 43); // 39 columns of 40
     shown[0] = '\0';
     weft_progress_line(&p, "saved");
     assert_string_equal(shown, "\r\x1b[Ksaved\n");
     shown[0] = '\0';
     s.step = 4;
     weft_progress_step(&p, &s, 1.06); // the last one is always drawn
-    assert_non_null(strstr(shown, "[####################] 100% 4/4"));
+    assert_non_null(strstr(shown, "[#######] 100% 4/4"));
+    s.more = "MFU 31% bound 40%";
+    for (p.columns = 0; p.columns < 200; p.columns += 10) { // what fits, and always the time left
+        const unsigned columns = p.columns ? p.columns : 80;
+        shown[0] = '\0';
+        weft_progress_step(&p, &s, 1.06);
+        assert_true(strlen(shown) <= columns - 1 + 4); // and \r, ESC [ K
+        assert_int_equal(strstr(shown, "eta 0s") != NULL, columns >= 30);
+        assert_int_equal(strstr(shown, "MFU 31%") != NULL, columns >= 60);
+        assert_int_equal(strstr(shown, "[####################]") != NULL, columns >= 90);
+    }
 }
 
 static void short_texts(void **state) {

@@ -114,6 +114,8 @@ static void resuming_changes_nothing(void **state) {
     assert_int_equal(RUN("--resume", "whole", "--steps", "12"), WEFT_OK); // finished: fine
 }
 
+static bool is_there(const char *path) { return access(path, F_OK) == 0; }
+
 static void damaged_newest_falls_back(void **state) {
     (void)state;
     assert_int_equal(RUN("--steps", "6", "--save-every", "3", "--keep", "9", "--out", "hurt"),
@@ -124,20 +126,53 @@ static void damaged_newest_falls_back(void **state) {
     assert_non_null(copy);
     memcpy(copy, bytes, n);
     copy[n - 5] ^= 4;
-    unit_put("hurt/checkpoints/step-000006/model.safetensors", copy, n);
-    assert_int_equal(RUN("--resume", "hurt"), WEFT_OK);
-    size_t m;
-    char *again = unit_get("hurt/" MODEL, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(bytes, again, n);
-    assert_int_equal(access("hurt/checkpoints/step-000006.damaged", F_OK), 0);
-    unit_put("hurt/checkpoints/step-000003/model.safetensors", copy, n / 2);
-    unit_put("hurt/checkpoints/step-000006/model.safetensors", copy, 3);
-    assert_int_equal(RUN("--resume", "hurt"), WEFT_ERR_FORMAT); // never silently from the start
-    unit_says("none of the 2 checkpoints can be used");
+    for (int i = 1; i <= 2; i++) { // the second one does not replace what the first has set aside
+        unit_put("hurt/checkpoints/step-000006/model.safetensors", copy, n);
+        assert_int_equal(RUN("--resume", "hurt"), WEFT_OK);
+        size_t m;
+        char *again = unit_get("hurt/" MODEL, &m);
+        assert_int_equal(n, m);
+        assert_memory_equal(bytes, again, n);
+        free(again);
+        assert_true(is_there("hurt/checkpoints/step-000006.damaged"));
+        assert_int_equal(is_there("hurt/checkpoints/step-000006.damaged-2"), i == 2);
+    }
     free(bytes);
     free(copy);
-    free(again);
+}
+
+/* Put `now` in the place of `then`, which is as long. */
+static void edit(const char *path, const char *then, const char *now) {
+    size_t size;
+    char *text = unit_get(path, &size);
+    char *at = strstr(text, then);
+    assert_non_null(at);
+    memcpy(at, now, strlen(now));
+    unit_put(path, text, size);
+    free(text);
+}
+
+/* When no checkpoint fits, the settings are wrong rather than all of them: nothing is touched. */
+static void nothing_to_go_on_from(void **state) {
+    (void)state;
+    static const char *const steps[] = {"lost/checkpoints/step-000003/config.json",
+                                        "lost/checkpoints/step-000006/config.json"};
+    assert_int_equal(RUN("--steps", "7", "--save-every", "3", "--keep", "9", "--out", "lost"),
+                     WEFT_OK);
+    assert_int_equal(weft_remove_folder(unit_ctx, "lost/checkpoints/step-000007"), WEFT_OK);
+    assert_int_equal(rename("lost/run.json", "lost/away"), 0);
+    assert_int_equal(RUN("--resume", "lost", "--steps", "7"), WEFT_ERR_STATE);
+    unit_says("lost: has no run.json");
+    assert_int_equal(rename("lost/away", "lost/run.json"), 0);
+    for (int i = 0; i < 2; i++) edit(steps[i], "\"n_embd\": 16", "\"n_embd\": 32");
+    assert_int_equal(RUN("--resume", "lost"), WEFT_ERR_FORMAT); // never silently from the start
+    unit_says("its checksum is wrong");
+    unit_says("none of the 2 checkpoints can be used");
+    assert_true(is_there(steps[0]) && is_there(steps[1]));
+    edit(steps[0], "\"n_embd\": 32", "\"n_embd\": 16");
+    assert_int_equal(unlink(steps[1]), 0); // a file that is missing is damage, too
+    assert_int_equal(RUN("--resume", "lost"), WEFT_OK);
+    assert_true(is_there("lost/checkpoints/step-000006.damaged/model.safetensors"));
 }
 
 static void a_signal_saves(void **state) {
@@ -195,6 +230,18 @@ static void refusals(void **state) {
     assert_int_equal(RUN("--steps", "2", "--out", "taken"), WEFT_OK);
     assert_int_equal(RUN("--steps", "2", "--out", "taken"), WEFT_ERR_STATE);
     unit_says("go on with it by --resume taken");
+    static const char *const left[] = {"stats.jsonl", "checkpoints/step-000002"};
+    for (size_t i = 0; i < 2; i++) { // any one file of a run
+        char from[64], to[64];
+        snprintf(from, sizeof from, "taken/%s", left[i]);
+        snprintf(to, sizeof to, "left%zu/%s", i, left[i]);
+        assert_int_equal(weft_make_folder(unit_ctx, i ? "left1/checkpoints" : "left0"), WEFT_OK);
+        assert_int_equal(rename(from, to), 0);
+        assert_int_equal(RUN("--steps", "2", "--out", i ? "left1" : "left0"), WEFT_ERR_STATE);
+        assert_int_equal(rename(to, from), 0);
+    }
+    assert_int_equal(weft_make_folder(unit_ctx, "empty/checkpoints"), WEFT_OK);
+    assert_int_equal(RUN("--steps", "2", "--out", "empty"), WEFT_OK);
     assert_int_equal(RUN("--resume", "taken", "--seed", "2"), WEFT_ERR_ARG);
     unit_says("--seed is 2, but the run in taken began with 1");
     assert_int_equal(RUN("--resume", "taken", "--out", "else"), WEFT_ERR_ARG);
@@ -277,6 +324,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resuming_changes_nothing),
         cmocka_unit_test(damaged_newest_falls_back),
+        cmocka_unit_test(nothing_to_go_on_from),
         cmocka_unit_test(a_signal_saves),
         cmocka_unit_test(accumulation_is_one_big_batch),
         cmocka_unit_test(any_machine_same_bits),

@@ -121,7 +121,7 @@ enum weft_status weft_make_folder(weft_ctx *ctx, const char *path) {
     char *part = strdup(path);
     if (!part) return no_memory(ctx, path);
     enum weft_status st = WEFT_OK;
-    for (char *c = part + 1; st == WEFT_OK; c++) {
+    for (char *c = part + strspn(part, "/"); st == WEFT_OK; c++) {
         if (*c != '/' && *c != '\0') continue;
         const char end = *c;
         *c = '\0';

@@ -10,9 +10,9 @@
 
 #include "train/data.h"
 
-/* Mean -log p(next|token) in nats over the targets of a split, counts from the training split. NaN
- * when it cannot be had: no tokens, an empty split, more than 8192 tokens in the vocabulary, or no
- * memory. */
-double weft_bigram_loss(const struct weft_data *data, enum weft_split split);
+/* Mean -log p(next|token) in nats over the tokens of a split, whatever the length of samples;
+ * counts from the training split. NaN when it cannot be had: no tokens, an empty split, more than
+ * three million different pairs, or no memory. *bytes (may be NULL): the most memory it had. */
+double weft_bigram_loss(const struct weft_data *data, enum weft_split split, size_t *bytes);
 
 #endif

@@ -20,7 +20,7 @@ WEFT_NODISCARD enum weft_status weft_bpe_parse(weft_ctx *ctx, const char *path, 
 WEFT_NODISCARD enum weft_status weft_bpe_load(weft_ctx *ctx, const char *vocab, const char *merges,
                                               struct weft_bpe **out);
 
-/* tokenizer.json; merges.txt into text; vocab.json. */
+/* tokenizer.json, left open for more members; merges.txt into text; vocab.json. */
 void weft_bpe_write(const struct weft_bpe *bpe, struct weft_json *j);
 void weft_bpe_write_vocab(const struct weft_bpe *bpe, struct weft_json *j);
 /* To be freed; NULL when out of memory. */

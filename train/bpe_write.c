@@ -157,5 +157,4 @@ void weft_bpe_write(const struct weft_bpe *bpe, struct weft_json *j) {
         weft_json_text(j, NULL, line);
     }
     free(line);
-    weft_json_end(j);
 }

@@ -47,7 +47,7 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
                                    const struct weft_param_info *params, size_t n,
                                    const struct weft_run_state *state) {
     const uint64_t run[4] = {state->step, state->samples, state->seed, state->best_step};
-    struct weft_st_tensor *tensors = calloc(2 * n + 2, sizeof *tensors);
+    struct weft_st_tensor *tensors = calloc(2 * n + 3, sizeof *tensors);
     char **names = calloc(2 * n + 1, sizeof *names);
     enum weft_status st = WEFT_ERR_NOMEM;
     if (tensors && names) {
@@ -56,7 +56,11 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
         tensors[1] = (struct weft_st_tensor){
             .name = "best_loss", .dtype = WEFT_ST_F64, .rank = 0, .data = &state->best_loss};
         const size_t count = state_tensors(params, n, names, tensors + 2);
-        if (count != SIZE_MAX) st = weft_st_write(ctx, path, tensors, count + 2, NULL, 0);
+        size_t all = 2 + (count == SIZE_MAX ? 0 : count);
+        if (state->unjudged)
+            tensors[all++] = (struct weft_st_tensor){
+                .name = "unjudged", .dtype = WEFT_ST_U64, .rank = 1, .shape = {1}, .data = run};
+        if (count != SIZE_MAX) st = weft_st_write(ctx, path, tensors, all, NULL, 0);
     }
     if (st == WEFT_ERR_NOMEM) no_memory(ctx);
     for (size_t i = 0; names && i < 2 * n; i++) free(names[i]);

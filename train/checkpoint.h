@@ -4,7 +4,8 @@
  *                       weights are (in, out) there); nothing in it but names and weights
  *   config.json         GPT2Config, or model_type "weft-mlp"
  *   tokenizer.json      when the tokenizer is known, and what Hugging Face's readers want beside it
- *   state.safetensors   what going on bit for bit needs besides: run, best_loss, m.NAME, v.NAME
+ *   state.safetensors   what going on bit for bit needs besides: run, best_loss, m.NAME, v.NAME,
+ *                       and maybe unjudged
  *
  * Written to a temporary folder, synced, renamed: there whole or not at all. Reading believes
  * nothing: each damage has a message that names file and tensor. */
@@ -20,6 +21,7 @@ struct weft_run_state {
     uint64_t seed;      /* of order, dropout, initialisation */
     uint64_t best_step; /* of the best evaluation so far, 0: none */
     double best_loss;   /* infinity: none */
+    bool unjudged;      /* stopped before the evaluation due at this step was done */
 };
 
 /* Write folder/step-NNNNNN, in place of one that is there. tokenizer may be NULL. */
@@ -32,6 +34,10 @@ WEFT_NODISCARD enum weft_status weft_checkpoint_save(weft_ctx *ctx, const char *
 /* The description of the model from dir/config.json, ours or Hugging Face's. Texts are static. */
 WEFT_NODISCARD enum weft_status weft_checkpoint_shape(weft_ctx *ctx, const char *dir,
                                                       struct weft_shape *out);
+/* How the CSV file of a multi-layer perceptron was read: to be freed; NULL when it is not said. */
+WEFT_NODISCARD enum weft_status weft_checkpoint_columns(weft_ctx *ctx, const char *dir,
+                                                        const struct weft_shape *shape,
+                                                        struct weft_columns **out);
 /* Optimizer arrays and run state from dir/state.safetensors. */
 WEFT_NODISCARD enum weft_status weft_checkpoint_state(weft_ctx *ctx, const char *dir,
                                                       weft_model *model,

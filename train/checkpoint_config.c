@@ -9,7 +9,7 @@
 #include "train/json_in.h"
 
 #define LARGEST     (1 << 24)         /* of any size in a configuration */
-#define CONFIG_MOST ((size_t)1 << 20) /* bytes */
+#define CONFIG_MOST ((size_t)64 << 20) /* bytes: tables may have many columns */
 
 /* Our name of an activation, Hugging Face's; the first pair of a name is the one written. */
 static const char *const activations[][2] = {
@@ -77,6 +77,7 @@ static void put_mlp(const struct weft_shape *shape, struct weft_json *j) {
     weft_json_real(j, "dropout", c->dropout);
     weft_json_text(j, "loss", c->mse ? "mse" : "softmax");
     weft_json_text(j, "pixels", shape->unit_pixels ? "unit" : "standard");
+    if (shape->columns) weft_columns_write(shape->columns, j);
 }
 
 void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_tokenizer *tokenizer,
@@ -87,6 +88,7 @@ void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_to
     } else {
         put_mlp(shape, out);
     }
+    weft_json_seal(out);
     weft_json_end(out);
 }
 
@@ -204,20 +206,43 @@ static void get_shape(struct reader *r, struct weft_shape *out) {
     }
 }
 
+/* config.json of a folder, and its path; both to be released, also after a failure. */
+static enum weft_status read_config(weft_ctx *ctx, const char *dir, char **path, json_t **root) {
+    *root = NULL;
+    *path = weft_text("%s/config.json", dir);
+    enum weft_status st = *path ? weft_json_read(ctx, *path, CONFIG_MOST, root)
+                                : weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", dir);
+    if (st == WEFT_OK && !json_is_object(*root))
+        st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: an object is expected", *path);
+    return st;
+}
+
 enum weft_status weft_checkpoint_shape(weft_ctx *ctx, const char *dir, struct weft_shape *out) {
-    json_t *root = NULL;
+    json_t *root;
+    char *path;
     struct weft_shape shape;
-    char *path = weft_text("%s/config.json", dir);
-    enum weft_status st = path ? weft_json_read(ctx, path, CONFIG_MOST, &root)
-                               : weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", dir);
-    if (st == WEFT_OK && !json_is_object(root))
-        st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: an object is expected", path);
+    enum weft_status st = read_config(ctx, dir, &path, &root);
     if (st == WEFT_OK) {
         struct reader r = {.ctx = ctx, .path = path, .root = root, .status = WEFT_OK};
         get_shape(&r, &shape);
         st = r.status;
     }
     if (st == WEFT_OK) *out = shape;
+    json_decref(root);
+    free(path);
+    return st;
+}
+
+enum weft_status weft_checkpoint_columns(weft_ctx *ctx, const char *dir,
+                                         const struct weft_shape *shape,
+                                         struct weft_columns **out) {
+    json_t *root;
+    char *path;
+    *out = NULL;
+    enum weft_status st = read_config(ctx, dir, &path, &root);
+    const json_t *value = json_object_get(root, "columns");
+    if (st == WEFT_OK && value)
+        st = weft_columns_parse(ctx, path, value, shape->mlp.inputs, shape->mlp.outputs, out);
     json_decref(root);
     free(path);
     return st;

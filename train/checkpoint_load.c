@@ -35,6 +35,7 @@ static enum weft_status load_run(weft_ctx *ctx, const weft_st_file *file,
     memcpy(values, run->data, sizeof values);
     *out = (struct weft_run_state){
         .step = values[0], .samples = values[1], .seed = values[2], .best_step = values[3]};
+    out->unjudged = weft_st_find(file, "unjudged") != NULL;
     memcpy(&out->best_loss, best->data, sizeof out->best_loss);
     return WEFT_OK;
 }
@@ -64,11 +65,15 @@ enum weft_status weft_checkpoint_state(weft_ctx *ctx, const char *dir, weft_mode
  * mean, and a damaged digit would not show elsewhere. */
 static enum weft_status check_config(weft_ctx *ctx, const char *dir,
                                      const struct weft_shape *shape) {
-    struct weft_shape found;
+    struct weft_shape found, wanted = *shape;
+    struct weft_columns *columns = NULL;
     struct weft_json want = {0}, has = {0};
     enum weft_status st = weft_checkpoint_shape(ctx, dir, &found);
+    if (st == WEFT_OK && !found.language) st = weft_checkpoint_columns(ctx, dir, &found, &columns);
     if (st != WEFT_OK) return st;
-    weft_checkpoint_config(shape, NULL, "", &want);
+    found.columns = columns;
+    if (!columns) wanted.columns = NULL; // of a version that did not write them
+    weft_checkpoint_config(&wanted, NULL, "", &want);
     weft_checkpoint_config(&found, NULL, "", &has);
     if (want.failed || has.failed) {
         st = no_memory(ctx, dir);
@@ -78,6 +83,7 @@ static enum weft_status check_config(weft_ctx *ctx, const char *dir,
     }
     weft_json_free(&want);
     weft_json_free(&has);
+    weft_columns_free(columns);
     return st;
 }
 

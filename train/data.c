@@ -13,6 +13,19 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+/* What files may take together: the rest of the machine is for the model. */
+static size_t file_room(void) {
+    const size_t quarter = weft_memory_available() / 4, most = (size_t)1 << 30;
+    return quarter > 0 && quarter < most ? quarter : most;
+}
+
+enum weft_data_kind weft_data_kind_of(const char *path) {
+    static const char *const tables[] = {".csv", ".tsv", ".data"};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (ends_with(path, tables[i])) return WEFT_DATA_FEATURES;
+    return weft_data_is_mnist(path) ? WEFT_DATA_FEATURES : WEFT_DATA_TOKENS;
+}
+
 enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
                                 const struct weft_data_options *options, struct weft_data **out) {
     struct weft_data *data = calloc(1, sizeof *data);
@@ -20,6 +33,7 @@ enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
     data->kind = kind;
     data->seed = options->seed;
     data->seq = options->seq;
+    data->room = file_room();
     struct stat info;
     const bool folder = stat(options->path, &info) == 0 && S_ISDIR(info.st_mode);
     enum weft_status st;
@@ -38,6 +52,40 @@ enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kind kind,
     return WEFT_OK;
 }
 
+enum weft_status weft_data_add_file(weft_ctx *ctx, struct weft_data *data, const char *path,
+                                    const struct weft_file **out) {
+    struct weft_file *files = realloc(data->files, (data->n_files + 1) * sizeof *files);
+    if (!files) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
+    data->files = files;
+    struct weft_file *file = &files[data->n_files];
+    const enum weft_status st = weft_file_load(ctx, path, data->room, file);
+    if (st != WEFT_OK) return st;
+    data->n_files++;
+    if (file->owned) data->room -= file->size;
+    data->bytes += file->size;
+    data->hash = weft_hash(file->data, file->size, data->hash);
+    *out = file;
+    return WEFT_OK;
+}
+
+enum weft_status weft_data_check(weft_ctx *ctx, const struct weft_data *data) {
+    enum weft_status st = WEFT_OK;
+    for (size_t i = 0; st == WEFT_OK && i < data->n_files; i++)
+        st = weft_file_check(ctx, &data->files[i]);
+    return st;
+}
+
+size_t weft_data_memory(const struct weft_data *data) {
+    const uint64_t rows = data->n[WEFT_SPLIT_TRAIN] + data->n[WEFT_SPLIT_VAL];
+    size_t bytes = data->encoded_bytes;
+    for (size_t i = 0; i < data->n_files; i++)
+        if (data->files[i].owned) bytes += data->files[i].size;
+    if (data->kind == WEFT_DATA_TOKENS) return bytes;
+    bytes += (size_t)rows * data->features * (data->x ? sizeof *data->x : sizeof *data->pixels[0]);
+    bytes += (size_t)rows * (data->y ? sizeof *data->y : sizeof *data->labels[0]);
+    return data->rows ? bytes + (size_t)rows * sizeof *data->rows : bytes;
+}
+
 void weft_data_free(struct weft_data *data) {
     if (!data) return;
     for (size_t i = 0; i < 2; i++) {
@@ -50,10 +98,8 @@ void weft_data_free(struct weft_data *data) {
     if (data->tokenizer) weft_tokenizer_free(data->tokenizer);
     free(data->tokenizer);
     free(data->encoded);
-    for (size_t i = 0; data->class_names && i < data->classes; i++) free(data->class_names[i]);
-    free(data->class_names);
-    free(data->mean);
-    free(data->scale);
+    weft_texts_free(data->class_names, data->classes);
+    weft_columns_free(data->columns);
     free(data->x);
     free(data->y);
     free(data->rows);
@@ -87,9 +133,10 @@ static enum weft_status too_few(weft_ctx *ctx, const struct weft_data_options *o
     const bool train = split == WEFT_SPLIT_TRAIN;
     return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                          "%s: the %s part has %" PRIu64
-                         " tokens, too few for samples of %zu and the "
+                         " token%s, too few for samples of %zu and the "
                          "token after; use more text, a smaller --seq%s",
-                         o->path, train ? "training" : "validation", data->tokens[split], o->seq,
+                         o->path, train ? "training" : "validation", data->tokens[split],
+                         data->tokens[split] == 1 ? "" : "s", o->seq,
                          train ? "" : ", or another --val-fraction (0: no validation)");
 }
 

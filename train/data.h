@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "train/columns.h"
 #include "train/file_map.h"
 #include "train/tokenizer.h"
 #include "weft/context.h"
@@ -30,6 +31,7 @@ struct weft_data_options {
     const char *label; /* CSV: name of the column, or its number from 1; NULL: the last */
     bool regression;   /* CSV: the label is a number to predict */
     bool unit_pixels;  /* MNIST: x / 255 instead of (x / 255 - 0.1307) / 0.3081 */
+    const struct weft_columns *columns; /* CSV: those of the model that is evaluated, or NULL */
 };
 
 /* Where a batch is put; what a kind does not have may be NULL. */
@@ -62,8 +64,7 @@ struct weft_data {
     /* features */
     size_t features, classes;         /* classes is 0 for regression */
     char **class_names;               /* (classes), or NULL: 0, 1, 2, ... */
-    double *mean, *scale;             /* CSV: x = (raw - mean) * scale, (features) */
-    double target_mean, target_scale; /* regression: value = (raw - mean) * scale */
+    struct weft_columns *columns;     /* CSV, when no options->columns were given; else NULL */
     uint8_t *pixels[2];               /* MNIST: (n, features) */
     float pixel_scale, pixel_shift;   /* MNIST: x = pixel * scale - shift */
     float *x;           /* CSV: (rows, features), standardised */
@@ -71,9 +72,12 @@ struct weft_data {
     int32_t *labels[2]; /* classes: MNIST (n) each; CSV labels[0]: (rows) */
     uint64_t *rows;     /* CSV: rows of validation, then of training */
     /* memory */
+    size_t room;    /* bytes that files may still take; a larger one is mapped */
+    size_t reading; /* bytes, the most while it was read; 0: what it has now */
     struct weft_file *files;
     size_t n_files;
     uint16_t *encoded;
+    size_t encoded_bytes;
 };
 
 /* Tokens: a .bin file or folder of them, else a text. Features: a folder with MNIST, else a CSV
@@ -82,6 +86,13 @@ WEFT_NODISCARD enum weft_status weft_data_open(weft_ctx *ctx, enum weft_data_kin
                                                const struct weft_data_options *options,
                                                struct weft_data **out);
 void weft_data_free(struct weft_data *data);
+/* What a path seems to hold, by the names of files: `weft data` is not told which model it is for.
+ */
+enum weft_data_kind weft_data_kind_of(const char *path);
+/* Bytes that it takes; mapped files, whose pages the system may drop, are not among them. */
+size_t weft_data_memory(const struct weft_data *data);
+/* Files that are mapped must be what they were: WEFT_ERR_STATE. */
+WEFT_NODISCARD enum weft_status weft_data_check(weft_ctx *ctx, const struct weft_data *data);
 
 /* Samples first, first+1, ... into out; the number of them: rows, or fewer at the end of the
  * validation samples. A pure function of (data, seed, first). */
@@ -95,8 +106,12 @@ enum weft_status weft_data_bin(weft_ctx *ctx, const struct weft_data_options *o,
                                struct weft_data *data);
 enum weft_status weft_data_mnist(weft_ctx *ctx, const struct weft_data_options *o,
                                  struct weft_data *data);
+bool weft_data_is_mnist(const char *folder);
 enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
                                struct weft_data *data);
+/* Add a file of tokens, in data->bytes and data->hash too; *out lasts until the next one. */
+enum weft_status weft_data_add_file(weft_ctx *ctx, struct weft_data *data, const char *path,
+                                    const struct weft_file **out);
 /* Add a run of tokens to a split; WEFT_ERR_NOMEM. */
 enum weft_status weft_data_add_run(weft_ctx *ctx, struct weft_data *data, enum weft_split split,
                                    const void *tokens, uint64_t n);

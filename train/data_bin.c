@@ -17,7 +17,7 @@ static uint32_t word(const struct weft_file *file, size_t i) {
     return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-/* Where the tokens of a mapped file are. */
+/* Where the tokens of a file are. */
 static enum weft_status find_tokens(weft_ctx *ctx, const char *path, const struct weft_file *file,
                                     const char **format, struct weft_token_run *run) {
     const uint32_t magic = file->size >= 4 ? word(file, 0) : 0;
@@ -54,7 +54,7 @@ static enum weft_status find_tokens(weft_ctx *ctx, const char *path, const struc
 static enum weft_status check_tokens(weft_ctx *ctx, const char *path,
                                      const struct weft_token_run *run, size_t vocab,
                                      size_t *largest) {
-    const uint16_t *tokens = run->tokens; // starts on an even byte of a mapped page
+    const uint16_t *tokens = run->tokens; // starts on an even byte
     for (uint64_t i = 0; i < run->n; i++) {
         if (tokens[i] <= *largest) continue;
         *largest = tokens[i];
@@ -72,15 +72,9 @@ static enum weft_status check_tokens(weft_ctx *ctx, const char *path,
 static enum weft_status add_file(weft_ctx *ctx, const struct weft_data_options *o, const char *path,
                                  enum weft_split split, double val, size_t *largest,
                                  struct weft_data *data) {
-    struct weft_file *files = realloc(data->files, (data->n_files + 1) * sizeof *files);
-    if (!files) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
-    data->files = files;
-    struct weft_file *file = &files[data->n_files];
-    enum weft_status st = weft_file_open(ctx, path, file);
+    const struct weft_file *file;
+    enum weft_status st = weft_data_add_file(ctx, data, path, &file);
     if (st != WEFT_OK) return st;
-    data->n_files++;
-    data->bytes += file->size;
-    data->hash = weft_hash(file->data, file->size, data->hash);
     struct weft_token_run run = {0};
     st = find_tokens(ctx, path, file, &data->format, &run);
     if (st == WEFT_OK) st = check_tokens(ctx, path, &run, o->vocab, largest);

@@ -19,14 +19,28 @@ struct bytes {
     size_t size;
 };
 
-/* The path of an idx file that is there, to be freed; NULL and a message when there is none. */
-static char *find_file(weft_ctx *ctx, const char *folder, const char *what, const char *type) {
+/* The path of an idx file that is there, to be freed, or NULL. */
+static char *look_for(const char *folder, const char *what, const char *type) {
     for (int variant = 0; variant < 4; variant++) {
         char *path = weft_text("%s/%s%c%s-ubyte%s", folder, what, variant & 1 ? '.' : '-', type,
                                variant & 2 ? ".gz" : "");
         if (path && access(path, F_OK) == 0) return path;
         free(path);
     }
+    return NULL;
+}
+
+bool weft_data_is_mnist(const char *folder) {
+    char *path = look_for(folder, "train-images", "idx3");
+    const bool found = path != NULL;
+    free(path);
+    return found;
+}
+
+/* The same, with a message when there is none. */
+static char *find_file(weft_ctx *ctx, const char *folder, const char *what, const char *type) {
+    char *path = look_for(folder, what, type);
+    if (path) return path;
     weft_ctx_fail(
         ctx, WEFT_ERR_IO,
         "%s: has no %s-%s-ubyte, plain or .gz; a folder with MNIST's four files is needed "
@@ -37,10 +51,15 @@ static char *find_file(weft_ctx *ctx, const char *folder, const char *what, cons
 
 /* A whole file, unpacked when it is packed. */
 static enum weft_status read_all(weft_ctx *ctx, const char *path, struct bytes *out) {
-    gzFile file = gzopen(path, "rb");
-    if (!file) return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be opened", path);
-    enum weft_status st = WEFT_OK;
-    size_t room = 0;
+    int fd;
+    size_t packed, room = 0;
+    enum weft_status st = weft_file_descriptor(ctx, path, &fd, &packed);
+    if (st != WEFT_OK) return st;
+    gzFile file = gzdopen(fd, "rb");
+    if (!file) {
+        close(fd);
+        return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
+    }
     for (;;) {
         if (out->size == room) {
             room = 2 * room + (1u << 20);

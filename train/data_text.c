@@ -1,5 +1,5 @@
 /* Plain text: the tokens of a whole file, its tail kept for validation. With the byte tokenizer the
- * mapped file is the token array. */
+ * file itself is the token array. */
 #include <stdlib.h>
 #include <string.h>
 #include "train/data.h"
@@ -39,15 +39,10 @@ static enum weft_status check_bytes(weft_ctx *ctx, const char *path, const struc
 enum weft_status weft_data_text(weft_ctx *ctx, const struct weft_data_options *o,
                                 struct weft_data *data) {
     data->format = "text";
-    data->files = calloc(1, sizeof *data->files);
-    if (!data->files) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", o->path);
-    struct weft_file *file = data->files;
-    enum weft_status st = weft_file_open(ctx, o->path, file);
+    const struct weft_file *file;
+    enum weft_status st = weft_data_add_file(ctx, data, o->path, &file);
     if (st != WEFT_OK) return st;
-    data->n_files = 1;
     if (file->size == 0) return weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: is empty", o->path);
-    data->bytes = file->size;
-    data->hash = weft_hash(file->data, file->size, 0);
     st = weft_data_tokenizer(ctx, o, file, data);
     if (st != WEFT_OK) return st;
     data->vocab = data->tokenizer->vocab;
@@ -58,6 +53,7 @@ enum weft_status weft_data_text(weft_ctx *ctx, const struct weft_data_options *o
         st = weft_tokenizer_encode(ctx, data->tokenizer, o->path, tokens, file->size,
                                    &data->encoded, &n);
         tokens = (const char *)data->encoded;
+        data->encoded_bytes = n * sizeof *data->encoded;
     } else {
         st = check_bytes(ctx, o->path, file, data->tokenizer);
     }

@@ -15,15 +15,16 @@ static uint64_t text_bytes(const struct weft_data *data, const struct weft_batch
 }
 
 enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_feed *feed,
-                               enum weft_split split, uint64_t samples, struct weft_score *out) {
+                               enum weft_split split, uint64_t samples,
+                               const volatile sig_atomic_t *stop, struct weft_score *out) {
     const uint64_t all = feed->data->n[split];
     const uint64_t n = samples > 0 && samples < all ? samples : all;
     if (n == 0)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG, "there are no %s samples to evaluate on",
                              split == WEFT_SPLIT_VAL ? "validation" : "training");
     double sum = 0;
-    uint64_t targets = 0, correct = 0, bytes = 0;
-    for (uint64_t i = 0; i < n;) {
+    uint64_t targets = 0, correct = 0, bytes = 0, i = 0;
+    while (i < n && !(i > 0 && stop && *stop)) {
         const size_t rows = n - i < feed->rows ? (size_t)(n - i) : feed->rows;
         struct weft_batch batch;
         struct weft_loss loss;
@@ -39,7 +40,7 @@ enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_fee
     *out = (struct weft_score){.loss = sum / (double)targets,
                                .accuracy = (double)correct / (double)targets,
                                .targets = targets,
-                               .samples = n,
+                               .samples = i,
                                .bytes = bytes};
     return WEFT_OK;
 }

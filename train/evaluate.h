@@ -2,6 +2,7 @@
 #ifndef WEFT_TRAIN_EVALUATE_H
 #define WEFT_TRAIN_EVALUATE_H
 
+#include <signal.h>
 #include "train/feed.h"
 
 struct weft_score {
@@ -11,10 +12,12 @@ struct weft_score {
     uint64_t bytes; /* of the targets' text; 0: no tokenizer, or no text */
 };
 
-/* The first `samples` samples of a split (0: all of them), feed->rows at a time. WEFT_ERR_ARG when
- * the split is empty. */
+/* The first `samples` samples of a split (0: all of them), feed->rows at a time; fewer, the score
+ * of those, when *stop is not 0 in between (stop may be NULL). WEFT_ERR_ARG when the split is
+ * empty. */
 WEFT_NODISCARD enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model,
                                               struct weft_feed *feed, enum weft_split split,
-                                              uint64_t samples, struct weft_score *out);
+                                              uint64_t samples, const volatile sig_atomic_t *stop,
+                                              struct weft_score *out);
 
 #endif

@@ -1,5 +1,21 @@
 #include "train/fit.h"
 
+#include "train/bigram.h"
+
+void weft_fit_data(const struct weft_data *data, struct weft_fit_data *out, double *bigram) {
+    size_t table;
+    const double loss = weft_bigram_loss(data, WEFT_SPLIT_VAL, &table);
+    const size_t bytes = weft_data_memory(data);
+    out->data = bytes;
+    out->reading = data->reading > bytes + table ? data->reading : bytes + table;
+    if (bigram) *bigram = loss;
+}
+
+size_t weft_fit_total(const struct weft_fit_data *data, const struct weft_memory *model) {
+    const size_t running = data->data + model->total;
+    return running > data->reading ? running : data->reading;
+}
+
 enum weft_status weft_fit_memory(weft_ctx *ctx, const struct weft_settings *s, size_t batch,
                                  struct weft_memory *out, size_t *params) {
     struct weft_training training = s->training;

@@ -42,7 +42,18 @@ static enum weft_status in_file(struct weft_options *o, const char *path, enum w
     return st;
 }
 
-static enum weft_status set_all(struct weft_options *o, json_t *settings) {
+/* Is the key in the list "derived" of a run.json? */
+static bool is_derived(const json_t *root, const char *key) {
+    const json_t *list = json_object_get(root, "derived");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name && strcmp(name, key) == 0) return true;
+    }
+    return false;
+}
+
+static enum weft_status set_all(struct weft_options *o, const json_t *root, json_t *settings,
+                                bool derived) {
     const char *key;
     json_t *value;
     json_object_foreach(settings, key, value) {
@@ -59,13 +70,30 @@ static enum weft_status set_all(struct weft_options *o, json_t *settings) {
                      "the value of %s must be a number, a text, or a list of whole numbers", key);
             return WEFT_ERR_ARG;
         }
-        const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_CONFIG);
+        const bool theirs = settings != root && is_derived(root, key);
+        if (theirs && !derived) continue;
+        const enum weft_status st =
+            weft_options_set(o, id, text, theirs ? WEFT_FROM_DERIVED : WEFT_FROM_CONFIG);
         if (st != WEFT_OK) return st;
     }
     return WEFT_OK;
 }
 
-enum weft_status weft_options_load(struct weft_options *o, const char *path) {
+/* Beside "settings" only a run.json has more, and that says its model. */
+static enum weft_status check_rest(struct weft_options *o, const json_t *root) {
+    const char *key;
+    json_t *value;
+    if (json_object_get(root, "model")) return WEFT_OK;
+    json_object_foreach((json_t *)(uintptr_t)root, key, value) {
+        if (strcmp(key, "settings") == 0) continue;
+        snprintf(o->message, sizeof o->message, "%s stands beside \"settings\": put it inside",
+                 key);
+        return WEFT_ERR_ARG;
+    }
+    return WEFT_OK;
+}
+
+enum weft_status weft_options_load(struct weft_options *o, const char *path, bool derived) {
     FILE *file = fopen(path, "rb");
     if (!file) {
         snprintf(o->message, sizeof o->message, "%s: cannot be opened: %s", path, strerror(errno));
@@ -83,7 +111,8 @@ enum weft_status weft_options_load(struct weft_options *o, const char *path) {
     if (!json_is_object(settings)) settings = root;
     enum weft_status st = WEFT_OK;
     if (json_is_object(settings)) {
-        st = set_all(o, settings);
+        if (settings != root) st = check_rest(o, root);
+        if (st == WEFT_OK) st = set_all(o, root, settings, derived);
         if (st != WEFT_OK) in_file(o, path, st);
     } else {
         snprintf(o->message, sizeof o->message,

@@ -1,5 +1,6 @@
 /* JSON that may be anything: bounded in bytes, in depth (jansson's 2048), and in the number of
- * values, so that a small file cannot ask for much memory. Errors name file, line and column. */
+ * values, so that a small file cannot ask for much memory. A checksum that it has of itself
+ * (weft_json_seal) must be right. Errors name file, line and column. */
 #ifndef WEFT_TRAIN_JSON_IN_H
 #define WEFT_TRAIN_JSON_IN_H
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/file_map.h"
 #include "train/utf8.h"
 
 const char *weft_real_text(double x, char buf[WEFT_REAL_TEXT]) {
@@ -152,6 +153,13 @@ void weft_json_count(struct weft_json *j, const char *key, uint64_t value) {
 void weft_json_bool(struct weft_json *j, const char *key, bool value) {
     lead(j, key);
     put_text(j, value ? "true" : "false");
+}
+
+void weft_json_seal(struct weft_json *j) {
+    char text[17];
+    if (j->failed) return;
+    snprintf(text, sizeof text, "%016" PRIx64, weft_hash(j->data, j->size, 0));
+    weft_json_text(j, WEFT_JSON_SEAL, text);
 }
 
 void weft_json_end(struct weft_json *j) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "train/atomic.h"
 #include "train/file_map.h"
 
 enum weft_status weft_jsonl_open(weft_ctx *ctx, const char *path, struct weft_jsonl *out) {
@@ -82,23 +83,37 @@ static int64_t step_of(const char *line, size_t size) {
     return value;
 }
 
-enum weft_status weft_jsonl_cut(weft_ctx *ctx, const char *path, int64_t last_step) {
+enum weft_status weft_jsonl_cut(weft_ctx *ctx, const char *path, int64_t last_step,
+                                size_t *unreadable) {
+    *unreadable = 0;
     if (access(path, F_OK) != 0 && errno == ENOENT) return WEFT_OK;
     struct weft_file file;
-    const enum weft_status st = weft_file_open(ctx, path, &file);
+    struct weft_out out;
+    bool cut = false;
+    size_t from = 0; // of what is kept and not yet written
+    enum weft_status st = weft_file_open(ctx, path, &file);
     if (st != WEFT_OK) return st;
     const char *text = (const char *)file.data;
-    size_t keep = 0;
-    while (keep < file.size) {
-        const char *end = memchr(text + keep, '\n', file.size - keep);
-        if (!end) break; // the line that was being written when the run stopped
-        const int64_t step = step_of(text + keep, (size_t)(end - text) - keep);
-        if (step < 0 || step > last_step) break;
-        keep = (size_t)(end - text) + 1;
+    for (size_t at = 0, next; st == WEFT_OK && at < file.size; at = next) {
+        const char *end = memchr(text + at, '\n', file.size - at);
+        const size_t length = (end ? (size_t)(end - text) : file.size) - at;
+        const int64_t step = step_of(text + at, length);
+        next = at + length + (end != NULL);
+        // unreadable and without an end: the line that was being written when the run stopped
+        const bool keep = step < 0 ? end && last_step >= 0 : step <= last_step;
+        *unreadable += keep && step < 0 && length > 0;
+        if (keep && end) continue;
+        if (!cut) st = weft_out_open(ctx, path, &out);
+        cut = true;
+        if (st != WEFT_OK) break;
+        weft_out_write(&out, text + from, (keep ? next : at) - from);
+        if (keep) weft_out_write(&out, "\n", 1);
+        from = next;
     }
-    const bool cut = keep < file.size;
+    if (cut && st == WEFT_OK) {
+        weft_out_write(&out, text + from, file.size - from);
+        st = weft_out_commit(&out);
+    }
     weft_file_close(&file);
-    if (cut && truncate(path, (off_t)keep) != 0)
-        return weft_ctx_fail(ctx, WEFT_ERR_IO, "%s: cannot be cut back: %s", path, strerror(errno));
-    return WEFT_OK;
+    return st;
 }

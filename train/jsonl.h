@@ -1,9 +1,9 @@
 /* Append-only files of one JSON object a line (metrics.jsonl, stats.jsonl): one write a line, so
- * that a crash loses at most the line that was being written; or, where a line may not cost a system
- * call, lines held back until weft_jsonl_flush or 64 KiB of them.
+ * that a crash loses at most the line that was being written; or, where a line may not cost a
+ * system call, lines held back until weft_jsonl_flush or 64 KiB of them.
  *
- * Lines have a member "step" that never falls. Before a run goes on, weft_jsonl_cut drops what was
- * written after its checkpoint, and a broken last line. */
+ * Lines have a member "step". Before a run goes on, weft_jsonl_cut drops what was written after its
+ * checkpoint, and a broken last line. */
 #ifndef WEFT_TRAIN_JSONL_H
 #define WEFT_TRAIN_JSONL_H
 
@@ -16,6 +16,7 @@ struct weft_jsonl {
     char *path;
     int fd;
     bool buffered;         /* lines wait for a flush; set after weft_jsonl_open */
+    size_t unreadable;     /* lines before these that are no records; set after weft_jsonl_open */
     struct weft_json line; /* lines that wait, and the one that is being made */
 };
 
@@ -32,8 +33,10 @@ WEFT_NODISCARD enum weft_status weft_jsonl_sync(struct weft_jsonl *file);
 /* Flushes, silently; fine on a zeroed one. */
 void weft_jsonl_close(struct weft_jsonl *file);
 
-/* Keep the lines up to the first one that is broken or whose step is larger than last_step; -1
- * keeps none. Fine when there is no such file. */
-WEFT_NODISCARD enum weft_status weft_jsonl_cut(weft_ctx *ctx, const char *path, int64_t last_step);
+/* Drop the lines whose step is larger than last_step, and a last line that broke off; -1 drops all.
+ * Other lines that are no records stay, and are counted. The file is replaced in one step, or left
+ * alone when there is nothing to drop. Fine when there is no such file. */
+WEFT_NODISCARD enum weft_status weft_jsonl_cut(weft_ctx *ctx, const char *path, int64_t last_step,
+                                               size_t *unreadable);
 
 #endif

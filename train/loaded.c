@@ -14,6 +14,25 @@ bool weft_is_model_file(const char *path) {
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+char *weft_loaded_path(const char *path) {
+    char *config = weft_text("%s/config.json", path);
+    char *last = weft_text("%s/checkpoints/last", path);
+    const bool run = config && last && access(config, F_OK) != 0 && access(last, F_OK) == 0;
+    free(config);
+    if (run) return last;
+    free(last);
+    return strdup(path);
+}
+
+enum weft_status weft_loaded_option(weft_ctx *ctx, struct weft_options *o, enum weft_option_id id) {
+    char text[4096];
+    char *path = weft_loaded_path(weft_options_text(o, id, text, sizeof text));
+    enum weft_status st =
+        path ? weft_options_set(o, id, path, (enum weft_option_from)o->from[id]) : WEFT_ERR_NOMEM;
+    free(path);
+    return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s: out of memory", text);
+}
+
 enum weft_status weft_loaded_shape(weft_ctx *ctx, const char *path, struct weft_shape *out) {
     if (!weft_is_model_file(path)) return weft_checkpoint_shape(ctx, path, out);
     struct weft_shape shape = {.language = true};
@@ -77,7 +96,14 @@ enum weft_status weft_loaded_open(weft_ctx *ctx, const char *path, const char *t
     enum weft_status st = weft_loaded_shape(ctx, path, &l->shape);
     if (st == WEFT_OK && l->shape.language)
         st = weft_loaded_tokenizer(ctx, path, tokenizer, l->shape.gpt2.vocab, &l->tokenizer);
-    if (st == WEFT_OK) st = weft_shape_create(ctx, &l->shape, training, &l->model);
+    if (st == WEFT_OK) {
+        st = weft_shape_create(ctx, &l->shape, training, &l->model);
+        if (st != WEFT_OK) {
+            char why[WEFT_MESSAGE_MAX];
+            snprintf(why, sizeof why, "%s", weft_ctx_message(ctx));
+            weft_ctx_fail(ctx, st, "%.300s: %.700s", path, why);
+        }
+    }
     if (st == WEFT_OK) st = weft_model_commit(l->model);
     if (st == WEFT_OK) st = weft_loaded_weights(ctx, path, l->model);
     if (st != WEFT_OK) weft_loaded_close(l);

@@ -20,6 +20,12 @@ WEFT_NODISCARD enum weft_status weft_loaded_open(weft_ctx *ctx, const char *path
                                                  struct weft_loaded *out);
 void weft_loaded_close(struct weft_loaded *loaded); /* fine on a zeroed one */
 
+/* A run's folder stands for its last checkpoint: the path to open, to be freed; NULL: no memory. */
+char *weft_loaded_path(const char *path);
+/* The same for an option. */
+WEFT_NODISCARD enum weft_status weft_loaded_option(weft_ctx *ctx, struct weft_options *o,
+                                                   enum weft_option_id id);
+
 /* ---- its parts ---- */
 bool weft_is_model_file(const char *path); /* a file of llm.c, not a folder */
 WEFT_NODISCARD enum weft_status weft_loaded_shape(weft_ctx *ctx, const char *path,

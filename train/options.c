@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/utf8.h"
 
 #define GPT2       WEFT_FOR_GPT2
 #define MLP        WEFT_FOR_MLP
@@ -137,13 +138,14 @@ enum weft_option_id weft_option_find(struct weft_options *o, const char *name, s
 
 /* ---- values ---- */
 
-/* "lo..hi" of a number option. Without hi, counts end at 2^53: the largest that every reader of
- * run.json takes as it is. */
-static void range_of(const struct weft_option_info *info, double *lo, double *hi) {
+/* "lo..hi" of a number option, or "lo..<hi" (*below). Without hi, counts end at 2^53: the largest
+ * that every reader of run.json takes as it is. */
+static void range_of(const struct weft_option_info *info, double *lo, double *hi, bool *below) {
     const char *dots = strstr(info->values, "..");
     *lo = strtod(info->values, NULL);
     *hi = info->type == WEFT_COUNT ? 0x1p53 : INFINITY;
-    if (dots && dots[2]) *hi = strtod(dots + 2, NULL);
+    *below = dots && dots[2] == '<';
+    if (dots && dots[2]) *hi = strtod(dots + 2 + *below, NULL);
 }
 
 static enum weft_status bad_number(struct weft_options *o, enum weft_option_id id,
@@ -151,9 +153,10 @@ static enum weft_status bad_number(struct weft_options *o, enum weft_option_id i
     const struct weft_option_info *info = &weft_option_table[id];
     char name[WEFT_OPTION_NAME];
     double lo, hi;
-    range_of(info, &lo, &hi);
+    bool below;
+    range_of(info, &lo, &hi, &below);
     char most[64] = "";
-    if (isfinite(hi)) snprintf(most, sizeof most, " and at most %.16g", hi);
+    if (isfinite(hi)) snprintf(most, sizeof most, " and %s %.16g", below ? "below" : "at most", hi);
     return fail(o, "--%s is '%s', but must be a %s of at least %g%s", weft_option_spell(id, name),
                 text, info->type == WEFT_COUNT ? "whole number" : "number", lo, most);
 }
@@ -161,7 +164,8 @@ static enum weft_status bad_number(struct weft_options *o, enum weft_option_id i
 static enum weft_status set_count(struct weft_options *o, enum weft_option_id id,
                                   const char *text) {
     double lo, hi;
-    range_of(&weft_option_table[id], &lo, &hi);
+    bool below;
+    range_of(&weft_option_table[id], &lo, &hi, &below);
     char *end;
     errno = 0;
     const uint64_t value = strtoull(text, &end, 10);
@@ -173,10 +177,12 @@ static enum weft_status set_count(struct weft_options *o, enum weft_option_id id
 
 static enum weft_status set_real(struct weft_options *o, enum weft_option_id id, const char *text) {
     double lo, hi;
-    range_of(&weft_option_table[id], &lo, &hi);
+    bool below;
+    range_of(&weft_option_table[id], &lo, &hi, &below);
     char *end;
     const double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || value < lo || value > hi)
+    if (end == text || *end || !isfinite(value) || value < lo || value > hi ||
+        (below && value == hi))
         return bad_number(o, id, text);
     *(double *)field(o, id) = value;
     return WEFT_OK;
@@ -197,6 +203,11 @@ static char *find_choice(const char *values, const char *text, size_t *length) {
     return NULL;
 }
 
+static bool is_path(const struct weft_option_info *info) {
+    return strcmp(info->values, "PATH") == 0 || strcmp(info->values, "DIR") == 0 ||
+           strcmp(info->values, "FILE") == 0;
+}
+
 static enum weft_status set_text(struct weft_options *o, enum weft_option_id id, const char *text) {
     const struct weft_option_info *info = &weft_option_table[id];
     size_t length = strlen(text);
@@ -207,6 +218,10 @@ static enum weft_status set_text(struct weft_options *o, enum weft_option_id id,
             return fail(o, "--%s is '%s', but must be one of: %s", weft_option_spell(id, name),
                         text, info->values);
         text = choice;
+    } else if (length == 0 && is_path(info)) {
+        char name[WEFT_OPTION_NAME];
+        return fail(o, "--%s is empty, but must be a %s", weft_option_spell(id, name),
+                    info->values);
     }
     char *copy = strndup(text, length);
     if (!copy) {
@@ -280,6 +295,8 @@ void weft_options_write(const struct weft_options *o, struct weft_json *j) {
     for (enum weft_option_id id = 0; id < WEFT_OPTION_COUNT; id++) {
         const struct weft_option_info *info = &weft_option_table[id];
         if (!weft_options_has(o, id) || info->where & WEFT_OPTION_UNSAVED) continue;
+        if (info->type <= WEFT_CHOICE && !weft_utf8_valid(*(const char *const *)field(o, id)))
+            continue;
         switch (info->type) {
         case WEFT_COUNT: weft_json_count(j, info->name, *(const uint64_t *)field(o, id)); break;
         case WEFT_REAL: weft_json_real(j, info->name, *(const double *)field(o, id)); break;
@@ -288,6 +305,13 @@ void weft_options_write(const struct weft_options *o, struct weft_json *j) {
         case WEFT_CHOICE: weft_json_text(j, info->name, *(const char *const *)field(o, id)); break;
         }
     }
+}
+
+void weft_options_write_derived(const struct weft_options *o, struct weft_json *j) {
+    weft_json_open(j, "derived", '[');
+    for (enum weft_option_id id = 0; id < WEFT_OPTION_COUNT; id++)
+        if (o->from[id] == WEFT_FROM_DERIVED) weft_json_text(j, NULL, weft_option_table[id].name);
+    weft_json_close(j);
 }
 
 /* ---- command line ---- */

@@ -33,7 +33,13 @@ enum weft_option_where {
 };
 
 enum weft_option_type { WEFT_TEXT, WEFT_CHOICE, WEFT_COUNT, WEFT_REAL, WEFT_FLAG };
-enum weft_option_from { WEFT_FROM_NOTHING, WEFT_FROM_DEFAULT, WEFT_FROM_CONFIG, WEFT_FROM_USER };
+enum weft_option_from {
+    WEFT_FROM_NOTHING,
+    WEFT_FROM_DEFAULT,
+    WEFT_FROM_DERIVED, /* worked out from other settings and the data */
+    WEFT_FROM_CONFIG,
+    WEFT_FROM_USER
+};
 
 enum weft_option_id {
 #define WEFT_OPTION(name, ...) WEFT_OPT_##name,
@@ -88,12 +94,18 @@ WEFT_NODISCARD enum weft_status weft_options_parse(struct weft_options *o, int a
                                                    char *const *argv, const char **rest,
                                                    size_t *n_rest);
 
-/* A JSON object of settings, or a run.json (its "settings"). Unknown keys are errors. */
-WEFT_NODISCARD enum weft_status weft_options_load(struct weft_options *o, const char *path);
+/* A JSON object of settings, or a run.json (its "settings"). Unknown keys are errors. What a
+ * run.json lists as "derived" counts when all of that run is wanted; for another one it is worked
+ * out anew. */
+WEFT_NODISCARD enum weft_status weft_options_load(struct weft_options *o, const char *path,
+                                                  bool derived);
 
 /* The settings as members of the object that is open in j: all that apply to the command and have a
  * value, in the order of options.def. */
 void weft_options_write(const struct weft_options *o, struct weft_json *j);
+
+/* Beside them: the names of those that were worked out. */
+void weft_options_write_derived(const struct weft_options *o, struct weft_json *j);
 
 /* The value of one option as text, e.g. to print or compare; "" without a value. Returns buf. */
 const char *weft_options_text(const struct weft_options *o, enum weft_option_id id, char *buf,

@@ -112,8 +112,9 @@ static void linear_ticks(struct ticks *t, const struct weft_plot_line *l, int ta
     }
 }
 
-static void log_label(char label[static 32], double mantissa, int exponent) {
-    if (exponent >= -3 && exponent <= 3) {
+/* plain: all labels of the axis can be read without exponents, and have none. */
+static void log_label(char label[static 32], double mantissa, int exponent, bool plain) {
+    if (plain) {
         snprintf(label, 32, "%.4g", mantissa * pow(10, exponent));
         return;
     }
@@ -132,12 +133,13 @@ static void log_ticks(struct ticks *t, const struct weft_plot_line *l, int targe
     } mark[] = {{1, INFINITY}, {1.5, 0.9}, {2, 2}, {3, 0.9}, {4, 0.9}, {5, 2}, {7, 0.9}};
     const double decades = log10(l->hi / l->lo);
     const int stride = decades > target ? (int)ceil(decades / target) : 1;
+    const bool plain = l->lo >= 1e-3 && l->hi < 1e4;
     for (int e = (int)floor(log10(l->lo)); e <= (int)ceil(log10(l->hi)); e++) {
         for (size_t i = 0; i < sizeof mark / sizeof *mark; i++) {
             const double at = mark[i].mantissa * pow(10, e);
             if (at < l->lo || at > l->hi || decades > mark[i].most || e % stride) continue;
             char label[32];
-            log_label(label, mark[i].mantissa, e);
+            log_label(label, mark[i].mantissa, e, plain);
             add_tick(t, at, label);
         }
     }

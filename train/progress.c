@@ -7,7 +7,8 @@
 #include <time.h>
 
 #define LINE_MAX  512
-#define BAR_WIDTH 20
+#define BAR_WIDTH 20 /* at most */
+#define BAR_LEAST 5
 #define REDRAW    0.1 /* seconds */
 
 double weft_clock(void) {
@@ -59,28 +60,46 @@ static double seconds_left(const struct weft_progress *p, uint64_t step, double 
     return done > 0 ? (now - p->started) / done * ((double)p->total - (double)step) : NAN;
 }
 
-/* A bar for `step` of p->total, and some text. */
-static void draw_bar(struct weft_progress *p, uint64_t step, const char *text, double now) {
-    char bar[BAR_WIDTH + 1], line[LINE_MAX], out[LINE_MAX + 8], left[WEFT_SHORT_TEXT];
+/* A bar for `step` of p->total. The step, the text and the time left are always there; rate, more
+ * (texts, empty or with blanks before them), and the bar as far as the terminal is wide enough. */
+static void draw_bar(struct weft_progress *p, uint64_t step, const char *text, const char *rate,
+                     const char *more, double now) {
+    char head[LINE_MAX / 2], left[64], bar[BAR_WIDTH + 4] = "", out[LINE_MAX + 16];
+    char number[WEFT_SHORT_TEXT];
     const double part = p->total ? (double)step / (double)p->total : 1;
-    const size_t filled = part < 1 ? (size_t)(part * BAR_WIDTH) : BAR_WIDTH;
-    for (size_t i = 0; i < BAR_WIDTH; i++) bar[i] = i < filled ? '#' : '.';
-    bar[BAR_WIDTH] = '\0';
-    snprintf(line, sizeof line, "[%s] %3.0f%% %" PRIu64 "/%" PRIu64 "  %.200s  eta %s", bar,
-             100 * part, step, p->total, text, weft_short_time(seconds_left(p, step, now), left));
-    const unsigned columns = p->columns ? p->columns : 80;
-    // back to the line's start, the bar, and nothing after it; a full last column would wrap
-    snprintf(out, sizeof out, "\r%.*s\x1b[K", (int)(columns > 1 ? columns - 1 : 1), line);
+    snprintf(head, sizeof head, "%3.0f%% %" PRIu64 "/%" PRIu64 "  %.200s", 100 * part, step,
+             p->total, text);
+    snprintf(left, sizeof left, "  eta %s", weft_short_time(seconds_left(p, step, now), number));
+    // a full last column would wrap
+    const size_t room = p->columns ? (p->columns > 1 ? p->columns - 1 : 1) : 79;
+    size_t used = strlen(head) + strlen(left);
+    if (used + strlen(rate) > room) rate = "";
+    used += strlen(rate);
+    if (used + strlen(more) > room) more = "";
+    used += strlen(more);
+    const size_t free = room > used + 3 ? room - used - 3 : 0; // of "[] "
+    const size_t width = free < BAR_WIDTH ? free : BAR_WIDTH;
+    const size_t filled = part < 1 ? (size_t)(part * (double)width) : width;
+    if (width >= BAR_LEAST) {
+        bar[0] = '[';
+        for (size_t i = 0; i < width; i++) bar[1 + i] = i < filled ? '#' : '.';
+        memcpy(bar + 1 + width, "] ", 3);
+    }
+    // back to the line's start, the bar, and nothing after it
+    char line[LINE_MAX];
+    snprintf(line, sizeof line, "%s%s%s%s%s", bar, head, rate, more, left);
+    snprintf(out, sizeof out, "\r%.*s\x1b[K", (int)(room < 400 ? room : 400), line);
     p->write(p->user, out);
     p->drawn = now;
     p->on_screen = true;
 }
 
 static void draw_step(struct weft_progress *p, const struct weft_progress_state *s, double now) {
-    char text[LINE_MAX], rate[WEFT_SHORT_TEXT];
-    snprintf(text, sizeof text, "loss %.4f  %s %s", s->loss, weft_short_number(s->rate, rate),
-             p->unit);
-    draw_bar(p, s->step, text, now);
+    char loss[64], rate[64], more[96] = "", number[WEFT_SHORT_TEXT];
+    snprintf(loss, sizeof loss, "loss %.4f", s->loss);
+    snprintf(rate, sizeof rate, "  %s %s", weft_short_number(s->rate, number), p->unit);
+    if (s->more) snprintf(more, sizeof more, "  %s", s->more);
+    draw_bar(p, s->step, loss, rate, more, now);
 }
 
 static void print_plain(struct weft_progress *p, const struct weft_progress_state *s, double now) {
@@ -104,7 +123,7 @@ void weft_progress_step(struct weft_progress *p, const struct weft_progress_stat
 }
 
 void weft_progress_task(struct weft_progress *p, uint64_t done, const char *what, double now) {
-    if (p->write && p->terminal) draw_bar(p, done, what, now);
+    if (p->write && p->terminal) draw_bar(p, done, what, "", "", now);
 }
 
 void weft_progress_end(struct weft_progress *p) {

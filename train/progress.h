@@ -25,7 +25,7 @@ struct weft_progress_state {
     uint64_t step; /* steps done */
     double loss, lr, grad_norm;
     double rate;      /* units a second */
-    const char *more; /* said at the end of a plain line, e.g. "mfu 31%"; may be NULL */
+    const char *more; /* e.g. "mfu 31%"; may be NULL */
 };
 
 /* now in seconds, from any clock that does not jump. */

@@ -105,11 +105,17 @@ static size_t results_of(const struct weft_run_data *run, struct result *r) {
         struct result *x = add_result(r, &n, "steps", 0, "");
         snprintf(x->value, sizeof x->value, "%.0f", loss->step[loss->n - 1]);
         const double total = weft_run_number(run, "total_steps");
-        if (isfinite(total)) snprintf(x->note, sizeof x->note, "of %.0f", total);
+        if (isfinite(total))
+            snprintf(x->note, sizeof x->note, "of %.0f%s", total,
+                     !isfinite(loss->value[loss->n - 1])     ? ": diverged"
+                     : loss->step[loss->n - 1] + 0.5 < total ? ": not finished"
+                                                             : "");
     }
     const double rate = median_of(weft_run_metric(run, "tokens_per_s"));
     if (isfinite(rate)) {
-        struct result *x = add_result(r, &n, "tokens per second", rate, "");
+        const bool samples = weft_run_is(run, "model", "mlp");
+        struct result *x =
+            add_result(r, &n, samples ? "samples per second" : "tokens per second", rate, "");
         const double ms = median_of(weft_run_metric(run, "step_ms"));
         if (isfinite(ms)) snprintf(x->note, sizeof x->note, "median; %.4g ms a step", ms);
     }
@@ -323,6 +329,12 @@ static void update_section(struct weft_sheet *s) {
     weft_page_section_end(s->out);
 }
 
+static bool all_are(const struct weft_sheet *s, const char *key, const char *text) {
+    size_t n = 0;
+    for (size_t r = 0; r < s->runs; r++) n += weft_run_is(s->run[r], key, text);
+    return n == s->runs;
+}
+
 static void write_sections(struct weft_sheet *s) {
     bool accuracy = false;
     for (size_t r = 0; r < s->runs; r++)
@@ -331,7 +343,11 @@ static void write_sections(struct weft_sheet *s) {
     weft_chart_loss(s);
     weft_chart_metric(s, "lr", "Learning rate", "learning rate", true);
     weft_chart_grad_norm(s, accuracy ? 1 : 2);
-    weft_chart_metric(s, "tokens_per_s", "Speed", "tokens per second", true);
+    weft_chart_metric(s, "tokens_per_s", "Speed",
+                      all_are(s, "model", "mlp")    ? "samples per second"
+                      : all_are(s, "model", "gpt2") ? "tokens per second"
+                                                    : "tokens or samples per second",
+                      true);
     weft_chart_metric(s, "val_accuracy", "Validation accuracy", "share of right answers", false);
     weft_page_section_end(s->out);
     weight_section(s);
@@ -347,21 +363,25 @@ static void write_sections(struct weft_sheet *s) {
     }
 }
 
-/* "12 layers, 6 heads, width 192, context 128", as far as run.json says so. */
+/* "12 layers, 6 heads, width 192, context 128, gelu_tanh, adamw", as far as run.json says so. */
 static void write_shape(FILE *out, const struct weft_run_data *run) {
     static const struct {
         const char *key, *before, *after;
-    } part[] = {{"layers", "", " layers"}, {"heads", "", " heads"},
-                {"width", "width ", ""},   {"context", "context ", ""},
-                {"batch", "batch ", ""},   {"parameters", "", " parameters"},
-                {"seed", "seed ", ""}};
+    } part[] = {
+        {"layers", "", " layers"},   {"heads", "", " heads"},   {"width", "width ", ""},
+        {"context", "context ", ""}, {"hidden", "hidden ", ""}, {"activation", "", ""},
+        {"optimizer", "", ""},       {"batch", "batch ", ""},   {"parameters", "", " parameters"},
+        {"seed", "seed ", ""}};
     char number[32];
     const char *comma = "";
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        const char *text = json_string_value(weft_run_setting(run, part[i].key));
         const double value = weft_run_number(run, part[i].key);
-        if (!isfinite(value)) continue;
-        fprintf(out, "%s%s%s%s", comma, part[i].before, weft_number_text(number, value),
-                part[i].after);
+        if (!text && isfinite(value)) text = weft_number_text(number, value);
+        if (!text) continue;
+        fprintf(out, "%s%s", comma, part[i].before);
+        weft_html_text(out, text);
+        fputs(part[i].after, out);
         comma = ", ";
     }
 }
@@ -375,7 +395,7 @@ static void title_text(const struct weft_sheet *s, char *buf, size_t size) {
 }
 
 static void write_page(struct weft_sheet *s) {
-    char title[1024], footer[128] = "Written by weft report.";
+    char title[1024], footer[1200] = "Written by weft report.";
     title_text(s, title, sizeof title);
     weft_page_begin(s->out, title);
     fputs("<p class=\"lead\">", s->out);
@@ -389,6 +409,12 @@ static void write_page(struct weft_sheet *s) {
     if (bad)
         snprintf(footer, sizeof footer, "Written by weft report; %zu unreadable line%s skipped.",
                  bad, bad > 1 ? "s" : "");
+    for (size_t r = 0; r < s->runs; r++) {
+        const size_t used = strlen(footer);
+        if (s->run[r]->bad_settings)
+            snprintf(footer + used, sizeof footer - used, " run.json of %.60s cannot be read.",
+                     s->run[r]->name);
+    }
     weft_page_end(s->out, footer);
 }
 
@@ -403,6 +429,23 @@ static enum weft_status write_file(weft_ctx *ctx, struct weft_sheet *s, const ch
     return weft_page_commit(ctx, &page, path);
 }
 
+/* Runs of one name go by their paths. */
+static enum weft_status tell_apart(weft_ctx *ctx, struct weft_run_data **run, size_t n, size_t r) {
+    bool again = false;
+    for (size_t i = r + 1; i < n; i++) again |= strcmp(run[i]->name, run[r]->name) == 0;
+    if (!again) return WEFT_OK;
+    char *const name = strdup(run[r]->name);
+    enum weft_status st = name ? WEFT_OK : WEFT_ERR_NOMEM;
+    for (size_t i = r; st == WEFT_OK && i < n; i++) {
+        if (strcmp(run[i]->name, name) != 0) continue;
+        char *path = strdup(run[i]->dir);
+        if (!path) st = WEFT_ERR_NOMEM;
+        if (path) free(run[i]->name), run[i]->name = path;
+    }
+    free(name);
+    return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "out of memory for a report");
+}
+
 enum weft_status weft_report_write(weft_ctx *ctx, const char *const *dirs, size_t n,
                                    const char *path) {
     struct weft_run_data *run[WEFT_REPORT_MAX_RUNS] = {NULL};
@@ -411,6 +454,7 @@ enum weft_status weft_report_write(weft_ctx *ctx, const char *const *dirs, size_
                              WEFT_REPORT_MAX_RUNS, n);
     enum weft_status st = WEFT_OK;
     for (size_t r = 0; r < n && st == WEFT_OK; r++) st = weft_run_data_load(ctx, dirs[r], &run[r]);
+    for (size_t r = 0; r < n && st == WEFT_OK; r++) st = tell_apart(ctx, run, n, r);
     struct weft_sheet s = {.run = run, .runs = n};
     if (st == WEFT_OK) st = write_file(ctx, &s, path);
     weft_sheet_free(&s);

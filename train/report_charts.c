@@ -55,7 +55,41 @@ static const char *chart_text(struct weft_sheet *s, const char *a, const char *b
     return text;
 }
 
+/* One run of several that diverges must not flatten the others: where lines reach more than
+ * OUTLIER times as high as the lowest of them, they are cut off there. 0: nothing is cut. */
+#define OUTLIER 30
+static double cut_outliers(struct weft_sheet *s) {
+    double least = INFINITY, most = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct weft_series *line = &s->series[i];
+        double top = 0;
+        if (line->mark == WEFT_MARK_RULE || line->mark == WEFT_MARK_TICKS) continue;
+        for (size_t k = 0; k < line->n; k++)
+            if (isfinite(line->y[k])) top = fmax(top, line->y[k]);
+        if (top > 0) least = fmin(least, top);
+        most = fmax(most, top);
+    }
+    const double limit = OUTLIER * least;
+    if (s->runs < 2 || !(most > limit)) return 0;
+    for (size_t i = 0; i < s->n; i++) {
+        struct weft_series *line = &s->series[i];
+        if (line->mark == WEFT_MARK_RULE || line->mark == WEFT_MARK_TICKS) continue;
+        double *y = chart_alloc(s, line->n * sizeof *y);
+        for (size_t k = 0; y && k < line->n; k++)
+            y[k] = line->y[k] > limit ? limit : line->y[k]; // NaN stays
+        if (y) line->y = y;
+    }
+    return limit;
+}
+
 static void chart_end(struct weft_sheet *s, struct weft_plot plot) {
+    char note[160], number[32];
+    const double limit = plot.y.zero || plot.y.lo < plot.y.hi ? 0 : cut_outliers(s);
+    if (limit > 0) {
+        snprintf(note, sizeof note, "%.100s%scut off above %s", plot.note ? plot.note : "",
+                 plot.note && *plot.note ? "; " : "", weft_number_text(number, limit));
+        plot.note = note;
+    }
     plot.series = s->series;
     plot.count = s->n;
     if (!s->failed) weft_plot_write(s->out, &plot);
@@ -110,9 +144,10 @@ static const double *smooth(struct weft_sheet *s, const struct weft_track *t, si
 
 void weft_chart_loss(struct weft_sheet *s) {
     const bool one = s->runs == 1;
-    size_t reach = 0;
+    size_t reach = 0, mse = 0;
     for (size_t r = 0; r < s->runs; r++) {
         const struct weft_track *t = weft_run_metric(s->run[r], "loss");
+        mse += weft_run_is(s->run[r], "loss", "mse");
         if (t && t->n / 120 > reach) reach = t->n / 120;
     }
     for (size_t r = 0; r < s->runs; r++) {
@@ -131,11 +166,15 @@ void weft_chart_loss(struct weft_sheet *s) {
     }
     char note[80] = "";
     if (reach) snprintf(note, sizeof note, "training: mean of %zu steps", 2 * reach + 1);
-    chart_end(s, (struct weft_plot){.title = "Loss",
-                                    .note = note,
-                                    .x = step_axis,
-                                    .columns = 2,
-                                    .y = {"cross-entropy, nats", WEFT_SCALE_LOG}});
+    chart_end(s,
+              (struct weft_plot){.title = "Loss",
+                                 .note = note,
+                                 .x = step_axis,
+                                 .columns = 2,
+                                 .y = {mse == s->runs ? "squared error, in variances of the target"
+                                       : mse > 0      ? "loss"
+                                                      : "cross-entropy, nats",
+                                       WEFT_SCALE_LOG}});
 }
 
 /* Steps whose gradient was clipped, as a list of x. */
@@ -214,18 +253,72 @@ static const char *layer_label(struct weft_sheet *s, size_t layer) {
     return chart_text(s, "layer ", number);
 }
 
+/* Mean over the layers at each step of the first one: what runs are compared by. */
+static void add_layer_mean(struct weft_sheet *s, size_t run, const char *kind, const char *tensor) {
+    const size_t layers = weft_run_layers(s->run[run], kind, tensor);
+    const struct weft_track *first = weft_run_stat(s->run[run], kind, tensor, 0);
+    double *mean = layers && first ? chart_alloc(s, first->n * sizeof *mean) : NULL;
+    if (!mean) return;
+    for (size_t k = 0; k < first->n; k++) {
+        double sum = 0;
+        size_t n = 0;
+        for (size_t l = 0; l < layers; l++) {
+            const struct weft_track *t = weft_run_stat(s->run[run], kind, tensor, (int)l);
+            if (!t || k >= t->n) continue;
+            sum += t->value[k];
+            n++;
+        }
+        mean[k] = sum / (double)n;
+    }
+    add_series(s, (struct weft_series){s->run[run]->name, first->step, mean, first->n,
+                                       WEFT_MARK_LINE, hue(run)});
+}
+
+/* Charts with the lines of all runs, a tensor each. */
+static void overlay_layers(struct weft_sheet *s, const char *kind, const char *const *tensors,
+                           const char *const *titles, size_t n, const char *label,
+                           enum weft_plot_scale scale) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t r = 0; r < s->runs; r++) add_layer_mean(s, r, kind, tensors[i]);
+        if (s->n == 0) continue;
+        chart_end(s, (struct weft_plot){.title = titles[i],
+                                        .note = "all runs: mean of the layers",
+                                        .x = step_axis,
+                                        .y = {.label = label, .scale = scale}});
+    }
+}
+
+/* The values of one run over all these tensors and layers. */
+static struct range range_of(const struct weft_run_data *run, const char *kind,
+                             const char *const *tensors, size_t n, bool positive) {
+    struct range range = {INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++)
+        for (size_t l = 0; l < weft_run_layers(run, kind, tensors[i]); l++)
+            widen(&range, weft_run_stat(run, kind, tensors[i], (int)l), positive);
+    return range;
+}
+
 size_t weft_chart_layers(struct weft_sheet *s, const char *kind, const char *const *tensors,
                          const char *const *titles, size_t n, const char *label,
                          enum weft_plot_scale scale) {
     struct range range = {INFINITY, -INFINITY};
+    double least = INFINITY; /* of the runs' largest values: a run far above has its own axis */
     size_t charts = 0;
-    for (size_t r = 0; r < s->runs; r++)
-        for (size_t i = 0; i < n; i++)
-            for (size_t l = 0; l < weft_run_layers(s->run[r], kind, tensors[i]); l++)
-                widen(&range, weft_run_stat(s->run[r], kind, tensors[i], (int)l),
-                      scale != WEFT_SCALE_LINEAR);
-    const struct weft_plot_axis axis = shared_axis(label, scale, range);
+    if (s->runs > 1) overlay_layers(s, kind, tensors, titles, n, label, scale);
     for (size_t r = 0; r < s->runs; r++) {
+        const double hi = range_of(s->run[r], kind, tensors, n, scale != WEFT_SCALE_LINEAR).hi;
+        if (hi > 0) least = fmin(least, hi);
+    }
+    for (size_t r = 0; r < s->runs; r++) {
+        const struct range own = range_of(s->run[r], kind, tensors, n, scale != WEFT_SCALE_LINEAR);
+        if (own.hi > OUTLIER * least) continue;
+        range.lo = fmin(range.lo, own.lo);
+        range.hi = fmax(range.hi, own.hi);
+    }
+    for (size_t r = 0; r < s->runs; r++) {
+        const struct range own = range_of(s->run[r], kind, tensors, n, scale != WEFT_SCALE_LINEAR);
+        const struct weft_plot_axis axis =
+            shared_axis(label, scale, own.hi > OUTLIER * least ? own : range);
         for (size_t i = 0; i < n; i++) {
             const size_t layers = weft_run_layers(s->run[r], kind, tensors[i]);
             if (!layers) continue;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* "nan", "inf" and anything else that is not a number or a truth value: NaN. */
 static double number_of(const json_t *value) {
@@ -55,17 +56,31 @@ static bool track_add(struct weft_track *t, double step, double value) {
     return true;
 }
 
+static bool add_hashes(struct weft_run_data *run, double step, const char *total, json_t *tensors) {
+    while (run->hashes && run->hash[run->hashes - 1].step >= step)
+        json_decref(run->hash[--run->hashes].tensors);
+    struct weft_run_hashes *grown = realloc(run->hash, (run->hashes + 1) * sizeof *grown);
+    if (!grown) return false;
+    run->hash = grown;
+    grown[run->hashes] = (struct weft_run_hashes){.step = step, .tensors = json_incref(tensors)};
+    snprintf(grown[run->hashes++].total, sizeof grown->total, "%.16s", total);
+    return true;
+}
+
 static bool add_metrics(struct weft_run_data *run, json_t *line) {
     const double step = number_of(json_object_get(line, "step"));
     if (!isfinite(step)) {
         run->bad_lines++;
         return true;
     }
-    const char *key;
-    json_t *value;
+    const char *key, *total = json_string_value(json_object_get(line, "params"));
+    json_t *value, *tensors = json_object_get(line, "tensors");
     size_t hint = 0;
+    if (total && json_is_object(tensors) && !add_hashes(run, step, total, tensors)) return false;
     json_object_foreach(line, key, value) {
-        if (!strcmp(key, "step") || json_is_object(value) || json_is_array(value)) continue;
+        if (!strcmp(key, "step") || !strcmp(key, "params") || json_is_object(value) ||
+            json_is_array(value))
+            continue;
         struct weft_track *t = track_for(&run->metric, &run->metrics, &hint, key, "", -1);
         if (!t || !track_add(t, step, number_of(value))) return false;
     }
@@ -105,11 +120,12 @@ static bool add_statistic(struct weft_run_data *run, json_t *line, size_t *hint)
     const char *kind = json_string_value(json_object_get(line, "kind"));
     const char *tensor = json_string_value(json_object_get(line, "tensor"));
     const json_t *number = json_object_get(line, "layer");
-    const int layer = json_is_integer(number) ? (int)json_integer_value(number) : -1;
-    if (!isfinite(step) || !kind) {
+    const json_int_t layer_number = json_is_integer(number) ? json_integer_value(number) : -1;
+    if (!isfinite(step) || !kind || layer_number < -1 || layer_number >= WEFT_RUN_LAYERS) {
         run->bad_lines++;
         return true;
     }
+    const int layer = (int)layer_number;
     if (!tensor) tensor = "";
     if (!strcmp(kind, "histogram")) return add_snapshot(run, line, tensor, layer, step);
     struct weft_track *t = track_for(&run->stat, &run->stats, hint, kind, tensor, layer);
@@ -158,17 +174,22 @@ static void read_settings(struct weft_run_data *run, bool *found) {
     char *path = path_of(run->dir, "run.json");
     run->settings = path ? json_load_file(path, 0, NULL) : NULL;
     *found |= run->settings != NULL;
+    run->bad_settings = !run->settings && path && access(path, F_OK) == 0;
     if (!run->settings) run->settings = json_object();
     free(path);
 }
 
-/* The last part of a path, trailing slashes left out; "." and "/" stay. */
-static char *last_part(const char *dir) {
+/* The last part of a path as the system knows it: "." has a name, too. */
+static char *last_part(const char *given) {
+    char *real = realpath(given, NULL);
+    const char *dir = real ? real : given;
     size_t end = strlen(dir);
     while (end > 1 && dir[end - 1] == '/') end--;
     size_t from = end;
     while (from > 0 && dir[from - 1] != '/') from--;
-    return strndup(dir + from, end - from);
+    char *part = strndup(dir + from, end - from);
+    free(real);
+    return part;
 }
 
 enum weft_status weft_run_data_load(weft_ctx *ctx, const char *dir, struct weft_run_data **out) {
@@ -218,6 +239,8 @@ void weft_run_data_free(struct weft_run_data *run) {
         free(run->snapshot[i].counts);
     }
     free(run->snapshot);
+    for (size_t i = 0; i < run->hashes; i++) json_decref(run->hash[i].tensors);
+    free(run->hash);
     json_decref(run->settings);
     free(run->dir);
     free(run->name);
@@ -263,6 +286,11 @@ static json_t *find_key(json_t *object, const char *key) {
 
 json_t *weft_run_setting(const struct weft_run_data *run, const char *key) {
     return find_key(run->settings, key);
+}
+
+bool weft_run_is(const struct weft_run_data *run, const char *key, const char *text) {
+    const char *value = json_string_value(weft_run_setting(run, key));
+    return value && strcmp(value, text) == 0;
 }
 
 double weft_run_number(const struct weft_run_data *run, const char *key) {

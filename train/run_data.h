@@ -6,7 +6,10 @@
 #define WEFT_TRAIN_RUN_DATA_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include "weft/context.h"
+
+#define WEFT_RUN_LAYERS 1024 /* of a model; a line with another layer is unreadable */
 
 /* One value over steps: a key of metrics.jsonl, or a (kind, tensor, layer) of stats.jsonl. */
 struct weft_track {
@@ -23,6 +26,11 @@ struct weft_snapshot { /* a histogram at one step */
     double *counts; /* (bins) */
     size_t bins;
 };
+struct weft_run_hashes { /* of all parameters at one step */
+    double step;
+    char total[17];
+    json_t *tensors; /* {"NAME": "16 hex digits"} */
+};
 struct weft_run_data {
     char *dir, *name; /* name: the last part of the path */
     json_t *settings; /* run.json; an empty object when there is none */
@@ -30,7 +38,10 @@ struct weft_run_data {
     size_t metrics, stats;
     struct weft_snapshot *snapshot; /* in file order */
     size_t snapshots;
+    struct weft_run_hashes *hash; /* step ascending */
+    size_t hashes;
     size_t bad_lines;
+    bool bad_settings; /* there is a run.json that is no JSON */
 };
 
 /* WEFT_ERR_IO when dir has neither run.json nor metrics.jsonl. */
@@ -46,6 +57,8 @@ const struct weft_track *weft_run_stat(const struct weft_run_data *run, const ch
 size_t weft_run_layers(const struct weft_run_data *run, const char *kind, const char *tensor);
 /* The first value with this key anywhere in run.json, outer levels first; NULL when absent. */
 json_t *weft_run_setting(const struct weft_run_data *run, const char *key);
+/* Is that value this text? */
+bool weft_run_is(const struct weft_run_data *run, const char *key, const char *text);
 /* The same as a number; NAN when absent or not a number. */
 double weft_run_number(const struct weft_run_data *run, const char *key);
 

@@ -8,6 +8,7 @@
 
 #include "train/atomic.h"
 #include "train/file_map.h"
+#include "train/json_out.h"
 #include "train/run_data.h"
 #include "train/safetensors.h"
 
@@ -125,12 +126,13 @@ static void compare_tracks(const struct weft_track *a, const struct weft_track *
     while (i < na && i < nb && a->step[i] == b->step[i] && same_value(a->value[i], b->value[i]))
         i++;
     if (i == na && i == nb) return;
-    char name[128];
+    char name[128], x[WEFT_REAL_TEXT], y[WEFT_REAL_TEXT];
     track_name(a ? a : b, name, sizeof name);
     const double at_a = i < na ? a->step[i] : INFINITY, at_b = i < nb ? b->step[i] : INFINITY;
     if (!earlier(d, where, fmin(at_a, at_b))) return;
     if (at_a == at_b)
-        snprintf(d->what, sizeof d->what, "%s is %.17g and %.17g", name, a->value[i], b->value[i]);
+        snprintf(d->what, sizeof d->what, "%s is %s and %s", name, weft_real_text(a->value[i], x),
+                 weft_real_text(b->value[i], y));
     else
         snprintf(d->what, sizeof d->what, "%s is there in the %s run only", name,
                  at_a < at_b ? "first" : "second");
@@ -155,6 +157,30 @@ static void compare_measurements(const struct weft_run_data *a, const struct wef
         if (!weft_run_stat(a, t->kind, t->tensor, t->layer))
             compare_tracks(NULL, t, "statistics", stats);
     }
+}
+
+/* The first step of which both have hashes that differ, and the first tensor there. */
+static size_t compare_hashes(const struct weft_run_data *a, const struct weft_run_data *b,
+                             struct weft_run_difference *d) {
+    size_t both = 0;
+    for (size_t i = 0, k = 0; !d->where && i < a->hashes && k < b->hashes;) {
+        const struct weft_run_hashes *x = &a->hash[i], *y = &b->hash[k];
+        i += x->step <= y->step;
+        k += y->step <= x->step;
+        if (x->step != y->step) continue;
+        both++;
+        if (strcmp(x->total, y->total) == 0) continue;
+        const char *name;
+        json_t *value;
+        earlier(d, "hashes", x->step);
+        snprintf(d->what, sizeof d->what, "the parameters differ");
+        json_object_foreach(x->tensors, name, value) {
+            if (json_equal(value, json_object_get(y->tensors, name))) continue;
+            snprintf(d->what, sizeof d->what, "%.200s differs", name);
+            break;
+        }
+    }
+    return both;
 }
 
 /* ---- checkpoints ---- */
@@ -256,7 +282,7 @@ static int by_step(const void *a, const void *b) {
 enum weft_status weft_run_compare(weft_ctx *ctx, const char *a, const char *b,
                                   struct weft_run_comparison *out) {
     struct weft_run_data *run[2] = {NULL, NULL};
-    struct weft_run_difference d[3] = {{.where = NULL}};
+    struct weft_run_difference d[4] = {{.where = NULL}};
     struct weft_run_comparison result = {.differences = 0};
     enum weft_status st = weft_run_data_load(ctx, a, &run[0]);
     if (st == WEFT_OK) st = weft_run_data_load(ctx, b, &run[1]);
@@ -265,6 +291,8 @@ enum weft_status weft_run_compare(weft_ctx *ctx, const char *a, const char *b,
         const struct weft_track *la = weft_run_metric(run[0], "loss");
         const struct weft_track *lb = weft_run_metric(run[1], "loss");
         result.steps = la && lb ? (la->n < lb->n ? la->n : lb->n) : 0;
+        result.hashes = compare_hashes(run[0], run[1], &d[3]);
+        result.unreadable = run[0]->bad_lines + run[1]->bad_lines;
         st = compare_checkpoints(ctx, a, b, &d[2], &result.checkpoints);
     }
     weft_run_data_free(run[0]);
@@ -274,7 +302,7 @@ enum weft_status weft_run_compare(weft_ctx *ctx, const char *a, const char *b,
                            "%s and %s have no step and no checkpoint in common: nothing to compare",
                            a, b);
     if (st != WEFT_OK) return st;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         if (d[i].where) result.first[result.differences++] = d[i];
     qsort(result.first, result.differences, sizeof *result.first, by_step);
     *out = result;

@@ -26,14 +26,15 @@ void weft_run_hash_free(struct weft_checkpoint_hash *list, size_t n);
 
 /* ---- differences ---- */
 struct weft_run_difference {
-    const char *where; /* "metrics", "statistics" or "checkpoints" */
+    const char *where; /* "metrics", "statistics", "checkpoints" or "hashes" */
     uint64_t step;
     char what[256]; /* "loss is 2.5 and 2.6", "transformer.wte.weight: 3 of 49152 values ..." */
 };
 struct weft_run_comparison {
-    struct weft_run_difference first[3]; /* of each kind, earliest step first */
+    struct weft_run_difference first[4]; /* of each kind, earliest step first */
     size_t differences;
-    size_t steps, checkpoints; /* compared */
+    size_t steps, checkpoints, hashes; /* compared; hashes: steps that both have them of */
+    size_t unreadable;                 /* lines of both runs, left out */
 };
 /* Compare what two runs measured (times and speeds left out) and the checkpoints both have.
  * WEFT_ERR_STATE when they have nothing in common. */

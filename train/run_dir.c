@@ -1,5 +1,6 @@
 #include "train/run_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,20 +12,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "train/atomic.h"
+#include "train/safetensors.h"
 
 static enum weft_status no_memory(weft_ctx *ctx, const char *path) {
     return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
 }
 
+static bool has_entries(const char *path) {
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (const struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (dir) closedir(dir);
+    return found;
+}
+
 bool weft_run_dir_is_taken(const char *path) {
-    static const char *const names[] = {"run.json", "metrics.jsonl", "checkpoints/last"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    static const char *const names[] = {"run.json", "metrics.jsonl", "stats.jsonl", "checkpoints"};
+    const size_t n = sizeof names / sizeof *names;
+    bool taken = false;
+    for (size_t i = 0; !taken && i < n; i++) {
         char *file = weft_text("%s/%s", path, names[i]);
-        const bool there = file && access(file, F_OK) == 0;
+        taken = file && (i + 1 < n ? access(file, F_OK) == 0 : has_entries(file));
         free(file);
-        if (there) return true;
     }
-    return false;
+    return taken;
 }
 
 static enum weft_status lock_folder(struct weft_run_dir *run) {
@@ -45,6 +57,7 @@ enum weft_status weft_run_dir_open(weft_ctx *ctx, const char *path, struct weft_
     run.path = strdup(path);
     run.checkpoints = weft_text("%s/checkpoints", path);
     enum weft_status st = run.path && run.checkpoints ? WEFT_OK : no_memory(ctx, path);
+    run.made = access(path, F_OK) != 0;
     if (st == WEFT_OK) st = weft_make_folder(ctx, path);
     if (st == WEFT_OK) st = lock_folder(&run);
     if (st == WEFT_OK) st = weft_make_folder(ctx, run.checkpoints);
@@ -60,9 +73,13 @@ static enum weft_status open_log(struct weft_run_dir *run, const char *name, int
                                  struct weft_jsonl *out) {
     char *path = weft_text("%s/%s", run->path, name);
     if (!path) return no_memory(run->ctx, run->path);
-    enum weft_status st = weft_jsonl_cut(run->ctx, path, last_step);
+    size_t unreadable;
+    enum weft_status st = weft_jsonl_cut(run->ctx, path, last_step, &unreadable);
     if (st == WEFT_OK) st = weft_jsonl_open(run->ctx, path, out);
-    if (st == WEFT_OK) out->buffered = true;
+    if (st == WEFT_OK) {
+        out->buffered = true;
+        out->unreadable = unreadable;
+    }
     free(path);
     return st;
 }
@@ -76,6 +93,7 @@ void weft_run_dir_close(struct weft_run_dir *run) {
     if (!run->path) return;
     weft_jsonl_close(&run->metrics);
     weft_jsonl_close(&run->stats);
+    if (run->made && rmdir(run->checkpoints) == 0) rmdir(run->path);
     if (run->lock >= 0) close(run->lock);
     free(run->path);
     free(run->checkpoints);
@@ -83,6 +101,23 @@ void weft_run_dir_close(struct weft_run_dir *run) {
 }
 
 /* ---- run.json ---- */
+
+enum weft_status weft_run_dir_paths(weft_ctx *ctx, struct weft_options *o) {
+    static const enum weft_option_id paths[] = {WEFT_OPT_data, WEFT_OPT_tokenizer,
+                                                WEFT_OPT_init_from};
+    enum weft_status st = WEFT_OK;
+    for (size_t i = 0; st == WEFT_OK && i < sizeof paths / sizeof *paths; i++) {
+        const enum weft_option_id id = paths[i];
+        char text[4096];
+        if (!weft_options_given(o, id)) continue;
+        weft_options_text(o, id, text, sizeof text);
+        if (id == WEFT_OPT_tokenizer && (!strcmp(text, "byte") || !strcmp(text, "char"))) continue;
+        char *path = realpath(text, NULL); // NULL: opening it will say why
+        if (path) st = weft_options_set(o, id, path, (enum weft_option_from)o->from[id]);
+        free(path);
+    }
+    return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s", o->message);
+}
 
 static void put_data(struct weft_json *j, const struct weft_data *data, double bigram) {
     char hash[17];
@@ -110,6 +145,7 @@ enum weft_status weft_run_dir_describe(const struct weft_run_dir *run, const str
     weft_json_open(&j, "settings", '{');
     weft_options_write(o, &j);
     weft_json_close(&j);
+    weft_options_write_derived(o, &j);
     weft_json_count(&j, "total_steps", s->steps);
     weft_json_count(&j, "parameters", parameters);
     weft_json_count(&j, "seed", o->seed);
@@ -154,8 +190,8 @@ static enum weft_status merge(weft_ctx *ctx, const char *path, const struct weft
         weft_options_text(saved, id, then, sizeof then);
         if (!weft_options_given(o, id)) {
             o->from[id] = WEFT_FROM_NOTHING; // a default of now, which is not one of then
-            if (weft_options_given(saved, id) &&
-                weft_options_set(o, id, then, WEFT_FROM_CONFIG) != WEFT_OK)
+            const enum weft_option_from from = (enum weft_option_from)saved->from[id];
+            if (from >= WEFT_FROM_DERIVED && weft_options_set(o, id, then, from) != WEFT_OK)
                 return weft_ctx_fail(ctx, WEFT_ERR_ARG, "%s", o->message);
         } else if (!is_free(id) && strcmp(weft_options_text(o, id, now, sizeof now), then) != 0) {
             return weft_ctx_fail(ctx, WEFT_ERR_ARG,
@@ -182,6 +218,11 @@ static enum weft_status settings_from(weft_ctx *ctx, const char *path, const cha
                                       struct weft_options *o) {
     json_t *root;
     enum weft_status st = read_description(ctx, file, &root);
+    if (st == WEFT_OK && !root && weft_run_dir_is_taken(path))
+        st = weft_ctx_fail(ctx, WEFT_ERR_STATE,
+                           "%s: has no run.json, so that the settings of the run there are not "
+                           "known: restore it, or begin a new run with another --out",
+                           path);
     if (!root) return st;
     const char *model = json_string_value(json_object_get(root, "model"));
     const char *mine = o->where & WEFT_FOR_GPT2 ? "gpt2" : "mlp";
@@ -194,9 +235,11 @@ static enum weft_status settings_from(weft_ctx *ctx, const char *path, const cha
             st = no_memory(ctx, path);
         } else {
             weft_options_init(saved, o->where);
-            st = weft_options_load(saved, file);
-            st = st == WEFT_OK ? merge(ctx, path, saved, o)
-                               : weft_ctx_fail(ctx, st, "%s", saved->message);
+            st = weft_options_load(saved, file, true);
+            if (st != WEFT_OK) weft_ctx_fail(ctx, st, "%s", saved->message);
+            // a version before this one kept them as they were given
+            if (st == WEFT_OK) st = weft_run_dir_paths(ctx, saved);
+            if (st == WEFT_OK) st = merge(ctx, path, saved, o);
             weft_options_free(saved);
         }
         free(saved);
@@ -212,13 +255,68 @@ enum weft_status weft_run_dir_settings(weft_ctx *ctx, const char *path, struct w
     return st;
 }
 
+/* Can the files of a checkpoint be read, are their checksums right, and is nothing left to do? */
+static bool is_whole(weft_ctx *ctx, const char *checkpoint) {
+    static const char *const names[] = {"model.safetensors", "state.safetensors"};
+    struct weft_shape shape;
+    bool whole = weft_checkpoint_shape(ctx, checkpoint, &shape) == WEFT_OK;
+    for (size_t i = 0; whole && i < sizeof names / sizeof *names; i++) {
+        weft_st_file *file = NULL;
+        char *path = weft_text("%s/%s", checkpoint, names[i]);
+        whole =
+            path && weft_st_open(ctx, path, &file) == WEFT_OK && !weft_st_find(file, "unjudged");
+        weft_st_close(file);
+        free(path);
+    }
+    return whole;
+}
+
+/* Was the writer of checkpoints killed before it was done: with a temporary folder, or without the
+ * link that it sets at the end? */
+static bool is_half_done(const char *folder, const char *name) {
+    char target[WEFT_CHECKPOINT_NAME] = "";
+    char *last = weft_text("%s/last", folder);
+    const ssize_t n = last ? readlink(last, target, sizeof target - 1) : -1;
+    bool half = n <= 0 || strcmp(target, name) != 0;
+    free(last);
+    DIR *dir = opendir(folder);
+    for (const struct dirent *entry; dir && !half && (entry = readdir(dir));)
+        half = strstr(entry->d_name, ".tmp") != NULL;
+    if (dir) closedir(dir);
+    return half;
+}
+
+bool weft_run_dir_is_finished(weft_ctx *ctx, const char *path, uint64_t *steps) {
+    char name[WEFT_CHECKPOINT_NAME];
+    uint64_t *list = NULL;
+    size_t n = 0;
+    json_t *root = NULL;
+    char *file = weft_text("%s/run.json", path), *folder = weft_text("%s/checkpoints", path);
+    bool finished = file && folder && read_description(ctx, file, &root) == WEFT_OK &&
+                    weft_checkpoint_list(ctx, folder, &list, &n) == WEFT_OK && n > 0;
+    const json_t *total = json_object_get(root, "total_steps");
+    finished =
+        finished && json_is_integer(total) && (uint64_t)json_integer_value(total) == list[n - 1];
+    if (finished) {
+        *steps = list[n - 1];
+        char *last = weft_text("%s/%s", folder, weft_checkpoint_name(list[n - 1], name));
+        finished = last && !is_half_done(folder, name) && is_whole(ctx, last);
+        free(last);
+    }
+    json_decref(root);
+    free(list);
+    free(file);
+    free(folder);
+    return finished;
+}
+
 enum weft_status weft_run_dir_of_checkpoint(weft_ctx *ctx, const char *checkpoint, bool language,
                                             struct weft_options *out) {
     weft_options_init(out, language ? WEFT_FOR_GPT2 : WEFT_FOR_MLP);
     char *file = weft_text("%s/../../run.json", checkpoint);
     if (!file) return no_memory(ctx, checkpoint);
     enum weft_status st = WEFT_OK;
-    if (access(file, F_OK) == 0) st = weft_options_load(out, file);
+    if (access(file, F_OK) == 0) st = weft_options_load(out, file, true);
     if (st != WEFT_OK) {
         weft_ctx_fail(ctx, st, "%s", out->message);
         weft_options_free(out);

@@ -61,6 +61,10 @@ WEFT_NODISCARD enum weft_status weft_st_write(weft_ctx *ctx, const char *path,
                                               const struct weft_st_tensor *tensors, size_t n,
                                               const struct weft_st_meta *meta, size_t n_meta);
 
+/* xxHash64 of the bytes that the file would have of a tensor. */
+WEFT_NODISCARD enum weft_status weft_st_hash(weft_ctx *ctx, const struct weft_st_tensor *tensor,
+                                             uint64_t *out);
+
 /* ---- reading ---- */
 struct weft_st_entry {
     const char *name;

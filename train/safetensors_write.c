@@ -104,3 +104,19 @@ enum weft_status weft_st_write(weft_ctx *ctx, const char *path,
     weft_json_free(&header);
     return st;
 }
+
+enum weft_status weft_st_hash(weft_ctx *ctx, const struct weft_st_tensor *tensor, uint64_t *out) {
+    XXH64_state_t *hash = XXH64_createState();
+    char *chunk = malloc(CHUNK);
+    enum weft_status st = WEFT_OK;
+    if (hash && chunk) {
+        XXH64_reset(hash, 0);
+        visit(tensor, hash, NULL, chunk);
+        *out = XXH64_digest(hash);
+    } else {
+        st = weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory for a hash of %s", tensor->name);
+    }
+    free(chunk);
+    XXH64_freeState(hash);
+    return st;
+}

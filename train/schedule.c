@@ -25,12 +25,15 @@ double weft_schedule_lr(const struct weft_schedule *s, uint64_t step) {
     if (step < s->warmup) return s->lr * ((double)step + 1) / ((double)s->warmup + 1);
     const double low = s->lr * s->min_fraction, steps = (double)s->steps;
     const double r = part((double)step, (double)s->warmup, steps);
+    double fall;
     switch (s->kind) {
     case WEFT_SCHEDULE_CONSTANT: break;
     case WEFT_SCHEDULE_LINEAR: return s->lr + (low - s->lr) * r;
     case WEFT_SCHEDULE_COSINE: return low + (s->lr - low) * (0.5 * (1 + weft_cos(PI * r)));
     case WEFT_SCHEDULE_WSD:
-        return s->lr + (low - s->lr) * part((double)step, steps * (1 - s->decay_fraction), steps);
+        fall = steps * (1 - s->decay_fraction); // not before the warmup is over
+        if (fall < (double)s->warmup) fall = (double)s->warmup;
+        return s->lr + (low - s->lr) * part((double)step, fall, steps);
     }
     return s->lr;
 }

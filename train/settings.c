@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEAD_MAX 128 /* of the attention kernels */
+
 /* The value of an option that was given overrides what a preset says. */
 static void override(const struct weft_options *o, enum weft_option_id id, uint64_t value,
                      bool preset, size_t *field) {
@@ -38,6 +40,10 @@ static enum weft_status gpt2_shape(weft_ctx *ctx, const struct weft_options *o,
                              "--heads %zu does not divide --width %zu: choose a width that is a "
                              "multiple of the heads",
                              c->heads, c->width);
+    if (c->width / c->heads > HEAD_MAX)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "--heads %zu of --width %zu are %zu wide, above %d: take more heads",
+                             c->heads, c->width, c->width / c->heads, HEAD_MAX);
     if (weft_options_has(o, WEFT_OPT_seq) && o->seq > c->context)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--seq %" PRIu64 " is beyond --context %zu: a sample cannot be longer "
@@ -92,9 +98,17 @@ static struct weft_optim optimizer_of(const struct weft_options *o) {
     };
 }
 
-/* Which of --steps and --epochs counts: the one that was given, else the one with a default. */
+/* Which of --steps and --epochs counts: the one from the stronger source. */
 static bool by_epochs(const struct weft_options *o) {
-    return weft_options_given(o, WEFT_OPT_epochs) || !weft_options_has(o, WEFT_OPT_steps);
+    return o->from[WEFT_OPT_epochs] > o->from[WEFT_OPT_steps];
+}
+
+static enum weft_status check_warmup(weft_ctx *ctx, uint64_t warmup, uint64_t steps) {
+    return warmup <= steps
+               ? WEFT_OK
+               : weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                               "--warmup %" PRIu64 " is more than the %" PRIu64 " steps of the run",
+                               warmup, steps);
 }
 
 static enum weft_status count_steps(weft_ctx *ctx, const struct weft_options *o, uint64_t samples,
@@ -110,14 +124,10 @@ static enum weft_status count_steps(weft_ctx *ctx, const struct weft_options *o,
         s->steps = o->steps;
     }
     s->warmup = weft_options_has(o, WEFT_OPT_warmup) ? o->warmup : s->steps / 50;
-    if (s->warmup > s->steps)
-        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
-                             "--warmup %" PRIu64 " is more than the %" PRIu64 " steps of the run",
-                             s->warmup, s->steps);
     s->eval_every = o->eval_every;
     if (!weft_options_has(o, WEFT_OPT_eval_every))
         s->eval_every = a_pass < 1 ? 1 : (uint64_t)(a_pass + 0.5);
-    return WEFT_OK;
+    return check_warmup(ctx, s->warmup, s->steps);
 }
 
 enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
@@ -140,9 +150,19 @@ enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--grad-groups %" PRIu64 " does not divide --accumulate %" PRIu64,
                              o->grad_groups, o->accumulate);
-    if (weft_options_given(o, WEFT_OPT_epochs) && weft_options_given(o, WEFT_OPT_steps))
+    if (weft_options_given(o, WEFT_OPT_epochs) &&
+        o->from[WEFT_OPT_epochs] == o->from[WEFT_OPT_steps])
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--steps and --epochs are both given: choose one of them");
+    const size_t layers = s.shape.language ? s.shape.gpt2.layers : s.shape.mlp.layers + 1;
+    if (o->histogram_layer >= layers)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "--histogram-layer %" PRIu64 " is not below the model's %zu layers",
+                             o->histogram_layer, layers);
+    if (!by_epochs(o) && weft_options_has(o, WEFT_OPT_warmup)) { // before there is any data
+        const enum weft_status warm = check_warmup(ctx, o->warmup, o->steps);
+        if (warm != WEFT_OK) return warm;
+    }
     if (s.shape.language) {
         s.training.seq = weft_options_has(o, WEFT_OPT_seq) ? o->seq : s.shape.gpt2.context;
         s.training.generate = o->sample_every > 0;
@@ -160,7 +180,7 @@ static enum weft_status resolve_one(weft_ctx *ctx, struct weft_options *o, enum 
     char text[32];
     if (weft_options_given(o, id)) return WEFT_OK;
     snprintf(text, sizeof text, "%" PRIu64, value);
-    const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_DEFAULT);
+    const enum weft_status st = weft_options_set(o, id, text, WEFT_FROM_DERIVED);
     return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s", o->message);
 }
 

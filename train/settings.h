@@ -14,6 +14,7 @@ struct weft_shape {
     struct weft_gpt2_config gpt2;
     struct weft_mlp_config mlp;
     bool unit_pixels; /* mlp: how MNIST was scaled */
+    const struct weft_columns *columns; /* mlp: how CSV was read, not owned; NULL: it was not */
 };
 
 struct weft_settings {

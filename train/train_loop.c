@@ -79,6 +79,7 @@ static enum weft_status link_to(weft_trainer *t, const char *link, uint64_t step
 static enum weft_status save(weft_trainer *t) {
     if (t->saved == t->at.step) return WEFT_OK;
     enum weft_status st = weft_model_check_finite(t->model); // what is kept may be gone on from
+    if (st == WEFT_OK) st = weft_data_check(t->ctx, t->data);
     // then the logs: they must hold all steps that the checkpoint has done
     if (st == WEFT_OK) st = weft_jsonl_sync(&t->dir.metrics);
     if (st == WEFT_OK) st = weft_jsonl_sync(&t->dir.stats);
@@ -87,8 +88,8 @@ static enum weft_status save(weft_trainer *t) {
                                   t->data->tokenizer, &t->at);
     if (st != WEFT_OK) return st;
     t->saved = t->at.step;
-    st = link_to(t, "last", t->at.step);
-    if (st == WEFT_OK && t->at.best_step == t->at.step) st = link_to(t, "best", t->at.step);
+    if (t->at.best_step == t->at.step) st = link_to(t, "best", t->at.step);
+    if (st == WEFT_OK) st = link_to(t, "last", t->at.step);
     if (st == WEFT_OK)
         st = weft_checkpoint_prune(t->ctx, t->dir.checkpoints, (size_t)t->o->keep,
                                    t->at.best_step > 0 ? t->at.best_step : UINT64_MAX);
@@ -97,10 +98,17 @@ static enum weft_status save(weft_trainer *t) {
 
 /* ---- between steps ---- */
 
+static bool is_stopped(const weft_trainer *t) { return t->io.signal && *t->io.signal != 0; }
+
+/* A signal in the middle leaves it to whoever goes on from the checkpoint. */
 static enum weft_status evaluate(weft_trainer *t, struct weft_score *score) {
-    const enum weft_status st =
-        weft_evaluate(t->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, t->o->eval_samples, score);
+    const uint64_t all = t->data->n[WEFT_SPLIT_VAL], most = t->o->eval_samples;
+    enum weft_status st = weft_data_check(t->ctx, t->data);
+    if (st == WEFT_OK)
+        st = weft_evaluate(t->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, most, t->io.signal, score);
     if (st != WEFT_OK) return st;
+    t->at.unjudged = score->samples < (most > 0 && most < all ? most : all);
+    if (t->at.unjudged) return WEFT_OK;
     const bool best = score->loss < t->at.best_loss;
     if (best) {
         t->at.best_loss = score->loss;
@@ -127,13 +135,23 @@ static enum weft_status after_step(weft_trainer *t, const struct weft_step_resul
     enum weft_status st = WEFT_OK;
     weft_trainer_progress(t, r);
     if (judged) st = evaluate(t, &score);
-    if (st == WEFT_OK) st = weft_trainer_metrics(t, r, judged ? &score : NULL);
+    if (st == WEFT_OK) st = weft_trainer_metrics(t, r, judged && !t->at.unjudged ? &score : NULL);
     if (st == WEFT_OK && r->statistics) st = weft_trainer_statistics(t);
     if (st == WEFT_OK && is_due(t->at.step, t->o->sample_every)) st = weft_trainer_sample(t);
     if (st == WEFT_OK &&
         (last || is_due(t->at.step, t->o->save_every) || (judged && t->at.best_step == t->at.step)))
         st = save(t);
     return st == WEFT_OK ? flush_logs(t) : st;
+}
+
+/* The evaluation that the last process has left. */
+static enum weft_status judge_late(weft_trainer *t) {
+    struct weft_score score;
+    enum weft_status st = evaluate(t, &score);
+    if (st != WEFT_OK || t->at.unjudged) return st;
+    st = weft_trainer_metrics(t, NULL, &score);
+    t->saved = UINT64_MAX; // it still says that there is one to do
+    return st == WEFT_OK ? save(t) : st;
 }
 
 /* ---- ends ---- */
@@ -162,13 +180,11 @@ static enum weft_status give_up(weft_trainer *t, enum weft_status why) {
     return weft_ctx_fail(t->ctx, why, "%s; %s", message, where);
 }
 
-static bool is_stopped(const weft_trainer *t) { return t->io.signal && *t->io.signal != 0; }
-
 static void say_end(weft_trainer *t, uint64_t done, double seconds) {
     char time[WEFT_SHORT_TEXT], where[512];
     checkpoint_text(t, "checkpoint", where, sizeof where);
     weft_progress_end(&t->progress);
-    if (t->at.step < t->s.steps) {
+    if (t->at.step < t->s.steps || t->at.unjudged) {
         weft_trainer_say(t,
                          "stopped at step %" PRIu64 " of %" PRIu64
                          " by a signal; all is saved; go on with --resume %s",
@@ -185,16 +201,13 @@ static void say_end(weft_trainer *t, uint64_t done, double seconds) {
 }
 
 enum weft_status weft_trainer_run(weft_trainer *t) {
-    if (t->saved == t->at.step && t->at.step >= t->s.steps) {
-        weft_trainer_say(t, "this run is finished: %" PRIu64 " steps are done", t->at.step);
-        return WEFT_OK;
-    }
     const uint64_t first = t->at.step;
     const double start = t->flushed = weft_clock();
     enum weft_status st = WEFT_OK;
     t->progress.first = first;
     t->progress.total = t->s.steps;
     weft_progress_start(&t->progress, start);
+    if (t->at.unjudged) st = judge_late(t);
     while (st == WEFT_OK && t->at.step < t->s.steps && !is_stopped(t)) {
         struct weft_step_result r;
         st = one_step(t, &r);

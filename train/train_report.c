@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/weights.h"
 #include "train/writer.h"
 #include "train/trainer_inside.h"
 
@@ -55,6 +56,12 @@ static void say_data(weft_trainer *t) {
                      "step       %zu samples%s x %zu micro-batches; %" PRIu64
                      " steps are %.2f passes over the data",
                      t->s.training.batch, length, t->s.training.accumulate, t->s.steps, passes);
+    if (d->columns && d->classes == 0 && d->columns->target_scale > 0)
+        weft_trainer_say(
+            t,
+            "target     mean %.6g, standard deviation %.6g: losses are in units of its "
+            "square, and 1 is what guessing the mean has",
+            d->columns->target_mean, 1 / d->columns->target_scale);
     if (!isnan(t->bigram))
         weft_trainer_say(t, "baseline   a bigram model has validation loss %.4f", t->bigram);
 }
@@ -80,9 +87,10 @@ static double mib(size_t bytes) { return (double)bytes / 1048576; }
 static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     weft_trainer_say(t,
                      "memory     %.1f MiB: parameters %.1f, gradients %.1f, optimizer %.1f, "
-                     "activations %.1f, other %.1f",
-                     mib(m->total), mib(m->params), mib(m->grads), mib(m->optim),
-                     mib(m->activations), mib(m->state + m->scratch));
+                     "activations %.1f, other %.1f, data %.1f",
+                     mib(weft_fit_total(&t->memory, m)), mib(m->params), mib(m->grads),
+                     mib(m->optim), mib(m->activations), mib(m->state + m->scratch),
+                     mib(t->memory.data));
     const struct weft_limits *l = &t->meter.limits;
     char limits[96] = "";
     if (t->meter.bound > 0)
@@ -129,11 +137,10 @@ void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r) {
     m->steps++;
     m->rate = (double)m->steps * (double)t->step_units / m->seconds;
     if (!t->io.write) return;
-    char more[96] = "";
     const bool line = t->at.step % t->o->log_every == 0 || t->at.step == t->s.steps;
     if (line && m->bound > 0) {
         const double seconds = m->seconds / (double)m->steps;
-        snprintf(more, sizeof more, "MFU %.0f%% bound %.0f%%",
+        snprintf(m->more, sizeof m->more, "MFU %.0f%% bound %.0f%%",
                  100 * m->flops / (seconds * 1e9 * m->limits.fma_gflops), 100 * m->bound / seconds);
     }
     const struct weft_progress_state state = {
@@ -142,7 +149,7 @@ void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r) {
         .lr = r->lr,
         .grad_norm = r->step.grad_norm,
         .rate = m->rate,
-        .more = *more ? more : NULL,
+        .more = *m->more ? m->more : NULL,
     };
     weft_progress_step(&t->progress, &state, weft_clock());
     if (!line) return;
@@ -203,15 +210,22 @@ enum weft_status weft_trainer_metrics(weft_trainer *t, const struct weft_step_re
                                       const struct weft_score *score) {
     struct weft_json *j = weft_jsonl_begin(&t->dir.metrics);
     weft_json_count(j, "step", t->at.step);
-    weft_json_rounded(j, "loss", r->loss, DIGITS);
-    weft_json_rounded(j, "lr", r->lr, DIGITS);
-    weft_json_rounded(j, "grad_norm", r->step.grad_norm, DIGITS);
-    weft_json_bool(j, "clipped", r->step.scale < 1);
-    weft_json_rounded(j, "tokens_per_s", (double)t->step_units / r->seconds, 6);
-    weft_json_rounded(j, "step_ms", 1e3 * r->seconds, 6);
+    if (r) {
+        weft_json_rounded(j, "loss", r->loss, DIGITS);
+        weft_json_rounded(j, "lr", r->lr, DIGITS);
+        weft_json_rounded(j, "grad_norm", r->step.grad_norm, DIGITS);
+        weft_json_bool(j, "clipped", r->step.scale < 1);
+        weft_json_rounded(j, "tokens_per_s", (double)t->step_units / r->seconds, 6);
+        weft_json_rounded(j, "step_ms", 1e3 * r->seconds, 6);
+    }
     if (score) weft_json_rounded(j, "val_loss", score->loss, DIGITS);
     if (score && !t->s.shape.language && !t->s.shape.mlp.mse)
         weft_json_rounded(j, "val_accuracy", score->accuracy, DIGITS);
+    const uint64_t every = t->o->hash_every;
+    if (r && every > 0 && (t->at.step % every == 0 || t->at.step == t->s.steps)) {
+        const enum weft_status st = weft_weights_hash(t->ctx, t->model, j);
+        if (st != WEFT_OK) return st;
+    }
     return weft_jsonl_end(&t->dir.metrics);
 }
 

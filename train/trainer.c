@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "train/atomic.h"
-#include "train/bigram.h"
 #include "train/loaded.h"
 #include "train/trainer_inside.h"
 
@@ -36,18 +37,18 @@ enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
             o->resume, o->out);
     if (!o->resume && weft_run_dir_is_taken(o->out))
         return weft_ctx_fail(ctx, WEFT_ERR_STATE,
-                             "%s: there is a run already: go on with it by --resume %s, or choose "
-                             "another --out",
+                             "%s: there is a run already, or what is left of one: go on with it by "
+                             "--resume %s, or choose another --out",
                              o->out, o->out);
-    if (o->resume) {
-        const enum weft_status st = weft_run_dir_settings(ctx, o->resume, o);
-        if (st != WEFT_OK) return st;
-    }
+    enum weft_status st = weft_run_dir_paths(ctx, o);
+    if (st == WEFT_OK && o->resume) st = weft_run_dir_settings(ctx, o->resume, o);
+    if (st != WEFT_OK) return st;
     if (!o->data)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--data is missing: the file or folder to train on");
     if (o->init_from && !o->resume) {
-        const enum weft_status st = weft_settings_adopt(ctx, o);
+        st = weft_loaded_option(ctx, o, WEFT_OPT_init_from);
+        if (st == WEFT_OK) st = weft_settings_adopt(ctx, o);
         if (st != WEFT_OK) return st;
     }
     const struct weft_data_needs nothing = {0};
@@ -55,7 +56,45 @@ enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
     return weft_settings_make(ctx, o, &nothing, &s);
 }
 
+bool weft_trainer_is_finished(weft_ctx *ctx, const struct weft_options *o, uint64_t *steps) {
+    return o->resume && weft_run_dir_is_finished(ctx, o->resume, steps);
+}
+
 /* ---- data and model ---- */
+
+static void warn(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);
+static void warn(weft_trainer *t, const char *fmt, ...) {
+    char text[WEFT_MESSAGE_MAX + 256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (t->io.warn) t->io.warn(t->io.user, text);
+}
+
+/* Options that the data has no use for. */
+static void warn_unused(weft_trainer *t) {
+    const struct weft_data *d = t->data;
+    struct stat info;
+    const bool mnist = d->pixels[0] != NULL;
+    const bool folder = stat(t->o->data, &info) == 0 && S_ISDIR(info.st_mode);
+    const struct {
+        enum weft_option_id id;
+        bool unused;
+        const char *why;
+    } list[] = {
+        {WEFT_OPT_label, mnist, "MNIST has files of labels"},
+        {WEFT_OPT_val_fraction, mnist || (folder && t->o->val_fraction > 0),
+         "the folder brings its own validation data"},
+        {WEFT_OPT_pixels, d->columns != NULL, "a table has no pixels"},
+        {WEFT_OPT_tokenizer, d->kind == WEFT_DATA_TOKENS && !d->tokenizer,
+         "the files have tokens, not text"},
+    };
+    char name[WEFT_OPTION_NAME];
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (list[i].unused && t->o->from[list[i].id] == WEFT_FROM_USER)
+            warn(t, "--%s has no effect: %s", weft_option_spell(list[i].id, name), list[i].why);
+}
 
 static enum weft_status open_data(weft_trainer *t) {
     const struct weft_data_needs nothing = {0};
@@ -68,11 +107,13 @@ static enum weft_status open_data(weft_trainer *t) {
     st = weft_data_open(t->ctx, s.shape.language ? WEFT_DATA_TOKENS : WEFT_DATA_FEATURES, &how,
                         &t->data);
     if (st != WEFT_OK) return st;
+    warn_unused(t);
     weft_settings_needs(t->data, &needs);
     st = weft_settings_make(t->ctx, t->o, &needs, &t->s);
     if (st == WEFT_OK) st = weft_settings_resolve(t->ctx, t->o, &t->s);
+    t->s.shape.columns = t->data->columns;
     t->step_units = t->s.step_samples * (t->s.shape.language ? t->s.training.seq : 1);
-    t->bigram = weft_bigram_loss(t->data, WEFT_SPLIT_VAL);
+    weft_fit_data(t->data, &t->memory, &t->bigram);
     return st;
 }
 
@@ -104,63 +145,75 @@ static void make_schedule(weft_trainer *t) {
 
 /* ---- where to begin ---- */
 
-static void warn(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);
-static void warn(weft_trainer *t, const char *fmt, ...) {
-    char text[WEFT_MESSAGE_MAX + 256];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (t->io.warn) t->io.warn(t->io.user, text);
-}
-
 /* A checkpoint that cannot be used must not pass for the newest one again. */
-static enum weft_status set_aside(weft_trainer *t, const char *path) {
-    char *aside = weft_text("%s.damaged", path);
-    if (!aside) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "%s: out of memory", path);
-    warn(t, "%s; it is kept as %s, and the one before it is tried", weft_ctx_message(t->ctx),
-         aside);
-    enum weft_status st = weft_remove_folder(t->ctx, aside);
-    if (st == WEFT_OK) st = weft_commit_folder(t->ctx, path, aside);
+static enum weft_status set_aside(weft_trainer *t, uint64_t step, const char *why) {
+    char name[WEFT_CHECKPOINT_NAME], more[24] = "";
+    char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(step, name));
+    char *aside = NULL;
+    for (unsigned i = 2; path; i++) { // beside what an earlier resume has set aside
+        aside = weft_text("%s.damaged%s", path, more);
+        if (!aside || access(aside, F_OK) != 0) break;
+        free(aside);
+        snprintf(more, sizeof more, "-%u", i);
+    }
+    enum weft_status st = aside ? weft_commit_folder(t->ctx, path, aside)
+                                : weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "%s: out of memory", name);
+    if (st == WEFT_OK) warn(t, "%s; the checkpoint is kept as %s", why, aside);
     free(aside);
+    free(path);
     return st;
 }
 
-static bool is_damage(enum weft_status st) {
+/* Is it the checkpoint that fails, rather than the machine? Nothing is written while one is read:
+ * an I/O error means a file that is missing or unreadable. */
+static bool is_unusable(enum weft_status st) {
     return st == WEFT_ERR_FORMAT || st == WEFT_ERR_SHAPE || st == WEFT_ERR_DTYPE ||
-           st == WEFT_ERR_VERSION;
+           st == WEFT_ERR_VERSION || st == WEFT_ERR_IO;
 }
 
-/* The newest valid checkpoint of the n in steps; all damaged: an error, rather than training that
- * silently begins again. */
-static enum weft_status resume_newest(weft_trainer *t, const uint64_t *steps, size_t n) {
-    enum weft_status st = WEFT_OK;
-    for (size_t i = n; st == WEFT_OK && i-- > 0;) {
-        char name[WEFT_CHECKPOINT_NAME];
-        struct weft_run_state state;
-        char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(steps[i], name));
-        if (!path) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
-        st =
-            weft_checkpoint_resume(t->ctx, path, t->model, &t->s.shape, t->data->tokenizer, &state);
-        if (st == WEFT_OK && (state.step != steps[i] || state.seed != t->o->seed))
-            st = weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
-                               "%s: is not the checkpoint of step %" PRIu64 " of this run", path,
-                               steps[i]);
-        if (st == WEFT_OK) {
-            t->at = state;
-            t->saved = state.step;
-            weft_trainer_say(t, "resume     from %s", path);
-            free(path);
-            return WEFT_OK;
-        }
-        if (is_damage(st)) st = set_aside(t, path);
-        free(path);
+static enum weft_status resume_from(weft_trainer *t, uint64_t step) {
+    char name[WEFT_CHECKPOINT_NAME];
+    struct weft_run_state state;
+    char *path = weft_text("%s/%s", t->dir.checkpoints, weft_checkpoint_name(step, name));
+    if (!path) return weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
+    enum weft_status st =
+        weft_checkpoint_resume(t->ctx, path, t->model, &t->s.shape, t->data->tokenizer, &state);
+    if (st == WEFT_OK && (state.step != step || state.seed != t->o->seed))
+        st = weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
+                           "%s: is not the checkpoint of step %" PRIu64 " of this run", path, step);
+    if (st == WEFT_OK) {
+        t->at = state;
+        t->saved = step;
+        weft_trainer_say(t, "resume     from %s", path);
     }
-    return st != WEFT_OK ? st
-                         : weft_ctx_fail(t->ctx, WEFT_ERR_FORMAT,
-                                         "%s: none of the %zu checkpoints can be used (see the "
-                                         "warnings); begin a new run with another --out",
-                                         t->dir.checkpoints, n);
+    free(path);
+    return st;
+}
+
+/* The newest of the n checkpoints that can be used; those after it are set aside. When there is
+ * none the settings may be wrong rather than all checkpoints: nothing is touched, and training does
+ * not silently begin again. */
+static enum weft_status resume_newest(weft_trainer *t, const uint64_t *steps, size_t n) {
+    char **why = calloc(n, sizeof *why);
+    enum weft_status st =
+        why ? WEFT_ERR_FORMAT : weft_ctx_fail(t->ctx, WEFT_ERR_NOMEM, "out of memory");
+    size_t i = n; // those from here on cannot be used
+    while (i > 0 && is_unusable(st)) {
+        st = resume_from(t, steps[i - 1]);
+        if (is_unusable(st)) why[--i] = strdup(weft_ctx_message(t->ctx));
+    }
+    if (is_unusable(st)) {
+        weft_ctx_fail(t->ctx, st,
+                      "%.700s; none of the %zu checkpoints can be used, and all are left as they "
+                      "are: restore one, or begin a new run with another --out",
+                      why[n - 1] ? why[n - 1] : t->dir.checkpoints, n);
+    } else {
+        for (size_t k = i; st == WEFT_OK && k < n; k++)
+            st = set_aside(t, steps[k], why[k] ? why[k] : "it cannot be used");
+    }
+    for (size_t k = i; why && k < n; k++) free(why[k]);
+    free(why);
+    return st;
 }
 
 /* Links left behind by a checkpoint that was set aside. */
@@ -179,6 +232,12 @@ static enum weft_status repair_links(weft_trainer *t) {
     return st;
 }
 
+static void warn_unreadable(weft_trainer *t, const struct weft_jsonl *log) {
+    if (log->unreadable > 0)
+        warn(t, "%s: %zu unreadable line%s left as found", log->path, log->unreadable,
+             log->unreadable > 1 ? "s" : "");
+}
+
 static enum weft_status begin(weft_trainer *t) {
     uint64_t *steps = NULL;
     size_t n = 0;
@@ -195,17 +254,25 @@ static enum weft_status begin(weft_trainer *t) {
     if (st == WEFT_OK && n > 0) {
         st = resume_newest(t, steps, n);
         if (st == WEFT_OK) st = repair_links(t);
+        if (st == WEFT_OK) // and what was left half done
+            st = weft_checkpoint_prune(t->ctx, t->dir.checkpoints, (size_t)t->o->keep,
+                                       t->at.best_step > 0 ? t->at.best_step : UINT64_MAX);
     } else if (st == WEFT_OK && t->o->init_from) {
         st = weft_loaded_weights(t->ctx, t->o->init_from, t->model);
     } else if (st == WEFT_OK) {
         st = weft_model_init(t->model, &t->s.init);
     }
     free(steps);
-    if (st == WEFT_OK)
-        st = weft_run_dir_logs(&t->dir, t->saved == UINT64_MAX ? -1 : (int64_t)t->at.step);
+    // run.json before all else: without it, what is there cannot be gone on with
     if (st == WEFT_OK)
         st = weft_run_dir_describe(&t->dir, t->o, &t->s, t->data, weft_model_param_count(t->model),
                                    t->bigram);
+    if (st == WEFT_OK)
+        st = weft_run_dir_logs(&t->dir, t->saved == UINT64_MAX ? -1 : (int64_t)t->at.step);
+    if (st == WEFT_OK) {
+        warn_unreadable(t, &t->dir.metrics);
+        warn_unreadable(t, &t->dir.stats);
+    }
     return st;
 }
 

@@ -36,6 +36,8 @@ WEFT_NODISCARD enum weft_status weft_trainer_create(weft_ctx *ctx, struct weft_o
 /* Up to the last step, or to a signal: WEFT_OK for both, and a checkpoint is there.
  * WEFT_ERR_NONFINITE, WEFT_ERR_IO, ...: the message says which checkpoint is the last good one. */
 WEFT_NODISCARD enum weft_status weft_trainer_run(weft_trainer *t);
+/* After weft_trainer_check: there is nothing left to do for the run that is to be resumed. */
+bool weft_trainer_is_finished(weft_ctx *ctx, const struct weft_options *o, uint64_t *steps);
 void weft_trainer_free(weft_trainer *t);
 
 weft_model *weft_trainer_model(const weft_trainer *t);

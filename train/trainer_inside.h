@@ -3,6 +3,7 @@
 #define WEFT_TRAIN_TRAINER_INSIDE_H
 
 #include "train/evaluate.h"
+#include "train/fit.h"
 #include "train/progress.h"
 #include "train/run_dir.h"
 #include "train/schedule.h"
@@ -15,6 +16,7 @@ struct weft_meter {            /* what log lines and the final summary tell */
     double flops, bound;       /* of a step: floating-point operations, least seconds; 0: unknown */
     struct weft_limits limits; /* measured; 0: not */
     double rate;               /* tokens or samples a second, over the last lines */
+    char more[64];             /* how near the limits, at the last line; empty: unknown */
 };
 
 struct weft_step_result {
@@ -36,6 +38,7 @@ struct weft_trainer {
     struct weft_run_state at;
     uint64_t step_units;              /* tokens, or samples, of a step */
     uint64_t saved;                   /* step of the newest checkpoint; UINT64_MAX: none yet */
+    struct weft_fit_data memory;      /* besides the model's */
     double bigram;                    /* its loss on the validation samples; NaN: none */
     double flushed;                   /* when the logs were, by weft_clock */
     struct weft_statistic *statistic; /* (statistics) room for what the model tells */
@@ -51,6 +54,7 @@ void weft_trainer_say(weft_trainer *t, const char *fmt, ...) WEFT_FORMAT(2, 3);
 void weft_trainer_header(weft_trainer *t, const struct weft_memory *memory);
 void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r);
 void weft_trainer_say_score(weft_trainer *t, const struct weft_score *score, bool best);
+/* The line of a step; r NULL: only its score, which comes late. */
 WEFT_NODISCARD enum weft_status weft_trainer_metrics(weft_trainer *t,
                                                      const struct weft_step_result *r,
                                                      const struct weft_score *score);

@@ -1,5 +1,7 @@
 #include "train/utf8.h"
 
+#include <string.h>
+
 size_t weft_utf8_decode(const char *text, size_t size, uint32_t *code) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *s = (const unsigned char *)text;
@@ -45,4 +47,14 @@ size_t weft_utf8_next(const char *text, size_t size, bool *good) {
     }
     *good = true;
     return n;
+}
+
+bool weft_utf8_valid(const char *text) {
+    bool good = true;
+    for (size_t n = strlen(text), at = 0; good && at < n;) {
+        const size_t step = weft_utf8_next(text + at, n - at, &good);
+        good &= step > 0;
+        at += step;
+    }
+    return good;
 }

@@ -16,4 +16,7 @@ size_t weft_utf8_encode(uint32_t code, char out[4]);
  * the text ends before that is known. size > 0. */
 size_t weft_utf8_next(const char *text, size_t size, bool *good);
 
+/* Is all of a text UTF-8? */
+bool weft_utf8_valid(const char *text);
+
 #endif

@@ -29,4 +29,10 @@ WEFT_NODISCARD enum weft_status weft_weights_save(weft_ctx *ctx, const char *dir
                                                   const struct weft_tokenizer *tokenizer,
                                                   const struct weft_saving *how);
 
+/* The hashes that the file of a model would have, as members of the object that is open in j:
+ * "params" of all, and "tensors", an object with that of each. What `weft hash` says of a
+ * checkpoint. */
+WEFT_NODISCARD enum weft_status weft_weights_hash(weft_ctx *ctx, const weft_model *model,
+                                                  struct weft_json *j);
+
 #endif

@@ -1,8 +1,11 @@
 /* The writer of a model's folder; weights.c reads. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "train/atomic.h"
 #include "train/checkpoint.h"
+#include "train/file_map.h"
 #include "train/weights.h"
 #include "weft/half.h"
 
@@ -159,6 +162,32 @@ static enum weft_status save_tensors(weft_ctx *ctx, const char *dir, const weft_
     free(s.tensor);
     free(s.first);
     free(source);
+    free(params);
+    return st;
+}
+
+static void put_hash(struct weft_json *j, const char *key, uint64_t hash) {
+    char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    weft_json_text(j, key, text);
+}
+
+enum weft_status weft_weights_hash(weft_ctx *ctx, const weft_model *model, struct weft_json *j) {
+    size_t n;
+    struct weft_param_info *params = weft_model_param_list(model, &n);
+    uint64_t total = 0, hash = 0;
+    enum weft_status st = params ? WEFT_OK : no_memory(ctx, "hashes");
+    weft_json_open(j, "tensors", '{');
+    for (size_t i = 0; st == WEFT_OK && i < n; i++) {
+        struct source source = {&params[i], WEFT_ST_F32};
+        const struct weft_st_tensor tensor = make_tensor(&source);
+        st = weft_st_hash(ctx, &tensor, &hash);
+        total = weft_hash(tensor.name, strlen(tensor.name), total);
+        total = weft_hash(&hash, sizeof hash, total);
+        put_hash(j, tensor.name, hash);
+    }
+    weft_json_close(j);
+    put_hash(j, "params", total);
     free(params);
     return st;
 }
