@@ -9,8 +9,8 @@
 #include "studies/theory.h"
 #include "train/progress.h"
 
-#define COST_ROUNDS 9   /* pairs of blocks whose times are compared */
-#define COST_STEPS  200 /* steps of a block, at most */
+#define COST_ROUNDS 9    /* pairs of blocks whose times are compared */
+#define COST_STEPS  200  /* steps of a block, at most */
 #define COST_BLOCK  0.15 /* seconds of a block, about */
 
 /* ---- what a statistic must be ---- */
@@ -61,7 +61,8 @@ static struct truth dead_of(const struct weft_probe_value *v, const char *act) {
     return (struct truth){(double)off / (double)n, 1 + 1e5 * (double)near / (double)n};
 }
 
-/* Attention of one head over v->of = qkv (rows, 3C): log-sum-exp, largest logit, entropy of a row. */
+/* Attention of one head over v->of = qkv (rows, 3C): log-sum-exp, largest logit, entropy of a row.
+ */
 static void attend(const struct weft_probe_value *v, size_t row0, size_t i, size_t h, double *s,
                    double *top, double *entropy) {
     const size_t c = v->cols / 3, hs = c / v->by_rows;
@@ -138,8 +139,8 @@ static struct truth loss_of(const struct weft_probe_value *v) {
 static bool truth_of(const struct trial *t, const struct weft_probe_value *v, struct truth *out) {
     const struct trial_spec *const s = t->spec;
     const bool language = s->gpt2.layers > 0;
-    const char *const act = language ? (s->gpt2.act ? s->gpt2.act : "gelu_tanh")
-                                     : (s->mlp.act ? s->mlp.act : "relu");
+    const char *const act =
+        language ? (s->gpt2.act ? s->gpt2.act : "gelu_tanh") : (s->mlp.act ? s->mlp.act : "relu");
     const size_t seq = s->how.seq != 0 ? s->how.seq : s->gpt2.context, n = v->rows * v->cols;
     if (v->of == NULL || n == 0) return false;
     if (strcmp(v->tensor, "loss") == 0)
@@ -201,7 +202,8 @@ static void prove_rows(struct trial *t, const struct weft_param_info *p, const f
         {"std", {sqrt(fmax(square / (double)n - mean * mean, 0)), rms}},
         {"absmax", {most, most}},
         {"gnorm", {sqrt(grad), sqrt(grad)}},
-        {"update_ratio", {square > 0 ? sqrt(step / square) : 0, square > 0 ? sqrt(step / square) : 1}},
+        {"update_ratio",
+         {square > 0 ? sqrt(step / square) : 0, square > 0 ? sqrt(step / square) : 1}},
         {"norm", {sqrt(square), sqrt(square)}},
     };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
@@ -297,7 +299,6 @@ enum weft_status prove_cost(struct study_run *r, const struct trial_spec *spec) 
         trial_close(&without);
     }
     trial_close(&with);
-    if (st == WEFT_OK)
-        study_put(r, 0, -1, "", KIND_value, stats_median(ratio, COST_ROUNDS));
+    if (st == WEFT_OK) study_put(r, 0, -1, "", KIND_value, stats_median(ratio, COST_ROUNDS));
     return st;
 }

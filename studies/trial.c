@@ -35,7 +35,8 @@ static enum weft_status open_data(struct trial *t) {
     const enum weft_status st =
         study_source_open(t->run->ctx, t->run->s->corpus, s->data, t->run->cell->seed,
                           s->how.seq != 0 ? s->how.seq : s->gpt2.context, &t->source);
-    return st == WEFT_OK ? weft_feed_create(t->run->ctx, t->source.data, s->how.batch, &t->feed) : st;
+    return st == WEFT_OK ? weft_feed_create(t->run->ctx, t->source.data, s->how.batch, &t->feed)
+                         : st;
 }
 
 enum weft_status trial_open(struct trial *t, struct study_run *r, const struct trial_spec *spec) {
@@ -102,20 +103,11 @@ static bool in_list(const char *list, const char *word) {
     return false;
 }
 
-static bool kind_of(const char *name, enum study_kind *out) {
-    for (enum study_kind k = 0; k < STUDY_KINDS; k++) {
-        if (strcmp(study_kind_name(k), name) != 0) continue;
-        *out = k;
-        return true;
-    }
-    return false;
-}
-
 static void record_statistics(const struct trial *t) {
     for (size_t i = 0; i < t->statistics; i++) {
         const struct weft_statistic *const v = &t->statistic[i];
         enum study_kind kind;
-        if (in_list(t->spec->kinds, v->kind) && kind_of(v->kind, &kind) &&
+        if (in_list(t->spec->kinds, v->kind) && study_kind_named(v->kind, &kind) &&
             (t->spec->tensors == NULL || in_list(t->spec->tensors, v->tensor)))
             study_put(t->run, (int64_t)t->step, v->layer, v->tensor, kind, v->value);
     }
@@ -150,8 +142,8 @@ enum weft_status trial_score(struct trial *t, double *loss, double *accuracy) {
     const uint64_t samples = t->spec->eval_samples;
     *loss = (double)INFINITY;
     *accuracy = (double)NAN;
-    const enum weft_status st = weft_evaluate(t->run->ctx, t->model, &t->feed, WEFT_SPLIT_VAL,
-                                              samples, &score);
+    const enum weft_status st =
+        weft_evaluate(t->run->ctx, t->model, &t->feed, WEFT_SPLIT_VAL, samples, &score);
     if (st == WEFT_ERR_NONFINITE) return WEFT_OK;
     if (st != WEFT_OK) return st;
     *loss = score.loss;
@@ -189,8 +181,8 @@ static enum weft_status after_step(struct trial *t) {
 
 static enum weft_status all_steps(struct trial *t) {
     const uint64_t steps = t->spec->steps;
-    const uint64_t last = t->run->mode == STUDY_TWIN && steps > STUDY_TWIN_STEPS ? STUDY_TWIN_STEPS
-                                                                                 : steps;
+    const uint64_t last =
+        t->run->mode == STUDY_TWIN && steps > STUDY_TWIN_STEPS ? STUDY_TWIN_STEPS : steps;
     enum weft_status st = WEFT_OK;
     bool ok = true;
     while (st == WEFT_OK && ok && t->step < last) {

@@ -8,10 +8,11 @@
  *       .steps = 300, .lr = 0.1, .every = 10, .kinds = "gnorm update_ratio dead"};
  *   return trial_run(r, &spec);
  *
- * Records the loss of every step, the statistics named in kinds at the steps that are due, and at the
- * end val_loss and acc. A loss or gradient that is not finite ends the training: that is a result
- * (diverged, at its step), no error. Step s trains on samples s*batch.. of the order that the cell's
- * seed gives; arms of one seed see the same samples and the same standard normal draws. */
+ * Records the loss of every step, the statistics named in kinds at the steps that are due, and at
+ * the end val_loss and acc. A loss or gradient that is not finite ends the training: that is a
+ * result (diverged, at its step), no error. Step s trains on samples s*batch.. of the order that
+ * the cell's seed gives; arms of one seed see the same samples and the same standard normal draws.
+ */
 #ifndef WEFT_STUDIES_TRIAL_H
 #define WEFT_STUDIES_TRIAL_H
 

@@ -127,6 +127,8 @@ WEFT_API weft_tensor weft_correct(weft_program *p, weft_tensor loss);
 /* Append the backward pass of everything `loss` depends on (loss from one of those above). The
  * derivative is of the sum of losses times run->inv_targets. */
 WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
+/* The gradient of a parameter that some weft_backward has reached, else WEFT_NONE. */
+WEFT_API weft_tensor weft_tensor_grad(const weft_graph *g, weft_tensor param);
 
 /* The optimizers by name, NULL past the last one. */
 WEFT_API const char *weft_optim_name(size_t i);
