@@ -48,10 +48,15 @@ static struct weft_probe_value *put(struct reader *r, const char *kind, const ch
     return v;
 }
 
+/* What is summarised must outlive its readers. */
+static void keep(weft_program *p, weft_tensor t) {
+    if (p->graph->keep_probed) weft_tensor_keep(p->graph, t);
+}
+
 /* The tensor that was summarised, when its memory is still its own. */
 static void show(const struct reader *r, struct weft_probe_value *v, weft_tensor t) {
     const struct weft_tensor_desc *const d = desc(r, t);
-    if (t < 0 || !(r->p->graph->keep_all || d->kind == WEFT_INPUT)) return;
+    if (t < 0 || !r->p->graph->keep_probed || !(d->keep || d->kind == WEFT_INPUT)) return;
     v->of = d->data;
     v->rows = rows_of(r, t);
     v->cols = d->shape[2];
@@ -59,12 +64,14 @@ static void show(const struct reader *r, struct weft_probe_value *v, weft_tensor
 
 /* ---- layernorm ---- */
 static bool keep_moments(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     weft_tensor_keep(p->graph, p->node[node].out[1]);
     weft_tensor_keep(p->graph, p->node[node].out[2]);
     return true;
 }
 
 static bool keep_rstd(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     weft_tensor_keep(p->graph, p->node[node].out[2]);
     return true;
 }
@@ -97,12 +104,14 @@ static void read_stream(struct reader *r) {
 
 /* ---- attention ---- */
 static bool keep_maxima(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     weft_tensor_keep(p->graph, p->node[node].out[2]);
     return true;
 }
 
 static bool add_entropy(weft_program *p, size_t node) {
     const struct weft_tensor_desc d = *weft_desc(p->graph, p->node[node].out[1]);
+    keep(p, p->node[node].in[0]);
     return add_output(p, node, 3,
                       weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2]));
 }
@@ -139,6 +148,7 @@ static bool add_measure(weft_program *p, size_t node) {
     const weft_tensor t = y.batched
                               ? weft_act_tensor(p, WEFT_F32, y.shape[0], y.shape[1], cols)
                               : weft_fixed_tensor(p, WEFT_F32, weft_desc_rows(&y), cols);
+    keep(p, p->node[node].out[0]);
     return add_output(p, node, 2, t);
 }
 
@@ -202,6 +212,10 @@ void weft_probe_delta(weft_program *p, size_t layer_node, weft_tensor dz) {
         if (p->probe[i].node == layer_node && p->node[layer_node].out[2] >= 0 &&
             p->node[layer_node].op == &weft_op_linear)
             probe = &p->probe[i];
+    if (probe != NULL) {
+        keep(p, p->node[layer_node].out[1]);
+        keep(p, dz);
+    }
     for (size_t i = p->nodes; probe != NULL && i-- > 0;) {
         const struct weft_op *const op = p->node[i].op;
         const struct weft_tensor_desc d = *weft_desc(p->graph, dz);
@@ -226,6 +240,7 @@ void weft_probe_delta(weft_program *p, size_t layer_node, weft_tensor dz) {
 
 /* ---- loss ---- */
 static bool add_logz(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     const struct weft_tensor_desc d = *weft_desc(p->graph, p->node[node].out[0]);
     for (size_t i = 4; i < 6; i++)
         if (!add_output(p, node, i,
@@ -317,4 +332,4 @@ size_t weft_program_probes(const weft_program *p, size_t rows, struct weft_probe
     return n;
 }
 
-void weft_graph_keep_all(weft_graph *g) { g->keep_all = true; }
+void weft_graph_keep_probed(weft_graph *g) { g->keep_probed = true; }

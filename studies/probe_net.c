@@ -18,7 +18,7 @@ static void fill(struct trial *t, uint64_t step, struct weft_batch *out) {
 struct trial_spec probe_net_spec(const char *act, size_t rows, const char *init, double std) {
     return (struct trial_spec){
         .mlp = {.act = act, .inner = true},
-        .how = {.watch = true, .batch = rows, .optim = {.name = "sgd"}},
+        .how = {.watch = "layer", .batch = rows, .optim = {.name = "sgd"}},
         .init = {.name = init, .std = std},
         .steps = 1,
         .kinds = "z_mean z_rms x_mean x_rms delta_rms",

@@ -209,8 +209,14 @@ static void prove_rows(struct trial *t, const struct weft_param_info *p, const f
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         char name[40];
         snprintf(name, sizeof name, "%s %s", tensor, of[i].kind);
-        put(t->run, p->layer, name, trial_statistic(t, p->layer, tensor, of[i].kind), of[i].want);
+        const double got = trial_statistic(t, p->layer, tensor, of[i].kind);
+        if (!isnan(got) || strcmp(of[i].kind, "norm") != 0)
+            put(t->run, p->layer, name, got, of[i].want);
     }
+}
+
+static bool watches_heads(const struct trial *t) {
+    return !isnan(trial_statistic(t, 0, "q.0", "std"));
 }
 
 static void prove_weights(struct trial *t, float *const *before) {
@@ -225,7 +231,7 @@ static void prove_weights(struct trial *t, float *const *before) {
         for (size_t s = 0; s < 3; s++) {
             const char name[2] = {"qkv"[s], 0};
             prove_rows(t, p, before[i], name, s * width, width);
-            for (size_t h = 0; h < heads && t->spec->how.watch; h++) {
+            for (size_t h = 0; h < heads && t->statistics > 0 && watches_heads(t); h++) {
                 char head[8];
                 snprintf(head, sizeof head, "%s.%u", name, (unsigned)h % 100);
                 prove_rows(t, p, before[i], head, s * width + h * (width / heads), width / heads);
@@ -282,7 +288,7 @@ enum weft_status prove_cost(struct study_run *r, const struct trial_spec *spec) 
     struct trial_spec plain = *spec;
     struct trial with, without;
     double ratio[COST_ROUNDS], a = 0, b = 0;
-    plain.how.watch = false;
+    plain.how.watch = NULL;
     plain.kinds = NULL;
     enum weft_status st = trial_open(&with, r, spec);
     if (st == WEFT_OK) {

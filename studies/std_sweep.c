@@ -74,7 +74,7 @@ static enum weft_status run(struct study_run *r) {
         .mlp = {.inputs = 784, .hidden = {256, 128}, .layers = 2, .outputs = 10},
         .how =
             {.batch = 128,
-             .watch = true,
+             .watch = "layer logz",
              .keep = true,
              .optim = {.name = r->cell->arm, .beta1 = adam ? 0.9 : 0, .beta2 = 0.999, .eps = 1e-8}},
         .init = {.name = "normal", .std = r->cell->number[0]},

@@ -70,6 +70,12 @@ static size_t targets_of(const struct trial *t) {
     return t->batch.rows * seq;
 }
 
+static double rate_of(const struct trial *t) {
+    const struct trial_spec *const s = t->spec;
+    if (s->rate != NULL) return s->rate(t, t->step);
+    return s->schedule.lr > 0 ? weft_schedule_lr(&s->schedule, t->step) : s->lr;
+}
+
 enum weft_status trial_step(struct trial *t, bool *ok) {
     const struct trial_spec *const s = t->spec;
     struct weft_loss loss = {0};
@@ -79,7 +85,7 @@ enum weft_status trial_step(struct trial *t, bool *ok) {
                                .sample = t->step * s->how.batch,
                                .seed = t->run->cell->seed,
                                .inv_targets = 1.0F / (float)targets_of(t),
-                               .lr = s->rate != NULL ? s->rate(t, t->step) : s->lr,
+                               .lr = rate_of(t),
                                .statistics = t->due};
     enum weft_status st = weft_model_grad(t->model, &t->batch, &t->how, &loss);
     t->loss = st == WEFT_OK ? loss.sum / (double)loss.count : (double)INFINITY;

@@ -19,6 +19,7 @@
 #include "studies/corpus.h"
 #include "studies/study.h"
 #include "train/feed.h"
+#include "train/schedule.h"
 
 struct trial;
 struct trial_spec {
@@ -30,7 +31,8 @@ struct trial_spec {
     struct weft_init init; /* its seed: 0 is the cell's */
     uint64_t steps;
     double lr;
-    double (*rate)(const struct trial *t, uint64_t step); /* NULL: lr */
+    struct weft_schedule schedule;                        /* with an lr: instead of lr */
+    double (*rate)(const struct trial *t, uint64_t step); /* instead of both; NULL: none */
     uint64_t every;        /* steps between statistics; 0: only those of first and last step */
     bool decades;          /* 8 steps a decade instead */
     bool norms;            /* record the gradient's norm and the clip factor of every step */

@@ -105,7 +105,7 @@ static struct trial_spec perceptron(const struct study_run *r, bool wine, size_t
     struct trial_spec spec = {
         .data = wine ? "wine" : "mnist",
         .mlp = {.inputs = wine ? 13 : 784, .outputs = wine ? 3 : 10, .layers = hidden},
-        .how = {.batch = wine ? 16 : 128, .watch = true, .optim = {.name = "sgd"}},
+        .how = {.batch = wine ? 16 : 128, .watch = "layer", .optim = {.name = "sgd"}},
         .steps = steps_of(r->s, r->cell->part, (double)hidden),
         .every = 25,
         .kinds = "z_rms x_rms delta_rms",
