@@ -22,7 +22,7 @@ static std::vector<std::string> split(const std::string &text) {
 }
 
 static const char usage[] =
-    "weft-bench: how fast, and what share of the machine's limit\n"
+    "weft: how fast, and what share of the machine's limit\n"
     "\n"
     "  --quick              a minute's worth: the limits and some cases of every family\n"
     "  --threads=N,N        thread counts (default: 1 and all cores this process may use)\n"
@@ -47,7 +47,7 @@ static bool take(const char *argument, const char *name, std::string *value) {
 }
 
 static int fail(const std::string &why) {
-    std::fprintf(stderr, "weft-bench: %s\n", why.c_str());
+    std::fprintf(stderr, "weft: %s\n", why.c_str());
     return 2;
 }
 

@@ -148,7 +148,7 @@ const std::vector<const Peer *> &peers() {
             own.push_back(open_peer(name));
             list.push_back(own.back().get());
         } catch (const std::exception &e) {
-            std::fprintf(stderr, "weft-bench: peer %s is left out: %s\n", name.c_str(), e.what());
+            std::fprintf(stderr, "weft: peer %s is left out: %s\n", name.c_str(), e.what());
         }
     }
     return list;

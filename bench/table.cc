@@ -44,7 +44,7 @@ void Table::ReportRuns(const std::vector<Run> &runs) {
     for (const Run &run : runs) {
         const std::string name = plain_name(run);
         if (run.error_occurred) {
-            std::fprintf(stderr, "weft-bench: %s: %s\n", name.c_str(), run.error_message.c_str());
+            std::fprintf(stderr, "weft: %s: %s\n", name.c_str(), run.error_message.c_str());
             failed_ = true;
             continue;
         }

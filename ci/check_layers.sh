@@ -33,6 +33,7 @@ arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h' 'omp|pthread'
 arrow train 'train/|weft/' 'omp'
 arrow cli 'cli/|studies/driver\.h|train/|weft/' 'omp'
 arrow studies 'studies/|train/|weft/' 'omp'
+arrow examples 'weft/' 'omp'
 
 # Things that live in one place.
 all=$(sources kernels include runtime models train studies cli)

@@ -15,12 +15,14 @@ build|pkg-config|pkg-config|finds the libraries below
 build|libjansson-dev|pc:jansson|JSON: configurations, run directories, checkpoints
 build|zlib1g-dev|pc:zlib|reads .gz data
 build|libxxhash-dev|pc:libxxhash|checksums of tensors
+build|libpcre2-dev|pc:libpcre2-8|splits text into words for GPT-2 tokens
 quickstart|bible-kjv|bible|4.4 MB of real English to train on
 study|libgsl-dev|pc:gsl|statistics of studies; without it there is no weft study
 study|gnuplot-nox|gnuplot|pictures of studies
 test|libcmocka-dev|pc:cmocka|unit tests
 test|clang|clang|the second compiler
 test|libomp-dev|pc:none|its OpenMP runtime
+test|libclang-rt-14-dev|pc:none|its sanitizers and libFuzzer
 test|ninja-build|ninja|rebuilds single files with a planted bug
 test|python3|python3|checks of JSON and safetensors files
 test|binutils|objdump|looks into the objects

@@ -74,6 +74,8 @@ stage symbols ci/check_symbols.sh build/release
 stage clang clang_build
 stage asan sanitized
 $full && stage tsan threads
+$full && stage fuzz ci/fuzz.sh 5
+$full && stage parity ci/parity.sh
 [ "$(uname -m)" = aarch64 ] || stage aarch64 crossed
 stage sabotage ci/sabotage.sh
 

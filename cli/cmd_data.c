@@ -1,4 +1,5 @@
-/* What weft sees in a file or folder: its kind, sizes, splits, baselines, and a sample. */
+/* What weft sees in a file or folder: its kind, sizes, splits, baselines, and a sample; or tokens
+ * made from texts, texts from tokens, a BPE vocabulary from a text. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -7,8 +8,11 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "train/atomic.h"
 #include "train/bigram.h"
+#include "train/bpe_train.h"
 #include "train/feed.h"
+#include "train/shards.h"
 
 #define SAMPLE 240 /* tokens shown */
 #define SHOWN  8   /* features shown, half of the classes */
@@ -81,12 +85,14 @@ static int print_json(const struct facts *f) {
 /* The first tokens of a training sample, as text when there is a tokenizer. */
 static void print_tokens(const struct weft_data *d, const struct weft_batch *sample) {
     for (size_t i = 0; i < d->seq; i++) {
-        char text[4];
+        char buf[4];
+        size_t bytes;
         if (!d->tokenizer) {
             printf("%" PRId32 " ", sample->tokens[i]);
             continue;
         }
-        const size_t bytes = weft_tokenizer_decode(d->tokenizer, (uint32_t)sample->tokens[i], text);
+        const char *text =
+            weft_tokenizer_piece(d->tokenizer, (uint32_t)sample->tokens[i], buf, &bytes);
         for (size_t k = 0; k < bytes; k++)
             putchar(iscntrl((unsigned char)text[k]) && text[k] != '\n' ? '?' : text[k]);
     }
@@ -138,14 +144,14 @@ static void print_table(struct facts *f) {
     print_sample(f);
 }
 
-int cmd_data(struct cli *c) {
+static int show(struct cli *c) {
     const struct weft_data_options options = {
         .path = c->rest[0],
         .seed = c->o.seed,
         .val_fraction = c->o.val_fraction,
         .seq = SAMPLE,
         .vocab = weft_options_has(&c->o, WEFT_OPT_vocab) ? c->o.vocab : 0,
-        .chars = !strcmp(c->o.tokenizer, "char"),
+        .tokens = c->o.tokenizer,
         .label = c->o.label,
     };
     struct weft_data *data = NULL;
@@ -165,4 +171,76 @@ int cmd_data(struct cli *c) {
     weft_feed_free(&f.feed);
     weft_data_free(data);
     return code;
+}
+
+/* ---- data tokenize, detokenize, train-bpe ---- */
+
+/* Token data as it is, not yet in samples. */
+static enum weft_status open_tokens(struct cli *c, double val_fraction, struct weft_data **out) {
+    const struct weft_data_options options = {
+        .path = c->rest[1],
+        .val_fraction = val_fraction,
+        .seq = 1,
+        .tokens = c->o.tokenizer,
+    };
+    return weft_data_open(c->ctx, WEFT_DATA_TOKENS, &options, out);
+}
+
+static int tokenize(struct cli *c) {
+    struct weft_data *data = NULL;
+    enum weft_status st = open_tokens(c, c->o.val_fraction, &data);
+    if (st == WEFT_OK)
+        st = weft_shards_write(c->ctx, data, c->o.out, strcmp(c->o.token_format, "llm.c") == 0,
+                               c->o.shard_tokens);
+    if (st == WEFT_OK)
+        printf("%" PRIu64 " training and %" PRIu64 " validation tokens of %zu, in %s\n",
+               data->tokens[0], data->tokens[1], data->vocab, c->o.out);
+    weft_data_free(data);
+    return cli_end(c, st);
+}
+
+static int detokenize(struct cli *c) {
+    struct weft_data *data = NULL;
+    enum weft_status st = open_tokens(c, c->o.val_fraction, &data);
+    if (st == WEFT_OK) st = weft_shards_text(c->ctx, data, c->o.out);
+    weft_data_free(data);
+    return cli_end(c, st);
+}
+
+static int train_bpe(struct cli *c) {
+    struct weft_file file = {.size = 0};
+    struct weft_bpe *bpe = NULL;
+    struct weft_tokenizer t = {.end = -1};
+    enum weft_status st = weft_file_open(c->ctx, c->rest[1], &file);
+    const struct weft_bpe_training how = {
+        .path = c->rest[1],
+        .text = (const char *)file.data,
+        .size = file.size,
+        .vocab = weft_options_has(&c->o, WEFT_OPT_vocab) ? c->o.vocab : 50257,
+        .min_count = c->o.min_count,
+        .lines = !c->o.whole_text,
+    };
+    if (st == WEFT_OK) st = weft_bpe_train(c->ctx, &how, &bpe);
+    if (st == WEFT_OK) st = weft_tokenizer_of_bpe(c->ctx, how.path, bpe, 0, &t);
+    if (st == WEFT_OK) st = weft_make_folder(c->ctx, c->o.out);
+    if (st == WEFT_OK) st = weft_tokenizer_save(c->ctx, c->o.out, &t);
+    if (st == WEFT_OK)
+        printf("%zu tokens, %zu of them merges, in %s\n", t.size, t.bpe->parts.merges, c->o.out);
+    weft_tokenizer_free(&t);
+    weft_file_close(&file);
+    return cli_end(c, st);
+}
+
+int cmd_data(struct cli *c) {
+    static const struct {
+        const char *name;
+        int (*run)(struct cli *);
+    } verbs[] = {{"tokenize", tokenize}, {"detokenize", detokenize}, {"train-bpe", train_bpe}};
+    if (c->count == 1) return show(c);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(c->rest[0], verbs[i].name) != 0) continue;
+        if (!c->o.out) return cli_usage(c, "--out is missing: where the result goes");
+        return verbs[i].run(c);
+    }
+    return cli_usage(c, "'%s' is none of tokenize, detokenize, train-bpe", c->rest[0]);
 }

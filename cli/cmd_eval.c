@@ -1,10 +1,14 @@
-/* How good a trained model is on the validation part of its data, or on other data. */
+/* How good a trained model is on the validation part of its data, on other data, or at choosing the
+ * right one of several endings. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "train/bigram.h"
+#include "train/choices.h"
 #include "train/evaluate.h"
 #include "train/loaded.h"
 #include "train/run_dir.h"
@@ -17,7 +21,14 @@ struct job {
     enum weft_split split;
     struct weft_score score;
     double bigram;
+    double seconds;
 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static enum weft_status open_data(const struct cli *c, const struct weft_shape *shape, size_t seq,
                                   struct job *j) {
@@ -51,7 +62,7 @@ static enum weft_status open_data(const struct cli *c, const struct weft_shape *
 
 static enum weft_status evaluate(const struct cli *c, struct job *j) {
     struct weft_shape shape;
-    enum weft_status st = weft_checkpoint_shape(c->ctx, c->o.model, &shape);
+    enum weft_status st = weft_loaded_shape(c->ctx, c->o.model, &shape);
     if (st != WEFT_OK) return st;
     st = weft_run_dir_of_checkpoint(c->ctx, c->o.model, shape.language, &j->run);
     if (st != WEFT_OK) return st;
@@ -61,13 +72,20 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
         .seq = own ? j->run.seq : shape.gpt2.context,
         .eval_only = true,
     };
-    st = weft_loaded_open(c->ctx, c->o.model, &training, &j->loaded);
+    st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &j->loaded);
     if (st == WEFT_OK) st = open_data(c, &shape, training.seq, j);
     if (st == WEFT_OK) st = weft_feed_create(c->ctx, j->data, training.batch, &j->feed);
     if (st != WEFT_OK) return st;
     j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
     j->bigram = weft_bigram_loss(j->data, j->split);
-    return weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, &j->score);
+    const double start = now();
+    st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, &j->score);
+    j->seconds = now() - start;
+    return st;
+}
+
+static double bits_per_byte(const struct weft_score *s) {
+    return s->loss * (double)s->targets / log(2) / (double)s->bytes;
 }
 
 static int print_json(const struct job *j) {
@@ -76,9 +94,13 @@ static int print_json(const struct job *j) {
     weft_json_text(&out, "split", j->split == WEFT_SPLIT_VAL ? "validation" : "all");
     weft_json_real(&out, "loss", j->score.loss);
     if (!j->loaded.shape.mlp.mse) weft_json_real(&out, "accuracy", j->score.accuracy);
+    if (j->loaded.shape.language) weft_json_real(&out, "perplexity", exp(j->score.loss));
+    if (j->score.bytes > 0) weft_json_real(&out, "bits_per_byte", bits_per_byte(&j->score));
     if (!isnan(j->bigram)) weft_json_real(&out, "bigram_loss", j->bigram);
     weft_json_count(&out, "samples", j->score.samples);
     weft_json_count(&out, "targets", j->score.targets);
+    if (j->loaded.shape.language)
+        weft_json_rounded(&out, "tokens_per_s", (double)j->score.targets / j->seconds, 4);
     return cli_json(&out);
 }
 
@@ -91,14 +113,75 @@ static void print_table(const struct job *j) {
     printf("\n%-16s%.4f", "loss", loss);
     if (language) printf("  (%.3f bits a token, perplexity %.4g)", loss / log(2), exp(loss));
     putchar('\n');
+    if (j->score.bytes > 0) printf("%-16s%.4f\n", "bits per byte", bits_per_byte(&j->score));
     if (!j->loaded.shape.mlp.mse) printf("%-16s%.2f%%\n", "accuracy", 100 * j->score.accuracy);
     if (!isnan(j->bigram)) printf("%-16s%.4f\n", "bigram model", j->bigram);
+    if (language) printf("%-16s%.0f tokens/s\n", "speed", (double)j->score.targets / j->seconds);
+}
+
+/* ---- questions ---- */
+
+static int print_answers(const struct cli *c, const struct weft_answers *a, double seconds) {
+    const double n = (double)a->questions, rate = (double)a->tokens / seconds;
+    if (c->o.json) {
+        struct weft_json out = {.pretty = true};
+        weft_json_open(&out, NULL, '{');
+        weft_json_count(&out, "questions", a->questions);
+        weft_json_real(&out, "accuracy", (double)a->right / n);
+        weft_json_real(&out, "accuracy_mean", (double)a->right_mean / n);
+        weft_json_rounded(&out, "tokens_per_s", rate, 4);
+        return cli_json(&out);
+    }
+    printf("%-16s%" PRIu64
+           "\n%-16s%.2f%% by the mean loss of an ending, %.2f%% by its sum\n%-16s%.0f "
+           "tokens/s\n",
+           "questions", a->questions, "accuracy", 100 * (double)a->right_mean / n,
+           100 * (double)a->right / n, "speed", rate);
+    return CLI_OK;
+}
+
+/* The model is made for the longest question: more would be computed and thrown away. */
+static int ask(struct cli *c) {
+    struct weft_questions q = {.n = 0};
+    struct weft_tokenizer *tokenizer = NULL;
+    struct weft_loaded l = {.model = NULL};
+    struct weft_answers answers;
+    struct weft_shape shape;
+    double start = 0;
+    enum weft_status st = weft_loaded_shape(c->ctx, c->o.model, &shape);
+    if (st == WEFT_OK && !shape.language)
+        st = weft_ctx_fail(c->ctx, WEFT_ERR_ARG, "%s is not a language model", c->o.model);
+    if (st == WEFT_OK)
+        st =
+            weft_loaded_tokenizer(c->ctx, c->o.model, c->o.tokenizer, shape.gpt2.vocab, &tokenizer);
+    if (st == WEFT_OK && !tokenizer)
+        st = weft_ctx_fail(c->ctx, WEFT_ERR_ARG, "%s has no tokenizer: give --tokenizer",
+                           c->o.model);
+    if (st == WEFT_OK)
+        st = weft_questions_open(c->ctx, c->o.endings, tokenizer, shape.gpt2.context, &q);
+    const struct weft_training training = {
+        .batch = weft_options_given(&c->o, WEFT_OPT_batch) ? c->o.batch : 4,
+        .seq = q.longest - 1,
+        .eval_only = true,
+    };
+    if (st == WEFT_OK) st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &l);
+    if (st == WEFT_OK) {
+        start = now();
+        st = weft_questions_ask(c->ctx, l.model, training.batch, training.seq, &q, &answers);
+    }
+    const int code = st == WEFT_OK ? print_answers(c, &answers, now() - start) : cli_end(c, st);
+    if (tokenizer) weft_tokenizer_free(tokenizer);
+    free(tokenizer);
+    weft_questions_close(&q);
+    weft_loaded_close(&l);
+    return code;
 }
 
 int cmd_eval(struct cli *c) {
     if (!c->o.model)
         return cli_usage(c,
                          "--model is missing: a checkpoint, as in --model runs/x/checkpoints/last");
+    if (c->o.endings) return ask(c);
     struct job j = {.split = WEFT_SPLIT_VAL};
     const enum weft_status st = evaluate(c, &j);
     int code = cli_end(c, st);

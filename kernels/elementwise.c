@@ -56,12 +56,13 @@ static WEFT_INLINE void gain_bwd(const struct weft_gain_bwd_args *a, const bool 
             const size_t k = i + j * VL;
             const vf dy = v_load(a->dy + k);
             acc.v[j] = d_fma(d_from_v(v_load(a->f + k)), d_from_v(dy), acc.v[j]);
-            v_store(a->df + k, add ? v_fma(s, dy, v_load(a->df + k)) : v_mul(s, dy));
+            if (a->df) v_store(a->df + k, add ? v_fma(s, dy, v_load(a->df + k)) : v_mul(s, dy));
         }
     V32_TAIL(i, j, m, a->n) {
         const vf dy = v_load_n(a->dy + i, m);
         acc.v[j] = d_fma(d_from_v(v_load_n(a->f + i, m)), d_from_v(dy), acc.v[j]);
-        v_store_n(a->df + i, add ? v_fma(s, dy, v_load_n(a->df + i, m)) : v_mul(s, dy), m);
+        if (a->df)
+            v_store_n(a->df + i, add ? v_fma(s, dy, v_load_n(a->df + i, m)) : v_mul(s, dy), m);
     }
     *a->dgain = d32_sum(&acc);
 }

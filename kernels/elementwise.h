@@ -21,7 +21,7 @@ struct weft_gain_bwd_args {
     const float *gain; /* (1), read */
     const float *f;    /* (n), read */
     const float *dy;   /* (n), read */
-    float *df;         /* (n), = gain dy, or += ; may be f or dy when = */
+    float *df;         /* (n), = gain dy, or += ; may be f or dy when = ; NULL: not wanted */
     bool accumulate;   /* df += */
     double *dgain;     /* (1), = sum of f dy: products exact, 32 lanes of f64 */
 };

@@ -1,24 +1,24 @@
 /* Packing into panels: dst (panels, k, w) from rows r of src, w = GEMM_MR or GEMM_NR.
  *
  * K_INNER reads VL rows by VL columns and transposes them in registers; K_OUTER copies. A panel
- * narrower than a vector is stored with whole vectors in ascending k: the lanes that stick out fall
- * on the next k's place and are overwritten; only the last k is masked. Edges (rows beyond r, k
- * beyond the last block) take the masked form of the same code, so nothing outside is touched. */
+ * that is not whole vectors wide is stored with whole vectors all the same, in ascending k: the
+ * lanes that stick out fall on the next k's place and are overwritten; only the last k is masked.
+ * Edges (rows beyond r, k beyond the last block) take the masked form of the same code, so nothing
+ * outside is touched. */
 #ifndef WEFT_GEMM_PACK_H
 #define WEFT_GEMM_PACK_H
 #include "kernels/gemm.h"
 #include "kernels/simd/vec.h"
 #include "kernels/tile.h"
 
-_Static_assert((GEMM_MR < VL || GEMM_MR % VL == 0) && GEMM_NR % VL == 0,
-               "panels are narrower than a vector or whole vectors");
+_Static_assert(GEMM_NR % VL == 0, "panels of B are whole vectors");
 
 static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
-/* VL k's of VL rows (edge: kn k's, the first `rows` of at most w rows) -> dst[k*w + row]. */
-static WEFT_INLINE void pack_block(const size_t w, const bool edge, const float *src, size_t ld,
-                                   size_t rows, size_t kn, float *dst) {
-    const size_t width = w < VL ? w : VL;
+/* VL k's of `width` <= VL rows (edge: kn k's, the first `rows` of them) -> dst[k*w + row]. */
+static WEFT_INLINE void pack_block(const size_t w, const size_t width, const bool edge,
+                                   const float *src, size_t ld, size_t rows, size_t kn,
+                                   float *dst) {
     vf t[VL];
     WEFT_UNROLL_ALL
     for (size_t i = 0; i < VL; i++) {
@@ -45,13 +45,16 @@ static WEFT_INLINE void pack_inner(const size_t w, const float *src, size_t ld, 
     const size_t main_k = (w % VL == 0 ? k : (k ? k - 1 : 0)) / VL * VL;
     const size_t full = rows < w ? rows / VL * VL : w; /* rows in unmasked groups */
     for (size_t k0 = 0; k0 < main_k; k0 += VL)
-        for (size_t r = 0; r < full; r += VL)
-            pack_block(w, false, src + r * ld + k0, ld, VL, VL, dst + k0 * w + r);
+        for (size_t r = (full + VL - 1) / VL * VL; r > 0;) { /* what sticks out first */
+            r -= VL;
+            pack_block(w, min_size(VL, w - r), false, src + r * ld + k0, ld, VL, VL,
+                       dst + k0 * w + r);
+        }
     for (size_t r = 0; r < w; r += VL) {
         const size_t live = r < rows ? min_size(VL, rows - r) : 0;
         for (size_t k0 = r < full ? main_k : 0; k0 < k; k0 += VL)
-            pack_block(w, true, live ? src + r * ld + k0 : src, ld, live, min_size(VL, k - k0),
-                       dst + k0 * w + r);
+            pack_block(w, min_size(VL, w - r), true, live ? src + r * ld + k0 : src, ld, live,
+                       min_size(VL, k - k0), dst + k0 * w + r);
     }
 }
 
@@ -68,7 +71,7 @@ static WEFT_INLINE void pack_outer(const size_t w, const bool slack, const size_
                 if (whole)
                     v_store(d + r, v_load(s + r));
                 else
-                    v_store_n(d + r, v_load_n(s + r, w), w);
+                    v_store_n(d + r, v_load_n(s + r, min_size(VL, w - r)), min_size(VL, w - r));
             }
         }
     }

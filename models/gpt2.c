@@ -10,7 +10,8 @@
 
 #include "models/model.h"
 
-#define PREFILL_TOKENS 64
+#define MAX_LAYERS 1000
+#define MAX_TOKENS (1 << 24) /* of a micro-batch */
 
 static const struct {
     const char *name;
@@ -25,8 +26,12 @@ static const struct {
 
 const char *weft_gpt2_preset_name(size_t i) { return i < PRESETS ? presets[i].name : NULL; }
 
+bool weft_gpt2_is_plain(const struct weft_gpt2_config *c) {
+    return (c->norm == NULL || strcmp(c->norm, "pre") == 0) && !c->rezero && !c->scales;
+}
+
 bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out) {
-    for (size_t i = 0; i < PRESETS; i++) {
+    for (size_t i = 0; name != NULL && out != NULL && i < PRESETS; i++) {
         if (strcmp(name, presets[i].name) != 0) continue;
         out->vocab = 50257;
         out->context = 1024;
@@ -240,30 +245,32 @@ static void loss_program(const struct net *n, const char *name, struct weft_io *
     if (mode == TRAIN) weft_backward(p, io->loss);
 }
 
-static void generate_program(const struct net *n, const char *name, struct weft_io *io,
-                             size_t rows) {
+/* last: logits of the last token only. */
+static void generate_program(const struct net *n, const char *name, struct weft_io *io, size_t rows,
+                             bool last) {
     weft_program *const p = weft_program_create(n->m->graph, name, rows);
     if (p == NULL) return;
     io->program = p;
     io->rows = rows;
     io->tokens = weft_input_i32(p, "tokens", 1);
     weft_tensor x = transformer(n, p, io->tokens, GENERATE);
-    x = weft_last_row(p, x);
+    if (last) x = weft_last_row(p, x);
     io->logits = weft_linear(p, x, n->head, WEFT_NONE, NULL, WEFT_NONE);
     weft_tensor_keep(n->m->graph, io->logits);
 }
 
 static void generation(struct net *n) {
     const struct weft_gpt2_config *const c = &n->m->gpt2;
-    const size_t head_size = c->width / c->heads;
+    const size_t head_size = c->width / c->heads, sequences = n->m->training.sequences;
     for (size_t l = 0; l < c->layers; l++) {
         struct block *const b = &n->block[l];
-        b->kcache = weft_kv_cache(n->m->graph, c->heads, head_size, c->context);
-        b->vcache = weft_kv_cache(n->m->graph, c->heads, head_size, c->context);
+        b->kcache = weft_kv_cache(n->m->graph, sequences, c->heads, head_size, c->context);
+        b->vcache = weft_kv_cache(n->m->graph, sequences, c->heads, head_size, c->context);
     }
-    const size_t chunk = c->context < PREFILL_TOKENS ? c->context : PREFILL_TOKENS;
-    generate_program(n, "prefill", &n->m->prefill, chunk);
-    generate_program(n, "decode", &n->m->decode, 1);
+    const size_t chunk = c->context < WEFT_PREFILL_TOKENS ? c->context : WEFT_PREFILL_TOKENS;
+    generate_program(n, "prefill", &n->m->prefill, chunk, true);
+    generate_program(n, "decode", &n->m->decode, 1, true);
+    if (sequences > 1) generate_program(n, "together", &n->m->together, sequences, false);
 }
 
 /* ---- creation ---- */
@@ -300,6 +307,14 @@ static enum weft_status check_config(weft_ctx *ctx, const struct weft_gpt2_confi
                              "gpt2: head size %zu (width %zu / %zu heads) is above 128: take more "
                              "heads",
                              c->width / c->heads, c->width, c->heads);
+    if (c->layers > MAX_LAYERS)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "gpt2: %zu layers, at most %d", c->layers,
+                             MAX_LAYERS);
+    if (t->batch > 0 && t->seq > MAX_TOKENS / t->batch)
+        return weft_ctx_fail(ctx, WEFT_ERR_SHAPE,
+                             "gpt2: a micro-batch of %zu samples x %zu tokens, at most %d tokens: "
+                             "lower the batch and accumulate",
+                             t->batch, t->seq, MAX_TOKENS);
     if (t->seq > c->context)
         return weft_ctx_fail(ctx, WEFT_ERR_SHAPE,
                              "gpt2: training length %zu is beyond the context %zu: lower seq or "
@@ -317,6 +332,7 @@ enum weft_status weft_gpt2_create(weft_ctx *ctx, const struct weft_gpt2_config *
     if (training == NULL) training = &inference;
     struct weft_training t = *training;
     if (t.batch != 0 && t.seq == 0) t.seq = config->context;
+    if (t.sequences == 0) t.sequences = 1;
     enum weft_status st = check_config(ctx, config, &t);
     weft_model *m = NULL;
     if (st == WEFT_OK) st = weft_model_begin(ctx, &t, &m);

@@ -1,13 +1,14 @@
-/* What every model does: settings, memory, parameters, the training step, evaluation, generation.
- */
+/* What every model does: settings, memory, parameters, the training step, evaluation. */
 #include "models/model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/graph.h"
 #include "runtime/optim.h"
+#include "runtime/probe.h"
 
 bool weft_model_watches(const weft_model *m, const char *word) {
     const size_t n = strlen(word);
@@ -30,6 +31,14 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
         free(m);
         return st;
     }
+    static const struct weft_io none = {.tokens = WEFT_NONE,
+                                        .inputs = WEFT_NONE,
+                                        .targets = WEFT_NONE,
+                                        .values = WEFT_NONE,
+                                        .loss = WEFT_NONE,
+                                        .correct = WEFT_NONE,
+                                        .logits = WEFT_NONE};
+    m->train = m->eval = m->prefill = m->decode = none;
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
     if (training->keep) weft_graph_keep_probed(m->graph);
     *out = m;
@@ -49,6 +58,10 @@ enum weft_status weft_model_end(weft_model *m, weft_model **out) {
         m->update = weft_program_create(m->graph, "update", 1);
         if (m->update != NULL) weft_optimizer(m->update, &m->training.optim);
     }
+    if (m->train.program != NULL && m->train.program->probes > 0) {
+        m->seen.room = m->train.program->probes * WEFT_PROBE_VALUES;
+        m->seen.value = weft_graph_alloc(m->graph, 2 * m->seen.room * sizeof *m->seen.value);
+    }
     const enum weft_status st = m->graph->status;
     if (st != WEFT_OK)
         weft_model_free(m);
@@ -58,10 +71,12 @@ enum weft_status weft_model_end(weft_model *m, weft_model **out) {
 }
 
 enum weft_status weft_model_memory(weft_model *m, struct weft_memory *out) {
+    if (m == NULL) return WEFT_ERR_NULL;
     return weft_graph_memory(m->graph, out);
 }
 
 enum weft_status weft_model_commit(weft_model *m) {
+    if (m == NULL) return WEFT_ERR_NULL;
     const enum weft_status st = weft_graph_commit(m->graph);
     if (st == WEFT_OK) m->committed = true;
     return st;
@@ -113,26 +128,11 @@ size_t weft_model_param_count(const weft_model *m) {
 }
 
 /* ---- a batch in ---- */
-static enum weft_status copy_indices(weft_model *m, weft_tensor t, const int32_t *src, size_t n,
-                                     const char *what, bool ignore) {
-    if (t < 0) return WEFT_OK;
-    if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %ss", what);
-    int32_t *const dst = weft_tensor_data(m->graph, t);
-    for (size_t i = 0; i < n; i++) {
-        if ((src[i] < 0 || (size_t)src[i] >= m->classes) && !(ignore && src[i] == -1))
-            return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
-                                 "%s %zu of the batch is %d, outside 0..%zu: the data does not fit "
-                                 "the model",
-                                 what, i, (int)src[i], m->classes - 1);
-        dst[i] = src[i];
-    }
-    return WEFT_OK;
-}
-
 /* Inputs are only read: the run looks at the caller's memory. */
-static enum weft_status borrow_values(weft_model *m, weft_tensor t, const float *src) {
+enum weft_status weft_model_borrow(weft_model *m, weft_tensor t, const void *src,
+                                   const char *what) {
     if (t < 0) return WEFT_OK;
-    if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no values");
+    if (src == NULL) return weft_ctx_fail(m->ctx, WEFT_ERR_NULL, "the batch has no %s", what);
     m->graph->tensor[t].data = (void *)(uintptr_t)src;
     return WEFT_OK;
 }
@@ -145,15 +145,10 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     if (b->rows == 0 || b->rows > m->training.batch)
         return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "a batch of %zu rows: must be between 1 and %zu",
                              b->rows, m->training.batch);
-    const size_t n = b->rows * (m->language ? m->training.seq : 1);
-    enum weft_status st = WEFT_OK;
-    if (m->language) st = copy_indices(m, io->tokens, b->tokens, n, "token", false);
-    if (st == WEFT_OK && !m->language) st = borrow_values(m, io->inputs, b->inputs);
-    const bool numbers = m->mlp.mse || m->mlp.inner;
-    if (st == WEFT_OK && numbers) st = borrow_values(m, io->values, b->values);
-    if (st == WEFT_OK && !numbers)
-        st = copy_indices(m, io->targets, b->targets, n, "target", true);
-    return st;
+    enum weft_status st = weft_model_borrow(m, io->tokens, b->tokens, "tokens");
+    if (st == WEFT_OK) st = weft_model_borrow(m, io->inputs, b->inputs, "inputs");
+    if (st == WEFT_OK) st = weft_model_borrow(m, io->values, b->values, "values");
+    return st == WEFT_OK ? weft_model_borrow(m, io->targets, b->targets, "targets") : st;
 }
 
 /* Sum of the losses. Each is rounded to a multiple of 2^-24 first, which makes the sum exact, hence
@@ -180,13 +175,17 @@ static enum weft_status run_loss(weft_model *m, struct weft_io *io, const struct
     if (st == WEFT_OK) st = weft_program_run(io->program, &r);
     if (st != WEFT_OK) return st;
     m->probe_rows = b->rows;
+    if (run->statistics) weft_model_look(m, b->rows);
     read_loss(m, io, b->rows, out);
     if (isfinite(out->sum)) return WEFT_OK;
+    char when[48] = "in an evaluation";
+    if (io == &m->train)
+        snprintf(when, sizeof when, "at step %llu", (unsigned long long)run->step + 1);
     const char *const node = weft_program_find_nonfinite(io->program, &r);
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
-                         "the loss is not finite at step %llu; the first node with a NaN or Inf is "
-                         "%s: lower the learning rate or check the data",
-                         (unsigned long long)run->step, node == NULL ? "unknown" : node);
+                         "the loss is not finite %s; the first node with a NaN or Inf is %s: lower "
+                         "the learning rate or check the data",
+                         when, node == NULL ? "unknown" : node);
 }
 
 /* ---- training ---- */
@@ -223,6 +222,7 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
         return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model has no optimizer");
     const enum weft_status st = weft_program_run(m->update, run);
     if (st != WEFT_OK) return st;
+    m->seen.closed = true;
     struct weft_optim_result r;
     weft_optim_result(m->update, &r);
     *out = (struct weft_step){.grad_norm = r.norm, .scale = r.scale};
@@ -230,7 +230,7 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
                          "the gradient is not finite at step %llu (%llu values; first parameter: "
                          "%s): lower the learning rate or check the data",
-                         (unsigned long long)run->step, (unsigned long long)r.nonfinite,
+                         (unsigned long long)run->step + 1, (unsigned long long)r.nonfinite,
                          nonfinite_gradient(m));
 }
 
@@ -243,34 +243,8 @@ enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b, stru
     return st;
 }
 
-/* ---- generation ---- */
-static enum weft_status infer_chunk(weft_model *m, struct weft_io *io, const int32_t *tokens,
-                                    size_t n, size_t pos) {
-    const enum weft_status st = copy_indices(m, io->tokens, tokens, n, "token", false);
-    const struct weft_run run = {.rows = n, .pos = pos};
-    return st == WEFT_OK ? weft_program_run(io->program, &run) : st;
-}
-
-enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens, size_t n, size_t pos,
-                                  float *logits) {
-    if (m == NULL || tokens == NULL || logits == NULL) return WEFT_ERR_NULL;
-    if (m->decode.program == NULL || !m->committed)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model was not built for generation");
-    if (n == 0 || pos > m->gpt2.context || n > m->gpt2.context - pos)
-        return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
-                             "%zu tokens at position %zu do not fit the context of %zu", n, pos,
-                             m->gpt2.context);
-    const struct weft_io *last = NULL;
-    for (size_t i = 0; i < n;) {
-        struct weft_io *const io = n - i == 1 ? &m->decode : &m->prefill;
-        const size_t take = n - i < io->rows ? n - i : io->rows;
-        const enum weft_status st = infer_chunk(m, io, tokens + i, take, pos + i);
-        if (st != WEFT_OK) return st;
-        last = io;
-        i += take;
-    }
-    memcpy(logits, weft_tensor_data(m->graph, last->logits), m->gpt2.vocab * sizeof *logits);
-    return WEFT_OK;
+const float *weft_model_losses(weft_model *m) {
+    return m->eval.program == NULL ? NULL : weft_tensor_data(m->graph, m->eval.loss);
 }
 
 /* ---- work and time ---- */
@@ -278,20 +252,29 @@ void weft_model_work(weft_model *m, const struct weft_limits *limits, double *fl
                      double *seconds) {
     struct weft_memory planned;
     *flops = *seconds = 0;
-    if (m->train.program == NULL || weft_graph_memory(m->graph, &planned) != WEFT_OK) return;
-    double f, s;
-    weft_program_work(m->train.program, limits, &f, &s);
-    *flops = f * (double)m->graph->micro_batches;
-    *seconds = s * (double)m->graph->micro_batches;
-    if (m->update == NULL) return;
-    weft_program_work(m->update, limits, &f, &s);
-    *flops += f;
-    *seconds += s;
+    if (m == NULL || m->train.program == NULL || weft_graph_memory(m->graph, &planned) != WEFT_OK)
+        return;
+    const struct {
+        weft_program *p;
+        size_t times;
+    } part[] = {{m->train.program, m->graph->micro_batches},
+                {m->fold, m->graph->grad_groups},
+                {m->update, 1}};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        double f, s;
+        if (part[i].p == NULL) continue;
+        weft_program_work(part[i].p, limits, &f, &s);
+        *flops += f * (double)part[i].times;
+        *seconds += s * (double)part[i].times;
+    }
 }
 
-void weft_model_timing(weft_model *m, bool on) {
-    if (m->train.program != NULL) weft_program_timing(m->train.program, on);
-    if (m->update != NULL) weft_program_timing(m->update, on);
+enum weft_status weft_model_timing(weft_model *m, bool on) {
+    if (m == NULL) return WEFT_ERR_NULL;
+    enum weft_status st = WEFT_OK;
+    if (m->train.program != NULL) st = weft_program_timing(m->train.program, on);
+    if (st == WEFT_OK && m->update != NULL) st = weft_program_timing(m->update, on);
+    return st;
 }
 
 size_t weft_model_times(weft_model *m, struct weft_node_time *out, size_t max) {

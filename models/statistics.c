@@ -58,11 +58,11 @@ static const char *stream_name(const weft_program *p, size_t probe, int layer) {
     return "resid";
 }
 
-static void put_probes(struct sink *s, const weft_model *m) {
+static void put_probes(struct sink *s, const weft_model *m, size_t rows) {
     const weft_program *const p = m->train.program;
     for (size_t i = 0; i < p->probes; i++) {
         struct weft_probe_value v[WEFT_PROBE_VALUES];
-        const size_t n = weft_probe_read(p, i, m->probe_rows, v);
+        const size_t n = weft_probe_read(p, i, rows, v);
         for (size_t j = 0; j < n; j++) {
             const bool stream = strcmp(v[j].tensor, "stream") == 0;
             put(s, v[j].layer, stream ? stream_name(p, i, v[j].layer) : v[j].tensor, v[j].kind,
@@ -71,10 +71,49 @@ static void put_probes(struct sink *s, const weft_model *m) {
     }
 }
 
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* The value of two sets of rows from those of each: a maximum, a root of a mean square, or a mean;
+ * share is the part of the rows that are new. */
+static double join(const char *kind, double old, double new, double share) {
+    if (ends_with(kind, "max")) return new > old ? new : old;
+    if (ends_with(kind, "std") || ends_with(kind, "rms"))
+        return sqrt(old * old * (1 - share) + new *new *share);
+    return old * (1 - share) + new *share;
+}
+
+void weft_model_look(weft_model *m, size_t rows) {
+    struct weft_seen *const seen = &m->seen;
+    struct sink now = {seen->value + seen->room, 0, seen->room};
+    if (seen->room == 0) return;
+    put_probes(&now, m, rows);
+    if (seen->closed) seen->rows = 0;
+    seen->closed = false;
+    seen->count = now.n;
+    seen->rows += (double)rows;
+    for (size_t i = 0; i < now.n; i++) {
+        struct weft_statistic *const s = &seen->value[i];
+        const double share = (double)rows / seen->rows;
+        const double value =
+            share == 1 ? now.out[i].value : join(s->kind, s->value, now.out[i].value, share);
+        *s = now.out[i];
+        s->value = value;
+    }
+}
+
 size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max) {
     struct sink s = {out, 0, max};
     if (m->update != NULL && m->committed) put_segments(&s, m);
-    if (m->train.program != NULL && m->committed) put_probes(&s, m);
+    if (m->train.program == NULL || !m->committed) return s.n;
+    if (m->seen.count == 0)
+        put_probes(&s, m, m->probe_rows); /* no step yet: how many there will be */
+    for (size_t i = 0; i < m->seen.count; i++) {
+        const struct weft_statistic *const v = &m->seen.value[i];
+        put(&s, v->layer, v->tensor, v->kind, v->value);
+    }
     return s.n;
 }
 

@@ -57,6 +57,10 @@ weft_tensor weft_tensor_grad(const weft_graph *g, weft_tensor param) {
 void weft_backward(weft_program *p, weft_tensor loss) {
     weft_graph *const g = p->graph;
     if (g->status != WEFT_OK) return;
+    if (p->grad_of != NULL) {
+        weft_graph_fail(g, WEFT_ERR_STATE, "program %s has a backward pass already", p->name);
+        return;
+    }
     const size_t forward = p->nodes;
     /* Every tensor a backward pass can refer to exists already or is a gradient, which has none. */
     p->grad_of = malloc((g->tensors + 1) * sizeof *p->grad_of);

@@ -103,7 +103,7 @@ enum weft_status weft_ctx_create(const struct weft_ctx_options *options, weft_ct
 }
 
 void weft_ctx_free(weft_ctx *ctx) { free(ctx); }
-const char *weft_ctx_message(const weft_ctx *ctx) { return ctx->message; }
+const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ctx->message; }
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
 int weft_ctx_threads(const weft_ctx *ctx) { return (int)ctx->threads; }
 

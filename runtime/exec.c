@@ -23,9 +23,15 @@ static struct weft_deal *deal_of(const weft_program *p, size_t phase) {
     return (void *)(p->deals + phase * weft_deal_bytes(p->threads));
 }
 
+/* What `done` of a phase ends at. One without tasks ends when its thread has been there: those
+ * after it wait for those before it all the same. */
+static unsigned full_of(const weft_program *p, size_t phase) {
+    return p->phase[phase].tasks == 0 ? 1 : (unsigned)p->phase[phase].tasks;
+}
+
 /* Until all tasks of a phase are done. */
 static void wait_for(struct team *t, size_t phase) {
-    weft_gate_wait(&t->gate, &deal_of(t->p, phase)->done, (unsigned)t->p->phase[phase].tasks);
+    weft_gate_wait(&t->gate, &deal_of(t->p, phase)->done, full_of(t->p, phase));
 }
 
 /* A task of a phase of a node. */
@@ -66,7 +72,6 @@ static void run_phase(struct team *t, const struct weft_node *n, size_t phase, s
     weft_program *const p = t->p;
     const size_t threads = smaller(p->phase[phase].threads, team);
     struct weft_interval *const work = p->timing ? &p->work[thread * p->phases + phase] : NULL;
-    if (work != NULL) *work = (struct weft_interval){0};
     if (thread >= threads) return;
     if (team > 1 && phase > 0) wait_for(t, phase - 1);
     if (work != NULL) work->begin = weft_now();
@@ -75,14 +80,16 @@ static void run_phase(struct team *t, const struct weft_node *n, size_t phase, s
     else
         run_alone(t, n, phase);
     if (work != NULL) work->end = weft_now();
-    const unsigned tasks = (unsigned)p->phase[phase].tasks;
-    if (threads == 1 && team > 1) weft_gate_add(&t->gate, &deal_of(p, phase)->done, tasks, tasks);
+    const unsigned full = full_of(p, phase);
+    if (threads == 1 && team > 1) weft_gate_add(&t->gate, &deal_of(p, phase)->done, full, full);
 }
 
-/* What each member of the team does. The system may give fewer than asked for. */
+/* What each member of the team does, in the same floating-point environment whoever called. The
+ * system may give fewer members than asked for. */
 static void member(void *arg, size_t thread, size_t team) {
     struct team *const t = arg;
     weft_program *const p = t->p;
+    const unsigned control = weft_fp_begin();
     const bool timing = p->timing && thread == 0;
     double start = timing ? weft_now() : 0;
     for (size_t i = 0; i < p->nodes; i++) {
@@ -94,6 +101,50 @@ static void member(void *arg, size_t thread, size_t team) {
         p->seconds[i] += now - start;
         start = now;
     }
+    weft_fp_end(control);
+}
+
+/* The integers of this run's rows are such that nothing is looked up out of bounds. */
+static enum weft_status check_indices(const weft_program *p, size_t rows) {
+    const weft_graph *const g = p->graph;
+    for (size_t i = 0; i < p->indices; i++) {
+        const struct weft_index_input *const in = &p->index[i];
+        const struct weft_tensor_desc *const d = weft_desc(g, in->t);
+        const int32_t *const value = d->data;
+        for (size_t j = 0; j < rows * d->shape[1] * d->shape[2]; j++)
+            if (value[j] < 0 ? !in->ignore || value[j] != -1 : (size_t)value[j] >= in->below)
+                return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
+                                     "element %zu of input %s is %d, outside 0..%zu: the data does "
+                                     "not fit the model",
+                                     j, d->name, (int)value[j], in->below - 1);
+    }
+    return WEFT_OK;
+}
+
+/* No place may lead out of the cache. (Rows of one sequence with others between them would only
+ * give wrong numbers.) */
+static enum weft_status check_places(const weft_program *p, const struct weft_run *run,
+                                     size_t rows) {
+    weft_ctx *const ctx = p->graph->ctx;
+    const bool listed = run->place != NULL;
+    if (!listed && (run->pos > p->positions || rows > p->positions - run->pos))
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "program %s: %zu tokens at position %zu do not fit the context of %zu",
+                             p->name, rows, run->pos, p->positions);
+    for (size_t r = 0; listed && r < rows; r++) {
+        const struct weft_place at = run->place[r];
+        if (at.pos >= p->positions || (p->sequences != 0 && at.sequence >= p->sequences))
+            return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                                 "program %s: row %zu is token %zu of sequence %zu; there are %zu "
+                                 "positions and %zu sequences",
+                                 p->name, r, at.pos, at.sequence, p->positions, p->sequences);
+        if (r > 0 && run->place[r - 1].sequence == at.sequence &&
+            run->place[r - 1].pos + 1 != at.pos)
+            return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                                 "program %s: row %zu does not continue sequence %zu", p->name, r,
+                                 at.sequence);
+    }
+    return WEFT_OK;
 }
 
 static enum weft_status prepare(weft_program *p, const struct weft_run *run, struct team *t) {
@@ -104,10 +155,13 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
         return weft_ctx_fail(g->ctx, WEFT_ERR_ARG, "program %s: %zu rows, but its batch is %zu",
                              p->name, run->rows, p->batch);
     const size_t rows = run->rows == 0 ? p->batch : run->rows;
-    if (p->positions != 0 && (run->pos > p->positions || rows > p->positions - run->pos))
+    if (p->positions == 0 && run->pos > p->last_start)
         return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
-                             "program %s: %zu tokens at position %zu do not fit the context of %zu",
-                             p->name, rows, run->pos, p->positions);
+                             "program %s: position %zu is beyond %zu, the last one that leaves room",
+                             p->name, run->pos, p->last_start);
+    enum weft_status st = p->positions != 0 ? check_places(p, run, rows) : WEFT_OK;
+    if (st == WEFT_OK) st = check_indices(p, rows);
+    if (st != WEFT_OK) return st;
     t->p = p;
     t->x = (struct weft_exec){.k = g->ctx->k, .g = g, .run = run, .rows = rows, .batch = p->batch};
     return WEFT_OK;
@@ -125,8 +179,10 @@ static void clear_deals(weft_program *p) {
 
 enum weft_status weft_program_run(weft_program *p, const struct weft_run *run) {
     struct team t;
+    if (p == NULL || run == NULL) return WEFT_ERR_NULL;
     const enum weft_status st = prepare(p, run, &t);
     if (st != WEFT_OK) return st;
+    if (p->timing) memset(p->work, 0, p->threads * p->phases * sizeof *p->work);
     if (p->threads == 1) {
         member(&t, 0, 1);
     } else {
@@ -154,11 +210,13 @@ static bool all_finite(const struct weft_exec *x, weft_tensor t) {
 
 const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *run) {
     struct team t;
-    if (prepare(p, run, &t) != WEFT_OK) return NULL;
+    if (p == NULL || run == NULL || prepare(p, run, &t) != WEFT_OK) return NULL;
     for (size_t i = 0; i < p->nodes; i++) {
         const struct weft_node *const n = &p->node[i];
-        for (size_t j = 0; j < WEFT_NODE_IN && n->in[j] >= 0; j++)
-            if (t.x.g->tensor[n->in[j]].kind == WEFT_PARAM && !all_finite(&t.x, n->in[j]))
+        if (n->op == &weft_op_optimizer) continue; /* it would step again, and checks by itself */
+        for (size_t j = 0; j < WEFT_NODE_IN; j++)
+            if (n->in[j] >= 0 && t.x.g->tensor[n->in[j]].kind == WEFT_PARAM &&
+                !all_finite(&t.x, n->in[j]))
                 return weft_graph_format(p->graph, "%s (parameter %s)", n->name,
                                          t.x.g->tensor[n->in[j]].name);
         for (size_t ph = 0; ph < n->phases; ph++) run_alone(&t, n, n->phase0 + ph);
@@ -168,13 +226,20 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
     return NULL;
 }
 
-void weft_program_timing(weft_program *p, bool on) {
+enum weft_status weft_program_timing(weft_program *p, bool on) {
+    if (p == NULL) return WEFT_ERR_NULL;
+    weft_ctx *const ctx = p->graph->ctx;
+    if (p->graph->base == NULL)
+        return weft_ctx_fail(ctx, WEFT_ERR_STATE, "program %s: commit the graph before timing it",
+                             p->name);
     free(p->seconds);
     free(p->work);
     p->seconds = on ? calloc(p->nodes + 1, sizeof *p->seconds) : NULL;
     p->work = on ? calloc(p->threads * p->phases + 1, sizeof *p->work) : NULL;
     p->timing = p->seconds != NULL && p->work != NULL;
     p->calls = 0;
+    return p->timing == on ? WEFT_OK
+                           : weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory for timers");
 }
 
 size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t max) {

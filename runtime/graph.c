@@ -8,6 +8,8 @@
 
 #include "runtime/memory.h"
 
+#define COUNT_MAX ((size_t)1 << 40) /* elements of a tensor: 4 TB */
+
 struct weft_chunk { /* a list of small allocations */
     struct weft_chunk *next;
     _Alignas(16) unsigned char data[];
@@ -99,11 +101,11 @@ bool weft_graph_grow(weft_graph *g, void **p, size_t *cap, size_t used, size_t s
 static weft_tensor tensor_add(weft_graph *g, const struct weft_tensor_desc *d) {
     size_t count, bytes;
     if (g->status != WEFT_OK) return WEFT_NONE;
-    if (g->base != NULL)
-        return weft_graph_fail(g, WEFT_ERR_STATE, "tensor %s: the graph is already committed",
+    if (g->planned)
+        return weft_graph_fail(g, WEFT_ERR_STATE, "tensor %s: the graph is already planned",
                                d->name);
     if (!weft_mul(d->shape[0], d->shape[1], &count) || !weft_mul(count, d->shape[2], &count) ||
-        !weft_mul(count, 16, &bytes) || g->tensors >= INT32_MAX)
+        !weft_mul(count, 16, &bytes) || count > COUNT_MAX || g->tensors >= INT32_MAX)
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "tensor %s: %zu x %zu x %zu is too large",
                                d->name, d->shape[0], d->shape[1], d->shape[2]);
     if (!weft_graph_grow(g, (void **)&g->tensor, &g->tensor_cap, g->tensors, sizeof *g->tensor))
@@ -117,6 +119,40 @@ const struct weft_tensor_desc *weft_desc(const weft_graph *g, weft_tensor t) {
     return t < 0 || (size_t)t >= g->tensors ? &none : &g->tensor[t];
 }
 
+bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtype dtype) {
+    static const char *const holds[] = {"f32", "i32", "f64"};
+    weft_graph *const g = p->graph;
+    if (g->status != WEFT_OK) return false;
+    if (t < 0 || (size_t)t >= g->tensors) {
+        weft_graph_fail(g, WEFT_ERR_ARG, "%s: an operand is no tensor (handle %d)", op, (int)t);
+        return false;
+    }
+    const struct weft_tensor_desc *const d = &g->tensor[t];
+    if (d->dtype != dtype) {
+        weft_graph_fail(g, WEFT_ERR_DTYPE, "%s: tensor %s holds %s, not %s", op, d->name,
+                        holds[d->dtype], holds[dtype]);
+        return false;
+    }
+    if (d->program != NULL && d->program != p) {
+        weft_graph_fail(g, WEFT_ERR_ARG, "%s: tensor %s belongs to program %s, not %s", op, d->name,
+                        d->program->name, p->name);
+        return false;
+    }
+    return true;
+}
+
+void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore) {
+    weft_graph *const g = p->graph;
+    if (weft_desc(g, t)->kind != WEFT_INPUT) return;
+    for (size_t i = 0; i < p->indices; i++)
+        if (p->index[i].t == t && p->index[i].below <= below) return;
+    if (p->indices == sizeof p->index / sizeof *p->index)
+        weft_graph_fail(g, WEFT_ERR_ARG, "program %s: more than %zu integer inputs", p->name,
+                        p->indices);
+    else
+        p->index[p->indices++] = (struct weft_index_input){t, below, ignore};
+}
+
 const char *weft_shape_text(const weft_graph *g, weft_tensor t) {
     const struct weft_tensor_desc *const d = weft_desc(g, t);
     weft_graph *const mutable = (weft_graph *)(uintptr_t)g;
@@ -127,6 +163,14 @@ const char *weft_shape_text(const weft_graph *g, weft_tensor t) {
 
 weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     const bool vector = desc->shape[1] == 0;
+    for (size_t i = 0; i < sizeof desc->slices / sizeof *desc->slices; i++) {
+        const struct weft_slice *const s = &desc->slices[i];
+        if (s->row > desc->shape[0] || s->rows > desc->shape[0] - s->row)
+            return weft_graph_fail(
+                g, WEFT_ERR_SHAPE,
+                "parameter %s: slice %s, rows %zu to %zu, is beyond its %zu rows", desc->name,
+                s->name == NULL ? "?" : s->name, s->row, s->row + s->rows, desc->shape[0]);
+    }
     const struct weft_tensor_desc d = {
         .name = desc->name,
         .kind = WEFT_PARAM,
@@ -193,7 +237,10 @@ void weft_tensor_keep(weft_graph *g, weft_tensor t) {
 weft_program *weft_program_create(weft_graph *g, const char *name, size_t batch) {
     weft_program *const p = weft_graph_alloc(g, sizeof *p);
     if (p == NULL) return NULL;
-    *p = (struct weft_program){.graph = g, .name = name, .batch = batch, .layer = -1};
+    *p = (struct weft_program){
+        .graph = g, .name = name, .batch = batch, .layer = -1, .last_start = SIZE_MAX};
+    if (g->planned)
+        weft_graph_fail(g, WEFT_ERR_STATE, "program %s: the graph is already planned", name);
     if (batch == 0) weft_graph_fail(g, WEFT_ERR_ARG, "program %s: batch must be at least 1", name);
     *g->last = p;
     g->last = &p->next;
@@ -207,6 +254,8 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
                                 const weft_tensor out[WEFT_NODE_OUT],
                                 const struct weft_attr *attr) {
     weft_graph *const g = p->graph;
+    if (g->planned)
+        weft_graph_fail(g, WEFT_ERR_STATE, "%s: the graph is already planned", op->name);
     if (g->status != WEFT_OK ||
         !weft_graph_grow(g, (void **)&p->node, &p->node_cap, p->nodes, sizeof *p->node))
         return NULL;
@@ -220,6 +269,8 @@ struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
     if (attr != NULL) n->attr = *attr;
     if (n->attr.max_context != 0 && (p->positions == 0 || n->attr.max_context < p->positions))
         p->positions = n->attr.max_context;
+    if (n->attr.sequences != 0 && (p->sequences == 0 || n->attr.sequences < p->sequences))
+        p->sequences = n->attr.sequences;
     p->nodes++;
     return n;
 }

@@ -38,7 +38,7 @@ struct weft_tensor_desc {
 struct weft_attr { /* what an op needs beside its tensors; each op reads its own */
     int act;       /* enum weft_act of kernels/activation.h */
     size_t heads;
-    size_t max_context;
+    size_t max_context, sequences; /* generation */
     float eps, prob;
     uint32_t stream;     /* dropout: random stream */
     unsigned accumulate; /* bit i: output i adds to what is there (a later writer in this program);
@@ -100,6 +100,14 @@ struct weft_program {
     size_t batch;
     int layer;              /* of nodes built now */
     size_t positions;       /* generation: a run must end by this position; 0: not limited */
+    size_t last_start;      /* else a run may start at this position at most */
+    struct weft_index_input { /* integers that a run checks before it begins */
+        weft_tensor t;
+        size_t below;
+        bool ignore; /* -1 stands for nothing */
+    } index[4];
+    size_t indices;
+    size_t sequences;       /* generation: places must be below it; 0: not limited */
     struct weft_node *node; /* grown while building; fixed after the commit */
     size_t nodes, node_cap;
     struct weft_phase *phase;
@@ -136,6 +144,7 @@ struct weft_graph {
     } embed_fold[4];
     size_t embed_folds;
     size_t grad_groups;        /* >= 1 */
+    bool has_optimizer;
     size_t optim_states;       /* arrays of the size of the parameters: 0, 1 or 2 */
     struct weft_chunk *chunks; /* small allocations that live as long as the graph */
     struct weft_memory memory;
@@ -179,6 +188,11 @@ static inline size_t weft_desc_count(const struct weft_tensor_desc *d) {
     return d->shape[0] * d->shape[1] * d->shape[2];
 }
 const char *weft_shape_text(const weft_graph *g, weft_tensor t); /* "(4, 64, 768)" */
+/* May op use t? It exists, holds this type, and is a parameter, a state, or of program p. False after
+ * recording the error, or an earlier one. */
+bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtype dtype);
+/* Every run of p checks that the integers of input t are from 0 to below - 1, or -1 with ignore. */
+void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore);
 
 /* ---- planning, inside op->plan ---- */
 void weft_phase_add(struct weft_node *n, size_t tasks,

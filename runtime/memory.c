@@ -85,5 +85,5 @@ size_t weft_memory_available(void) {
     unsigned long long bytes = kib == ULLONG_MAX ? ULLONG_MAX : kib << 10;
     const unsigned long long left = groups_left();
     if (left < bytes) bytes = left;
-    return bytes == ULLONG_MAX ? 0 : (size_t)bytes;
+    return bytes == ULLONG_MAX ? 0 : bytes == 0 ? 1 : (size_t)bytes;
 }

@@ -7,6 +7,7 @@
  * Forward tasks are ranges of 256 queries of a head; backward tasks whole heads, or, where there
  * are few heads, segments of 256 keys, whose shares of dq a second phase folds in order. */
 #include "runtime/graph.h"
+#include "runtime/memory.h"
 #include "weft/math.h"
 
 static const float *head(const float *qkv, size_t c, size_t hs, size_t part, size_t h) {
@@ -173,6 +174,7 @@ static void append_backward(struct weft_backward *b, size_t node) {
     const weft_tensor dy = weft_grad_get(b, n.out[0]);
     bool accumulate;
     const weft_tensor dqkv = weft_grad_dst(b, n.in[0], &accumulate);
+    if (dqkv == WEFT_NONE) return;
     const weft_tensor out = accumulate ? weft_act_like(b->p, n.in[0]) : dqkv;
     weft_node_add(b->p, &weft_op_attention_bwd, WEFT_TENSORS(n.in[0], n.out[0], dy, n.out[1]),
                   WEFT_TENSORS(out), &n.attr);
@@ -180,41 +182,58 @@ static void append_backward(struct weft_backward *b, size_t node) {
         weft_node_add(b->p, &weft_op_add, WEFT_TENSORS(dqkv, out), WEFT_TENSORS(dqkv), NULL);
 }
 
-/* ---- generation ---- */
+/* ---- generation: a task is a head of a row, and does the rows of its sequence that follow ---- */
 static void kv_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
-    const size_t c = qkv->shape[2] / 3, hs = c / n->attr.heads;
-    n->model_flops = n->flops = 4.0 * (double)(weft_desc_rows(qkv) * c * n->attr.max_context) / 2;
+    const size_t rows = weft_desc_rows(qkv), c = qkv->shape[2] / 3, hs = c / n->attr.heads;
+    n->model_flops = n->flops = 4.0 * (double)(rows * c * n->attr.max_context) / 2;
     n->bytes = 8.0 * (double)(c * n->attr.max_context) / 2;
     n->local_bytes = weft_attn_fwd_scratch(hs);
-    weft_phase_add(n, n->attr.heads, weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
+    weft_phase_add(n, rows * n->attr.heads,
+                   weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
 }
 
-static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t h,
+/* Rows from r on that continue its sequence; 0 when r itself continues that of the row before. */
+static size_t run_length(const struct weft_run *run, size_t r, size_t rows) {
+    if (run->place == NULL) return r == 0 ? rows : 0;
+    const size_t sequence = run->place[r].sequence;
+    if (r > 0 && run->place[r - 1].sequence == sequence) return 0;
+    size_t n = 1;
+    while (r + n < rows && run->place[r + n].sequence == sequence) n++;
+    return n;
+}
+
+static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                    size_t thread) {
     (void)phase;
     const size_t rows = x_rows(x, n->in[0]), c = x_cols(x, n->in[0]) / 3, hs = c / n->attr.heads;
-    const float *const qkv = x_f32(x, n->in[0]);
-    float *const kcache = x_f32(x, n->in[1]) + h * x_cols(x, n->in[1]);
-    float *const vcache = x_f32(x, n->in[2]) + h * x_cols(x, n->in[2]);
+    const size_t r = task / n->attr.heads, h = task % n->attr.heads;
+    const size_t live = r < rows ? run_length(x->run, r, rows) : 0;
+    if (live == 0) return;
+    const struct weft_place none = {.pos = x->run->pos};
+    const struct weft_place at = x->run->place == NULL ? none : x->run->place[r];
+    const float *const qkv = x_f32(x, n->in[0]) + r * 3 * c;
+    const size_t cache = (at.sequence * n->attr.heads + h) * x_cols(x, n->in[1]);
+    float *const kcache = x_f32(x, n->in[1]) + cache;
+    float *const vcache = x_f32(x, n->in[2]) + cache;
     x->k->attn_kv_append_f32(&(struct weft_attn_append_args){.k = head(qkv, c, hs, 1, h),
                                                              .v = head(qkv, c, hs, 2, h),
                                                              .kcache = kcache,
                                                              .vcache = vcache,
-                                                             .n = rows,
+                                                             .n = live,
                                                              .hs = hs,
                                                              .ld = 3 * c,
-                                                             .pos = x->run->pos});
+                                                             .pos = at.pos});
     x->k->attn_kv_f32(&(struct weft_attn_kv_args){.q = head(qkv, c, hs, 0, h),
                                                   .kcache = kcache,
                                                   .vcache = vcache,
-                                                  .y = x_f32(x, n->out[0]) + h * hs,
+                                                  .y = x_f32(x, n->out[0]) + r * c + h * hs,
                                                   .scratch = x_local(x, thread),
-                                                  .n = rows,
+                                                  .n = live,
                                                   .hs = hs,
                                                   .ld = 3 * c,
                                                   .ldy = c,
-                                                  .pos = x->run->pos,
+                                                  .pos = at.pos,
                                                   .scale = scale_of(hs)});
 }
 
@@ -223,9 +242,10 @@ const struct weft_op weft_op_attention_bwd = {"attention_bwd", backward_plan, ba
 const struct weft_op weft_op_attention_kv = {"attention_kv", kv_plan, kv_run, NULL};
 
 /* ---- builders ---- */
-static bool check_heads(weft_graph *g, weft_tensor qkv, size_t heads) {
+static bool check_heads(weft_program *p, weft_tensor qkv, size_t heads) {
+    weft_graph *const g = p->graph;
     const size_t cols = weft_desc_cols(weft_desc(g, qkv));
-    if (g->status != WEFT_OK) return false;
+    if (!weft_operand(p, "attention", qkv, WEFT_F32)) return false;
     if (heads > 0 && cols > 0 && cols % (3 * heads) == 0 && cols / 3 / heads <= WEFT_ATTN_MAX_HS)
         return true;
     weft_graph_fail(g, WEFT_ERR_SHAPE,
@@ -237,7 +257,7 @@ static bool check_heads(weft_graph *g, weft_tensor qkv, size_t heads) {
 
 weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads) {
     weft_graph *const g = p->graph;
-    if (!check_heads(g, qkv, heads)) return WEFT_NONE;
+    if (!check_heads(p, qkv, heads)) return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
     const weft_tensor y = weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2] / 3);
     const weft_tensor lse = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
@@ -251,28 +271,37 @@ static size_t cache_positions(size_t max_context) {
     return (max_context + WEFT_ATTN_BLOCK - 1) / WEFT_ATTN_BLOCK * WEFT_ATTN_BLOCK;
 }
 
-weft_tensor weft_kv_cache(weft_graph *g, size_t heads, size_t head_size, size_t max_context) {
-    return weft_state(g, "kv_cache", heads,
+weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
+                          size_t max_context) {
+    size_t rows;
+    if (!weft_mul(sequences, heads, &rows))
+        return weft_graph_fail(g, WEFT_ERR_SHAPE, "kv_cache: %zu sequences x %zu heads overflow",
+                               sequences, heads);
+    return weft_state(g, "kv_cache", rows,
                       weft_attn_kv_floats(head_size, cache_positions(max_context)));
 }
 
 weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                               weft_tensor vcache, size_t heads, size_t max_context) {
     weft_graph *const g = p->graph;
-    if (!check_heads(g, qkv, heads)) return WEFT_NONE;
+    if (!check_heads(p, qkv, heads)) return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
     const size_t hs = d.shape[2] / 3 / heads;
     const size_t need = weft_attn_kv_floats(hs, cache_positions(max_context));
     const weft_tensor cache[2] = {kcache, vcache};
     for (size_t i = 0; i < 2; i++) {
+        if (!weft_operand(p, "attention_kv", cache[i], WEFT_F32)) return WEFT_NONE;
         const struct weft_tensor_desc *const c = weft_desc(g, cache[i]);
-        if (c->shape[0] != heads || c->shape[2] != need)
+        if (c->shape[0] == 0 || c->shape[0] % heads != 0 || c->shape[2] != need ||
+            c->shape[0] != weft_desc(g, kcache)->shape[0])
             return weft_graph_fail(g, WEFT_ERR_SHAPE,
                                    "attention_kv: cache %s does not fit %zu heads and context %zu",
                                    weft_shape_text(g, cache[i]), heads, max_context);
     }
     const weft_tensor y = weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2] / 3);
-    const struct weft_attr attr = {.heads = heads, .max_context = max_context};
+    const struct weft_attr attr = {.heads = heads,
+                                   .max_context = max_context,
+                                   .sequences = weft_desc(g, kcache)->shape[0] / heads};
     weft_node_add(p, &weft_op_attention_kv, WEFT_TENSORS(qkv, kcache, vcache), WEFT_TENSORS(y),
                   &attr);
     return y;

@@ -54,7 +54,9 @@ const struct weft_op weft_op_dropout_bwd = {"dropout_bwd", plan, run, NULL};
 
 weft_tensor weft_dropout(weft_program *p, weft_tensor x, float prob, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "dropout", x, WEFT_F32) ||
+        (residual != WEFT_NONE && !weft_operand(p, "dropout", residual, WEFT_F32)))
+        return WEFT_NONE;
     if (!(prob >= 0 && prob < 1))
         return weft_graph_fail(g, WEFT_ERR_ARG, "dropout: probability %g must be in [0, 1)",
                                (double)prob);

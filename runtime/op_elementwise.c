@@ -3,9 +3,11 @@
  *   activation      in z               out y = act(z)
  *   activation_bwd  in z, dy           out dx = dy act'(z), sums of dx^2 (probe.c)
  *   add             in a, b            out a + b (may be a or b)
- *   gain            in f, gain, r      out r + gain f, gain learned (Bachlechner et al. 2020): one
- *                                      scalar, or one for each of equal groups of columns
+ *   gain            in f, gain, r      out r + gain f, gain learned: one scalar, or one for each of
+ *                                      equal groups of columns
  *   gain_bwd        in f, gain, dy     out df = gain dy, dgain = sum f dy
+ *
+ * The gain is that of ReZero (Bachlechner et al. 2020).
  *
  * A task takes 64 rows; the gradient of the gain is folded over those blocks in order, each sum
  * rounded to f32, so that it continues where an earlier micro-batch stopped. */
@@ -24,7 +26,7 @@ static size_t block(const struct weft_exec *x, weft_tensor t, size_t task, size_
 }
 
 static void plan_blocks(struct weft_node *n, double streams, double flops) {
-    const struct weft_tensor_desc *const d = weft_node_out(n, 0);
+    const struct weft_tensor_desc *const d = weft_node_in(n, 0);
     n->flops = n->model_flops = flops * (double)weft_desc_count(d);
     n->bytes = 4 * streams * (double)weft_desc_count(d);
     weft_phase_add(n, blocks_of(weft_desc_rows(d)), weft_ns_bytes(n->bytes) + n->flops / 20);
@@ -139,7 +141,7 @@ static void gain_bwd_block(const struct weft_exec *x, const struct weft_node *n,
             .gain = x_f32(x, n->in[1]) + g,
             .f = x_f32(x, n->in[0]) + at + i,
             .dy = x_f32(x, n->in[2]) + at + i,
-            .df = x_f32(x, n->out[0]) + at + i,
+            .df = n->out[0] < 0 ? NULL : x_f32(x, n->out[0]) + at + i,
             .accumulate = x_accumulate(x, n, 0),
             .dgain = &sum,
         });
@@ -183,10 +185,11 @@ const struct weft_op weft_op_gain = {"gain", gain_plan, gain_run, gain_backward}
 const struct weft_op weft_op_gain_bwd = {"gain_bwd", gain_bwd_plan, gain_bwd_run, NULL};
 
 /* ---- builders ---- */
-static bool same_shape(weft_graph *g, const char *op, weft_tensor a, weft_tensor b) {
+static bool same_shape(weft_program *p, const char *op, weft_tensor a, weft_tensor b) {
+    weft_graph *const g = p->graph;
+    if (!weft_operand(p, op, a, WEFT_F32) || !weft_operand(p, op, b, WEFT_F32)) return false;
     const struct weft_tensor_desc *const x = weft_desc(g, a), *const y = weft_desc(g, b);
-    if (g->status != WEFT_OK) return false;
-    if (a >= 0 && b >= 0 && x->shape[0] == y->shape[0] && x->shape[1] == y->shape[1] &&
+    if (x->shape[0] == y->shape[0] && x->shape[1] == y->shape[1] &&
         x->shape[2] == y->shape[2])
         return true;
     weft_graph_fail(g, WEFT_ERR_SHAPE, "%s: %s and %s must have the same shape", op,
@@ -195,6 +198,7 @@ static bool same_shape(weft_graph *g, const char *op, weft_tensor a, weft_tensor
 }
 
 weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act) {
+    if (!weft_operand(p, "activation", x, WEFT_F32)) return WEFT_NONE;
     const int kind = weft_act_parse(act);
     if (kind < 0) return weft_graph_fail(p->graph, WEFT_ERR_ARG, "unknown activation \"%s\"", act);
     const weft_tensor y = weft_act_like(p, x);
@@ -204,7 +208,7 @@ weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act) {
 }
 
 weft_tensor weft_add(weft_program *p, weft_tensor a, weft_tensor b) {
-    if (!same_shape(p->graph, "add", a, b)) return WEFT_NONE;
+    if (!same_shape(p, "add", a, b)) return WEFT_NONE;
     const weft_tensor y = weft_act_like(p, a);
     weft_node_add(p, &weft_op_add, WEFT_TENSORS(a, b), WEFT_TENSORS(y), NULL);
     return y;
@@ -212,12 +216,15 @@ weft_tensor weft_add(weft_program *p, weft_tensor a, weft_tensor b) {
 
 weft_tensor weft_gain(weft_program *p, weft_tensor f, weft_tensor gain, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (residual >= 0 && !same_shape(g, "gain", f, residual)) return WEFT_NONE;
-    const size_t groups = gain < 0 ? 0 : weft_desc_count(weft_desc(g, gain));
-    if (groups == 0 || weft_desc_cols(weft_desc(g, f)) % groups != 0)
+    if (!weft_operand(p, "gain", f, WEFT_F32) || !weft_operand(p, "gain", gain, WEFT_F32) ||
+        (residual != WEFT_NONE && !same_shape(p, "gain", f, residual)))
+        return WEFT_NONE;
+    const size_t groups = weft_desc_count(weft_desc(g, gain));
+    if (weft_desc(g, gain)->kind != WEFT_PARAM || groups == 0 ||
+        weft_desc_cols(weft_desc(g, f)) % groups != 0)
         return weft_graph_fail(g, WEFT_ERR_SHAPE,
-                               "gain: the gain must be one scalar, or one for each of equal groups of "
-                               "columns: %s does not fit %s",
+                               "gain: the gain must be one parameter, or one for each of equal groups "
+                               "of columns: %s does not fit %s",
                                weft_shape_text(g, gain), weft_shape_text(g, f));
     const weft_tensor y = weft_act_like(p, f);
     weft_node_add(p, &weft_op_gain, WEFT_TENSORS(f, gain, residual), WEFT_TENSORS(y), NULL);

@@ -4,7 +4,8 @@
  *   embedding_dw    in dy, tokens            out dwte or its buffer, dwpe
  *   embedding_fold  in the buffer            out dwte
  *
- * attr.max_context: the rows are one sequence (generation), else each sample starts anew.
+ * attr.max_context: generation, a row's position is that of its place; else each sample starts
+ * anew.
  *
  * A vocabulary row's gradient is one sum over its positions, ascending, added once to what the head
  * may have left there. Over several micro-batches that sum is a chain in a buffer of its own, which
@@ -33,9 +34,10 @@ static void forward_plan(struct weft_node *n) {
 static void forward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                         size_t task, size_t thread) {
     (void)phase, (void)thread;
-    const size_t rows = x_rows(x, n->out[0]), c = x_cols(x, n->out[0]), r = task * FORWARD_ROWS;
+    const size_t rows = x_rows(x, n->out[0]), c = x_cols(x, n->out[0]);
+    size_t r = task * FORWARD_ROWS;
     if (r >= rows) return;
-    x->k->embed_fwd_f32(&(struct weft_embed_args){
+    struct weft_embed_args a = {
         .rows = min(rows - r, FORWARD_ROWS),
         .c = c,
         .token = x_i32(x, n->in[0]) + r,
@@ -45,12 +47,20 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         .pos0 = x->run->pos,
         .row0 = r,
         .out = x_f32(x, n->out[0]) + r * c,
-    });
+    };
+    const bool scattered = n->attr.max_context && x->run->place != NULL;
+    for (const size_t end = r + a.rows; scattered && r < end; r++) {
+        a.rows = 1;
+        a.row0 = 0;
+        a.pos0 = x->run->place[r].pos;
+        x->k->embed_fwd_f32(&a);
+        a.token++;
+        a.out += c;
+    }
+    if (!scattered) x->k->embed_fwd_f32(&a);
 }
 
-/* ---- gradient: positions are listed by token, then threads own columns of wte and rows of wpe
- * ----
- */
+/* ---- gradient: positions are listed by token; threads own columns of wte and rows of wpe ---- */
 struct grad_plan {
     size_t table_tasks, position_tasks;
 };
@@ -183,10 +193,11 @@ const struct weft_op weft_op_embedding_fold = {"embedding_fold", fold_plan, fold
 static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, weft_tensor wpe,
                          bool sequence) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "embedding", tokens, WEFT_I32) ||
+        !weft_operand(p, "embedding", wte, WEFT_F32) ||
+        (wpe != WEFT_NONE && !weft_operand(p, "embedding", wpe, WEFT_F32)))
+        return WEFT_NONE;
     const struct weft_tensor_desc t = *weft_desc(g, tokens), w = *weft_desc(g, wte);
-    if (tokens < 0 || wte < 0 || t.dtype != WEFT_I32)
-        return weft_graph_fail(g, WEFT_ERR_ARG, "embedding: needs integer tokens and a table");
     const struct weft_tensor_desc pos = *weft_desc(g, wpe);
     if (wpe >= 0 && (pos.shape[2] != w.shape[2] || pos.shape[0] < t.shape[2]))
         return weft_graph_fail(
@@ -194,6 +205,9 @@ static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, w
             weft_shape_text(g, wpe), weft_shape_text(g, tokens), weft_shape_text(g, wte));
     const weft_tensor y = weft_act_tensor(p, WEFT_F32, t.shape[0], t.shape[2], w.shape[2]);
     const struct weft_attr attr = {.max_context = sequence ? pos.shape[0] : 0};
+    weft_indices(p, tokens, w.shape[0], false);
+    if (wpe >= 0 && !sequence && pos.shape[0] - t.shape[2] < p->last_start)
+        p->last_start = pos.shape[0] - t.shape[2];
     weft_node_add(p, &weft_op_embedding, WEFT_TENSORS(tokens, wte, wpe), WEFT_TENSORS(y), &attr);
     return y;
 }

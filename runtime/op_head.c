@@ -181,16 +181,19 @@ const struct weft_op weft_op_head_xent = {"head_xent", plan, run, with_gradient}
 
 weft_tensor weft_head_xent(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "head", x, WEFT_F32) || !weft_operand(p, "head", w, WEFT_F32) ||
+        !weft_operand(p, "head", targets, WEFT_I32))
+        return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dt = *weft_desc(g, targets);
-    if (x < 0 || w < 0 || weft_desc_cols(weft_desc(g, w)) != dx.shape[2])
+    if (weft_desc_cols(weft_desc(g, w)) != dx.shape[2])
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "head: x %s does not fit weight %s",
                                weft_shape_text(g, x), weft_shape_text(g, w));
-    if (dt.dtype != WEFT_I32 || weft_desc_count(&dt) != weft_desc_rows(&dx))
+    if (weft_desc_count(&dt) != weft_desc_rows(&dx))
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "head: targets %s do not fit x %s",
                                weft_shape_text(g, targets), weft_shape_text(g, x));
     const weft_tensor loss = weft_act_tensor(p, WEFT_F32, dx.shape[0], dx.shape[1], 1);
     const weft_tensor correct = weft_act_tensor(p, WEFT_I32, dx.shape[0], dx.shape[1], 1);
+    weft_indices(p, targets, weft_desc(g, w)->shape[0], true);
     weft_node_add(p, &weft_op_head_xent, WEFT_TENSORS(x, w, targets), WEFT_TENSORS(loss, correct),
                   NULL);
     return loss;

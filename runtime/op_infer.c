@@ -19,6 +19,7 @@ static void run(const struct weft_exec *x, const struct weft_node *n, size_t pha
 const struct weft_op weft_op_last_row = {"last_row", plan, run, NULL};
 
 weft_tensor weft_last_row(weft_program *p, weft_tensor x) {
+    if (!weft_operand(p, "last_row", x, WEFT_F32)) return WEFT_NONE;
     const weft_tensor y = weft_fixed_tensor(p, WEFT_F32, 1, weft_desc_cols(weft_desc(p->graph, x)));
     weft_node_add(p, &weft_op_last_row, WEFT_TENSORS(x), WEFT_TENSORS(y), NULL);
     return y;

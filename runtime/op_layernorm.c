@@ -112,14 +112,17 @@ const struct weft_op weft_op_layernorm_bwd = {"layernorm_bwd", backward_plan, ba
 weft_tensor weft_layernorm(weft_program *p, weft_tensor x, weft_tensor gamma, weft_tensor beta,
                            float eps) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "layernorm", x, WEFT_F32)) return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, x);
     const weft_tensor affine[2] = {gamma, beta};
-    for (size_t i = 0; i < 2; i++)
-        if (x < 0 || (affine[i] >= 0 && weft_desc_count(weft_desc(g, affine[i])) != d.shape[2]))
+    for (size_t i = 0; i < 2; i++) {
+        if (affine[i] == WEFT_NONE) continue;
+        if (!weft_operand(p, "layernorm", affine[i], WEFT_F32)) return WEFT_NONE;
+        if (weft_desc_count(weft_desc(g, affine[i])) != d.shape[2])
             return weft_graph_fail(g, WEFT_ERR_SHAPE, "layernorm: x %s does not fit %s %s",
                                    weft_shape_text(g, x), weft_desc(g, affine[i])->name,
                                    weft_shape_text(g, affine[i]));
+    }
     if (!(eps > 0))
         return weft_graph_fail(g, WEFT_ERR_ARG, "layernorm: eps %g must be positive", (double)eps);
     const weft_tensor y = weft_act_like(p, x);

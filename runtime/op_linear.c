@@ -228,12 +228,15 @@ const struct weft_op weft_op_linear_dw = {"linear_dw", dw_plan, dw_run, NULL};
 weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
                         const char *act, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "linear", x, WEFT_F32) || !weft_operand(p, "linear", w, WEFT_F32) ||
+        (b != WEFT_NONE && !weft_operand(p, "linear", b, WEFT_F32)) ||
+        (residual != WEFT_NONE && !weft_operand(p, "linear", residual, WEFT_F32)))
+        return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dw = *weft_desc(g, w);
     const int kind = weft_act_parse(act);
     if (kind < 0) return weft_graph_fail(g, WEFT_ERR_ARG, "linear: unknown activation \"%s\"", act);
     const size_t out = dw.shape[0];
-    if (x < 0 || w < 0 || dw.shape[2] != dx.shape[2])
+    if (dw.shape[2] != dx.shape[2])
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "linear: x %s does not fit weight %s %s",
                                weft_shape_text(g, x), dw.name, weft_shape_text(g, w));
     if (b >= 0 && weft_desc_count(weft_desc(g, b)) != out)

@@ -110,13 +110,16 @@ const struct weft_op weft_op_inner = {"inner", plan, inner_run, with_gradient};
 
 weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, "softmax_xent", logits, WEFT_F32) ||
+        !weft_operand(p, "softmax_xent", targets, WEFT_I32))
+        return WEFT_NONE;
     const struct weft_tensor_desc x = *weft_desc(g, logits), t = *weft_desc(g, targets);
-    if (logits < 0 || t.dtype != WEFT_I32 || weft_desc_count(&t) != weft_desc_rows(&x))
+    if (weft_desc_count(&t) != weft_desc_rows(&x))
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "softmax_xent: targets %s do not fit logits %s",
                                weft_shape_text(g, targets), weft_shape_text(g, logits));
     const weft_tensor loss = weft_act_tensor(p, WEFT_F32, x.shape[0], x.shape[1], 1);
     const weft_tensor correct = weft_act_tensor(p, WEFT_I32, x.shape[0], x.shape[1], 1);
+    weft_indices(p, targets, x.shape[2], true);
     weft_node_add(p, &weft_op_softmax_xent, WEFT_TENSORS(logits, targets),
                   WEFT_TENSORS(loss, correct), NULL);
     return loss;
@@ -125,9 +128,10 @@ weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor t
 static weft_tensor with_values(weft_program *p, const struct weft_op *op, weft_tensor x,
                                weft_tensor values) {
     weft_graph *const g = p->graph;
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (!weft_operand(p, op->name, x, WEFT_F32) || !weft_operand(p, op->name, values, WEFT_F32))
+        return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dv = *weft_desc(g, values);
-    if (x < 0 || dv.dtype != WEFT_F32 || memcmp(dx.shape, dv.shape, sizeof dx.shape) != 0)
+    if (memcmp(dx.shape, dv.shape, sizeof dx.shape) != 0)
         return weft_graph_fail(g, WEFT_ERR_SHAPE, "%s: targets %s do not fit x %s", op->name,
                                weft_shape_text(g, values), weft_shape_text(g, x));
     const weft_tensor loss = weft_act_tensor(p, WEFT_F32, dx.shape[0], dx.shape[1], 1);

@@ -338,6 +338,10 @@ static struct update *update_create(weft_graph *g, const struct weft_optim *opti
 void weft_optimizer(weft_program *p, const struct weft_optim *optim) {
     weft_graph *const g = p->graph;
     if (g->status != WEFT_OK) return;
+    if (g->has_optimizer) {
+        weft_graph_fail(g, WEFT_ERR_STATE, "the graph has an optimizer already");
+        return;
+    }
     const struct weft_optim_kind *const kind = weft_optim_find(optim->name);
     if (kind == NULL) {
         weft_graph_fail(g, WEFT_ERR_ARG, "unknown optimizer \"%s\"",
@@ -347,6 +351,7 @@ void weft_optimizer(weft_program *p, const struct weft_optim *optim) {
     struct update *const u = update_create(g, optim);
     if (u == NULL) return;
     u->kind = kind;
+    g->has_optimizer = true;
     g->optim_states = weft_optim_states(kind->rule);
     if (g->grad_groups == 1) weft_embedding_fold(p);
     const struct weft_attr attr = {.optim = *optim};

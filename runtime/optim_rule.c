@@ -13,6 +13,8 @@ static const struct weft_optim_kind kinds[] = {
     {.name = "adam", .rule = WEFT_OPTIM_ADAM},
     {.name = "adamw", .rule = WEFT_OPTIM_ADAM, .decoupled = true},
     {.name = "nadam", .rule = WEFT_OPTIM_NADAM},
+    {.name = "momentum_playbook", .rule = WEFT_OPTIM_MOMENTUM, .playbook = true},
+    {.name = "nesterov_playbook", .rule = WEFT_OPTIM_NESTEROV, .playbook = true},
     {.name = "rmsprop_playbook", .rule = WEFT_OPTIM_RMSPROP_PLAYBOOK, .playbook = true},
     {.name = "adam_playbook", .rule = WEFT_OPTIM_ADAM, .playbook = true},
     {.name = "nadam_playbook", .rule = WEFT_OPTIM_NADAM, .playbook = true},

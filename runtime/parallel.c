@@ -3,10 +3,13 @@
 #include "runtime/parallel.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "kernels/base/compiler.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define WEFT_PTHREADS 1
@@ -15,22 +18,13 @@
 #define WEFT_PTHREADS 1
 #endif
 #endif
-#ifdef WEFT_PTHREADS
 #include <pthread.h>
-#else
+#ifndef WEFT_PTHREADS
 #include <omp.h>
 #endif
 
 #define SPIN_SECONDS 100e-6 /* longer than most phases, shorter than a time slice */
 #define SPIN_LOOKS   64     /* between two looks at the clock */
-
-static void pause_cpu(void) {
-#if defined(__x86_64__)
-    __asm__ volatile("pause");
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 static void futex(atomic_uint *word, int op, unsigned value) {
     syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
@@ -57,7 +51,7 @@ static bool spin_until(atomic_uint *count, unsigned full) {
     do {
         for (int i = 0; i < SPIN_LOOKS; i++) {
             if (is_full(count, full)) return true;
-            pause_cpu();
+            weft_pause();
         }
     } while (weft_now() < end);
     return false;
@@ -108,6 +102,27 @@ void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t t
     fn(arg, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
 }
 #endif
+
+/* ---- can so many threads exist? libgomp ends the process when they cannot ---- */
+static void *wait_for_all(void *arg) {
+    pthread_mutex_lock(arg);
+    pthread_mutex_unlock(arg);
+    return NULL;
+}
+
+bool weft_threads_possible(size_t threads) {
+    pthread_mutex_t all_are_there = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *const id = calloc(threads, sizeof *id);
+    size_t n = 0;
+    pthread_mutex_lock(&all_are_there);
+    while (id != NULL && n + 1 < threads &&
+           pthread_create(&id[n], NULL, wait_for_all, &all_are_there) == 0)
+        n++;
+    pthread_mutex_unlock(&all_are_there);
+    for (size_t i = 0; i < n; i++) pthread_join(id[i], NULL);
+    free(id);
+    return id != NULL && n + 1 == threads;
+}
 
 double weft_now(void) {
     struct timespec t;

@@ -24,6 +24,9 @@ void weft_gate_wait(struct weft_gate *g, atomic_uint *count, unsigned full);
  * may give fewer: team is the number that runs. */
 void weft_parallel(size_t threads, void (*fn)(void *arg, size_t thread, size_t team), void *arg);
 
+/* Can so many threads exist at once in this process? */
+bool weft_threads_possible(size_t threads);
+
 /* Monotonic time in seconds. */
 double weft_now(void);
 

@@ -10,10 +10,21 @@
 
 #include "runtime/exec.h"
 #include "runtime/memory.h"
+#include "runtime/parallel.h"
 
 static size_t tensor_bytes(const struct weft_tensor_desc *d) {
     const size_t size = d->dtype == WEFT_F64 ? 8 : 4;
     return weft_align_up(weft_desc_count(d) * size, WEFT_ALIGNMENT);
+}
+
+/* Half of what a process can address; far below what would wrap. */
+#define BYTES_MAX ((size_t)1 << 46)
+
+/* a + b, or b's error when that is more memory than there can be. */
+static size_t add_bytes(weft_graph *g, size_t a, size_t b) {
+    if (a <= BYTES_MAX && b <= BYTES_MAX - a) return a + b;
+    weft_graph_fail(g, WEFT_ERR_SHAPE, "the model needs more memory than can be addressed");
+    return 0;
 }
 
 static size_t choose_threads(const weft_ctx *ctx, const struct weft_phase *ph) {
@@ -81,27 +92,26 @@ static int larger_first(const void *a, const void *b) {
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
     return x->t < y->t ? -1 : 1;
 }
-static int lower_first(const void *a, const void *b) {
-    const struct item *const *const x = a, *const *const y = b;
-    return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
-}
 
-/* Offset for it: the lowest hole between the already placed items it is alive with. */
-static size_t place(const struct item *it, const struct item *placed, size_t n,
-                    const struct item **busy) {
-    size_t m = 0, at = 0;
-    for (size_t i = 0; i < n; i++)
-        if (placed[i].first <= it->last && it->first <= placed[i].last) busy[m++] = &placed[i];
-    qsort(busy, m, sizeof *busy, lower_first);
-    for (size_t i = 0; i < m && at + it->bytes > busy[i]->offset; i++)
-        if (busy[i]->offset + busy[i]->bytes > at) at = busy[i]->offset + busy[i]->bytes;
-    return at;
+/* Gives it the lowest hole between those of the n placed items that it is alive with, which are
+ * ordered by their offsets, and puts it among them. */
+static void place(struct item *it, struct item **placed, size_t n) {
+    size_t at = 0, i = 0;
+    for (; i < n && placed[i]->offset < at + it->bytes; i++) {
+        const struct item *const p = placed[i];
+        const bool together = p->first <= it->last && it->first <= p->last;
+        if (together && p->offset + p->bytes > at) at = p->offset + p->bytes;
+    }
+    it->offset = at;
+    while (i > 0 && placed[i - 1]->offset > at) i--;
+    memmove(placed + i + 1, placed + i, (n - i) * sizeof *placed);
+    placed[i] = it;
 }
 
 static void place_activations(weft_program *p) {
     weft_graph *const g = p->graph;
     struct item *const item = malloc((g->tensors + 1) * sizeof *item);
-    const struct item **const busy = malloc((g->tensors + 1) * sizeof *busy);
+    struct item **const placed = malloc((g->tensors + 1) * sizeof *placed);
     size_t n = 0;
     for (size_t t = 0; item != NULL && t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
@@ -109,17 +119,17 @@ static void place_activations(weft_program *p) {
         if (d->program == p && used)
             item[n++] = (struct item){d->first, d->last, tensor_bytes(d), 0, (weft_tensor)t};
     }
-    if (item == NULL || busy == NULL)
+    if (item == NULL || placed == NULL)
         weft_graph_fail(g, WEFT_ERR_NOMEM, "out of memory while planning");
     else
         qsort(item, n, sizeof *item, larger_first);
     for (size_t i = 0; g->status == WEFT_OK && i < n; i++) {
-        item[i].offset = place(&item[i], item, i, busy);
+        place(&item[i], placed, i);
         g->tensor[item[i].t].offset = item[i].offset;
-        const size_t end = item[i].offset + item[i].bytes;
+        const size_t end = add_bytes(g, item[i].offset, item[i].bytes);
         if (end > p->act_bytes) p->act_bytes = end;
     }
-    free(busy);
+    free(placed);
     free(item);
 }
 
@@ -131,7 +141,7 @@ static void place_parameters(weft_graph *g) {
                                                     : NULL;
         if (end == NULL) continue;
         d->offset = *end;
-        *end += tensor_bytes(d);
+        *end = add_bytes(g, *end, tensor_bytes(d));
     }
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
@@ -162,7 +172,9 @@ static enum weft_status plan(weft_graph *g) {
     m->grads = g->training ? g->param_bytes * (g->grad_groups > 1 ? 2 : 1) : 0;
     m->optim = g->param_bytes * g->optim_states;
     m->scratch = g->local_bytes * threads;
-    m->total = m->params + m->grads + m->optim + m->state + m->activations + m->scratch;
+    const size_t part[] = {m->params, m->grads, m->optim, m->state, m->activations, m->scratch};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        m->total = add_bytes(g, m->total, part[i]);
     g->planned = g->status == WEFT_OK;
     return g->status;
 }
@@ -207,6 +219,14 @@ enum weft_status weft_graph_commit(weft_graph *g) {
                              "the model needs %.3f GB of memory and %.3f GB are available: take a "
                              "smaller batch, sequence or model",
                              gb * (double)g->memory.total, gb * (double)have);
+    size_t threads = 1;
+    for (const weft_program *p = g->first; p != NULL; p = p->next)
+        if (p->threads > threads) threads = p->threads;
+    if (threads > g->ctx->cores && !weft_threads_possible(threads))
+        return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,
+                             "the system refuses %zu threads (limits of processes or memory): take "
+                             "fewer",
+                             threads);
     g->base = weft_map(g->memory.total == 0 ? 1 : g->memory.total);
     if (g->base == NULL)
         return weft_ctx_fail(g->ctx, WEFT_ERR_NOMEM,

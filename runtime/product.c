@@ -28,6 +28,12 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
            80 * tiles + reload * (double)(rows * cols) * chunks + 1000;
 }
 
+/* The next number of parts into which units can be cut that makes the parts smaller. */
+static size_t next_cut(size_t units, size_t parts) {
+    const size_t each = ceil_div(units, parts);
+    return each <= 1 ? units + 1 : ceil_div(units, each - 1);
+}
+
 /* The grid with the least time: rounds of tasks on all threads, and half a task more, because they
  * never end together. Rows in whole tiles, columns in whole panels. */
 static void cut(struct weft_product *p, const weft_ctx *ctx) {
@@ -36,13 +42,12 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
     const double all = weft_product_ns(p, ctx, p->pack) / ctx->grain_ns;
     const size_t team = all < 1 ? 1 : all < (double)ctx->threads ? (size_t)all : ctx->threads;
     double best = 0;
-    for (size_t r = p->by_rows ? min_size(team, tiles) : 1; r <= tiles; r++) {
-        const size_t rows = round_up(ceil_div(p->m_part, r), mr);
-        if (r != ceil_div(p->m_part, rows) && best != 0) continue;
-        for (size_t c = 1; c <= panels; c++) {
-            const size_t cols = round_up(ceil_div(p->n, c), nr);
-            if (c > 1 && c != ceil_div(p->n, cols)) continue;
-            const double rounds = (double)ceil_div(r * c, team) + (team > 1 ? 0.5 : 0);
+    for (size_t r = p->by_rows ? min_size(team, tiles) : 1; r <= tiles; r = next_cut(tiles, r)) {
+        const size_t rows = ceil_div(tiles, r) * mr;
+        for (size_t c = 1; c <= panels; c = next_cut(panels, c)) {
+            const size_t cols = ceil_div(panels, c) * nr;
+            const size_t tasks = ceil_div(tiles, rows / mr) * ceil_div(panels, cols / nr);
+            const double rounds = (double)ceil_div(tasks, team) + (team > 1 ? 0.5 : 0);
             const double cost =
                 rounds * task_cost(p, ctx, min_size(rows, p->m_part), min_size(cols, p->n));
             if (best != 0 && cost >= best) continue;
@@ -50,7 +55,7 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
             p->rows = rows;
             p->cols = cols;
             p->row_tasks = ceil_div(p->m_part, rows);
-            p->col_tasks = c;
+            p->col_tasks = ceil_div(p->n, cols);
         }
     }
 }

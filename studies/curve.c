@@ -79,3 +79,19 @@ void figure_curve(struct study_figure *f, const char *label, struct figure_color
                                            .low = c->seeds > 1 ? c->low : NULL,
                                            .high = c->seeds > 1 ? c->high : NULL});
 }
+
+struct study_figure *figure_layers(struct study *s, const char *name, const char *title,
+                                   const char *axis, const struct study_series_of *what,
+                                   int layers) {
+    struct study_figure *const f = figure_new(s, name, title);
+    f->x = (struct figure_axis){.label = "step", .log = true};
+    f->y = (struct figure_axis){.label = axis};
+    f->ramp = (struct figure_axis){.label = "layer", .lo = 1, .hi = layers};
+    for (int l = 0; l < layers; l++) {
+        const struct study_curve c = study_curve_of(s, what->part, what->arm, what->n0, what->n1,
+                                                    what->kind, l, what->tensor);
+        figure_curve(f, NULL, figure_ramp(l + 1), FIGURE_LINE,
+                     &(struct study_curve){.n = c.n, .x = c.x, .mean = c.mean});
+    }
+    return f;
+}

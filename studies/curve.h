@@ -21,4 +21,17 @@ double *study_losses(struct study *s, const struct study_cell *c, size_t *n);
 void figure_curve(struct study_figure *f, const char *label, struct figure_color color,
                   enum figure_mark mark, const struct study_curve *c);
 
+/* A figure with one line a layer, shallow to deep, over the logarithm of the step: means over the
+ * seeds of an arm. */
+struct study_series_of {
+    char part;
+    const char *arm;
+    double n0, n1;
+    enum study_kind kind;
+    const char *tensor;
+};
+struct study_figure *figure_layers(struct study *s, const char *name, const char *title,
+                                   const char *axis, const struct study_series_of *what,
+                                   int layers);
+
 #endif

@@ -61,6 +61,11 @@ language width 32
 language context 24
 language seq 8
 language norm post
+language norm-eps 0.1
+differs untied "gpt2 $gpt2" "gpt2 $gpt2 --untied"
+# shellcheck disable=SC2086
+"$weft" train gpt2 $gpt2 --seed 9 --out start >/dev/null 2>&1 || failed=1
+language init-from start/checkpoints/last
 language activation relu
 language dropout 0.3
 language init normal

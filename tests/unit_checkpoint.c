@@ -6,6 +6,7 @@
 #include "train/checkpoint.h"
 #include "train/loaded.h"
 #include "train/safetensors.h"
+#include "train/weights.h"
 
 static const struct weft_shape small = {
     .language = true,
@@ -116,7 +117,7 @@ static void same_weights_same_bytes(void **state) {
     (void)state;
     weft_model *a = make_model(&small, 1), *b = make_model(&small, 2);
     save(a, &small, "one");
-    assert_int_equal(weft_checkpoint_weights(unit_ctx, "one/step-000012", b), WEFT_OK);
+    assert_int_equal(weft_weights_load(unit_ctx, "one/step-000012", b), WEFT_OK);
     save(b, &small, "deeper/other"); // another path, other moments
     expect_same_file("one/step-000012/model.safetensors",
                      "deeper/other/step-000012/model.safetensors");
@@ -253,12 +254,12 @@ static void foreign_files_load(void **state) {
     assert_int_equal(weft_make_folder(unit_ctx, "foreign"), WEFT_OK);
     assert_int_equal(weft_st_write(unit_ctx, "foreign/model.safetensors", t, n + 2, NULL, 0),
                      WEFT_OK);
-    assert_int_equal(weft_checkpoint_weights(unit_ctx, "foreign", b), WEFT_OK);
+    assert_int_equal(weft_weights_load(unit_ctx, "foreign", b), WEFT_OK);
     assert_true(same_model(a, b, false));
     t[n].name = "h.1.ln_1.bias"; // of a deeper model
     assert_int_equal(weft_st_write(unit_ctx, "foreign/model.safetensors", t, n + 2, NULL, 0),
                      WEFT_OK);
-    assert_int_equal(weft_checkpoint_weights(unit_ctx, "foreign", b), WEFT_ERR_FORMAT);
+    assert_int_equal(weft_weights_load(unit_ctx, "foreign", b), WEFT_ERR_FORMAT);
     unit_says("h.1.ln_1.bias is not part of the model");
     free(t);
     weft_st_close(file);
@@ -274,7 +275,7 @@ static void perceptrons(void **state) {
     weft_model *a = make_model(&shape, 1);
     struct weft_loaded l;
     save(a, &shape, "mlp");
-    assert_int_equal(weft_loaded_open(unit_ctx, "mlp/step-000012", &training, &l), WEFT_OK);
+    assert_int_equal(weft_loaded_open(unit_ctx, "mlp/step-000012", NULL, &training, &l), WEFT_OK);
     assert_true(same_model(a, l.model, false));
     assert_true(l.shape.unit_pixels && l.shape.mlp.layers == 2 && l.shape.mlp.hidden[1] == 4);
     assert_string_equal(l.shape.mlp.act, "tanh");
@@ -294,7 +295,7 @@ static void failing_save(void **state) {
     assert_int_not_equal(weft_checkpoint_save(unit_ctx, "full", m, &small, NULL, &next), WEFT_OK);
     unit_says("full/step-000013");
     assert_int_not_equal(access("full/step-000013.tmp", F_OK), 0);
-    assert_int_equal(weft_checkpoint_weights(unit_ctx, "full/step-000012", m), WEFT_OK);
+    assert_int_equal(weft_weights_load(unit_ctx, "full/step-000012", m), WEFT_OK);
     weft_model_free(m);
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -98,7 +99,7 @@ static void test_bad_batches(void **state) {
     assert_true(fabs(loss.sum / 32 - log(50)) < 0.2); /* fresh weights know nothing */
     tokens[17] = 50;
     assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_ARG);
-    assert_non_null(strstr(weft_ctx_message(ctx), "token 17"));
+    assert_non_null(strstr(weft_ctx_message(ctx), "element 17 of input tokens is 50"));
     tokens[17] = 0;
     targets[3] = -2;
     assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_ERR_ARG);
@@ -239,21 +240,24 @@ static void test_watch(void **state) {
         }
         const size_t n = weft_model_statistics(m, s, 2048);
         if (way > 0) {
-            const double a = statistic(s, n, 1, "q.0", "norm"), b = statistic(s, n, 1, "q.1", "norm");
+            const double a = statistic(s, n, 1, "q.0", "norm"),
+                         b = statistic(s, n, 1, "q.1", "norm");
             const double q = statistic(s, n, 1, "q", "norm");
             assert_true(fabs(sqrt(a * a + b * b) - q) < 1e-9);
             assert_true(statistic(s, n, 2, "attn", "entropy") > 0.9);
             assert_true(statistic(s, n, 0, "mlp_fc", "z_rms") > 0);
             assert_true(statistic(s, n, 0, "mlp_proj", "swallowed") < 0.5);
             assert_true(statistic(s, n, -1, "loss", "logz") > 0);
-            assert_true(statistic(s, n, 1, "resid_mid", "rms") >= statistic(s, n, 1, "resid_mid", "std"));
+            assert_true(statistic(s, n, 1, "resid_mid", "rms") >=
+                        statistic(s, n, 1, "resid_mid", "std"));
         }
         weft_model_free(m);
         weft_ctx_free(ctx);
     }
 }
 
-/* Without a norm and with gains at 0 every block is the identity; other places give other losses. */
+/* Without a norm and with gains at 0 every block is the identity; other places give other losses.
+ */
 static void test_placements(void **state) {
     (void)state;
     static const char *const norms[] = {"pre", "post", "branch", "none", "none"};
@@ -392,13 +396,178 @@ static void test_context(void **state) {
     assert_string_equal(weft_status_text(WEFT_ERR_NOMEM), "out of memory");
 }
 
+/* The mean squared error of every sample, whatever the signs of the weights. */
+static void test_mse_loss(void **state) {
+    (void)state;
+    enum { ROWS = 7, IN = 3, OUT = 2 };
+    weft_ctx *const ctx = context(2);
+    weft_model *m = NULL;
+    const struct weft_mlp_config c = {.inputs = IN, .outputs = OUT, .mse = true};
+    const struct weft_training t = {.batch = ROWS, .optim = {"sgd"}};
+    assert_int_equal(weft_mlp_create(ctx, &c, &t, &m), WEFT_OK);
+    assert_int_equal(weft_model_commit(m), WEFT_OK);
+    assert_int_equal(weft_model_init(m, &(struct weft_init){.name = "normal", .std = 1, .seed = 3}),
+                     WEFT_OK);
+    float x[ROWS * IN], y[ROWS * OUT];
+    for (int i = 0; i < ROWS * IN; i++) x[i] = (float)(i % 5) - 2;
+    for (int i = 0; i < ROWS * OUT; i++) y[i] = (float)(i % 3) - 1;
+    struct weft_param_info p[2];
+    assert_int_equal(weft_model_params(m, p, 2), 2);
+    double want = 0;
+    for (int r = 0; r < ROWS; r++)
+        for (int j = 0; j < OUT; j++) {
+            double z = (double)p[1].data[j];
+            for (int i = 0; i < IN; i++) z += (double)(x[r * IN + i] * p[0].data[j * IN + i]);
+            want += (z - (double)y[r * OUT + j]) * (z - (double)y[r * OUT + j]) / OUT;
+        }
+    const struct weft_batch b = {.inputs = x, .values = y, .rows = ROWS};
+    const struct weft_run run = {.inv_targets = 1.0f / ROWS, .lr = 0.1};
+    struct weft_loss loss;
+    assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+    assert_int_equal(loss.count, ROWS);
+    assert_int_equal(loss.correct, 0);
+    assert_true(fabs(loss.sum - want) < 1e-5 * want);
+    assert_int_equal(weft_model_eval(m, &b, &loss), WEFT_OK);
+    assert_true(loss.count == ROWS && fabs(loss.sum - want) < 1e-5 * want);
+    weft_model_free(m);
+    weft_ctx_free(ctx);
+}
+
+/* Groups of one micro-batch: the gradient is the micro-batches' gradients, folded by hand. */
+static void test_gradient_groups(void **state) {
+    (void)state;
+    enum { PARTS = 3, MOST = 64 };
+    weft_ctx *const ctx = context(2);
+    struct weft_training alone = plain_training, grouped = plain_training;
+    grouped.accumulate = grouped.grad_groups = PARTS;
+    weft_model *a = NULL, *g = NULL;
+    assert_int_equal(weft_gpt2_create(ctx, &small, &alone, &a), WEFT_OK);
+    assert_int_equal(weft_gpt2_create(ctx, &small, &grouped, &g), WEFT_OK);
+    assert_int_equal(weft_model_commit(a), WEFT_OK);
+    assert_int_equal(weft_model_commit(g), WEFT_OK);
+    const struct weft_init init = {.name = "gpt2", .seed = 2};
+    assert_int_equal(weft_model_init(a, &init), WEFT_OK);
+    assert_int_equal(weft_model_init(g, &init), WEFT_OK);
+    struct weft_param_info pa[MOST], pg[MOST];
+    const size_t params = weft_model_params(a, pa, MOST);
+    assert_int_equal(weft_model_params(g, pg, MOST), params);
+    float *sum[MOST];
+    for (size_t i = 0; i < params; i++)
+        sum[i] = calloc(pa[i].shape[0] * (pa[i].shape[1] ? pa[i].shape[1] : 1), sizeof(float));
+    for (int part = 0; part < PARTS; part++) {
+        int32_t tokens[32], targets[32];
+        for (int i = 0; i < 32; i++) tokens[i] = (i * 7 + part) % 50, targets[i] = (i + part) % 50;
+        const struct weft_batch b = {.tokens = tokens, .targets = targets, .rows = 2};
+        const struct weft_run run = {.sample = (uint64_t)(2 * part), .inv_targets = 1.0f / 96};
+        struct weft_loss loss;
+        assert_int_equal(weft_model_grad(a, &b, &run, &loss), WEFT_OK);
+        assert_int_equal(weft_model_grad(g, &b, &run, &loss), WEFT_OK);
+        assert_int_equal(weft_model_fold(g, part == 0), WEFT_OK);
+        for (size_t i = 0; i < params; i++)
+            for (size_t j = 0; j < pa[i].shape[0] * (pa[i].shape[1] ? pa[i].shape[1] : 1); j++)
+                sum[i][j] += pa[i].grad[j];
+    }
+    for (size_t i = 0; i < params; i++) {
+        assert_memory_equal(sum[i], pg[i].grad,
+                            pa[i].shape[0] * (pa[i].shape[1] ? pa[i].shape[1] : 1) * sizeof(float));
+        free(sum[i]);
+    }
+    weft_model_free(a);
+    weft_model_free(g);
+    weft_ctx_free(ctx);
+}
+
+/* What the probes of two micro-batches tell is what those of one batch of both tell. */
+static void test_probes_of_micro_batches(void **state) {
+    (void)state;
+    enum { MOST = 256 };
+    static struct weft_statistic one[MOST], two[MOST];
+    size_t n[2];
+    for (size_t parts = 1; parts <= 2; parts++) {
+        weft_ctx *const ctx = context(1);
+        weft_model *m = NULL;
+        struct weft_training t = plain_training;
+        t.batch = 4 / parts;
+        t.accumulate = parts;
+        assert_int_equal(weft_gpt2_create(ctx, &small, &t, &m), WEFT_OK);
+        assert_int_equal(weft_model_commit(m), WEFT_OK);
+        assert_int_equal(weft_model_init(m, &(struct weft_init){.name = "gpt2", .seed = 1}),
+                         WEFT_OK);
+        int32_t tokens[64];
+        for (int i = 0; i < 64; i++) tokens[i] = (i * i + 3 * i) % 50;
+        for (uint64_t step = 0; step < 2; step++) { /* the second must not remember the first */
+            struct weft_loss loss;
+            struct weft_step done;
+            struct weft_run run = {
+                .step = step, .inv_targets = 1.0f / 64, .lr = 0.01, .statistics = true};
+            for (size_t p = 0; p < parts; p++) {
+                const struct weft_batch b = {.tokens = tokens + p * 64 / parts,
+                                             .targets = tokens + p * 64 / parts,
+                                             .rows = t.batch};
+                run.accumulate = p > 0;
+                assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+            }
+            assert_int_equal(weft_model_update(m, &run, &done), WEFT_OK);
+        }
+        n[parts - 1] = weft_model_statistics(m, parts == 1 ? one : two, MOST);
+        weft_model_free(m);
+        weft_ctx_free(ctx);
+    }
+    size_t probes = 0;
+    assert_true(n[0] == n[1] && n[0] <= MOST);
+    for (size_t i = 0; i < n[0]; i++) {
+        assert_string_equal(one[i].kind, two[i].kind);
+        assert_true(fabs(one[i].value - two[i].value) <= 1e-4 * fabs(one[i].value) + 1e-7);
+        probes += !strcmp(one[i].kind, "logit_max");
+    }
+    assert_int_equal(probes, small.layers);
+}
+
+static double first_residual_std(weft_model *m) {
+    struct weft_statistic s[512];
+    const size_t n = weft_model_statistics(m, s, 512);
+    for (size_t i = 0; i < n && i < 512; i++)
+        if (s[i].layer == 0 && !strcmp(s[i].tensor, "resid") && !strcmp(s[i].kind, "std"))
+            return s[i].value;
+    return 0;
+}
+
+/* Dropout with probability p keeps the mean of the embedding and divides its variance by 1 - p. */
+static void test_embedding_dropout(void **state) {
+    (void)state;
+    double std[2];
+    for (int i = 0; i < 2; i++) {
+        weft_ctx *const ctx = context(1);
+        weft_model *m = NULL;
+        struct weft_gpt2_config c = small;
+        c.width = 128;
+        c.dropout = i == 0 ? 0 : 0.5;
+        assert_int_equal(weft_gpt2_create(ctx, &c, &plain_training, &m), WEFT_OK);
+        assert_int_equal(weft_model_commit(m), WEFT_OK);
+        assert_int_equal(weft_model_init(m, &(struct weft_init){.name = "gpt2", .seed = 1}),
+                         WEFT_OK);
+        int32_t tokens[32];
+        for (int j = 0; j < 32; j++) tokens[j] = j;
+        const struct weft_batch b = {.tokens = tokens, .targets = tokens, .rows = 2};
+        const struct weft_run run = {.inv_targets = 1.0f / 32, .statistics = true};
+        struct weft_loss loss;
+        assert_int_equal(weft_model_grad(m, &b, &run, &loss), WEFT_OK);
+        std[i] = first_residual_std(m);
+        weft_model_free(m);
+        weft_ctx_free(ctx);
+    }
+    assert_true(fabs(std[1] / std[0] - sqrt(2)) < 0.08); /* 4096 values: 4 standard errors */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_configs), cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_bad_batches), cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_statistics),  cmocka_unit_test(test_init_schemes),
-        cmocka_unit_test(test_context),     cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_placements),  cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_bad_configs),     cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_bad_batches),     cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_statistics),      cmocka_unit_test(test_init_schemes),
+        cmocka_unit_test(test_context),         cmocka_unit_test(test_mse_loss),
+        cmocka_unit_test(test_gradient_groups), cmocka_unit_test(test_embedding_dropout),
+        cmocka_unit_test(test_watch),           cmocka_unit_test(test_placements),
+        cmocka_unit_test(test_blocks),          cmocka_unit_test(test_probes_of_micro_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

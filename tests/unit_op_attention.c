@@ -183,8 +183,8 @@ static void generation(void **state) {
     const float *want = weft_tensor_data(n.g, n.y);
     weft_graph *g;
     assert_int_equal(weft_graph_create(unit_ctx, &g), WEFT_OK);
-    const weft_tensor k = weft_kv_cache(g, HEADS, HS, T);
-    const weft_tensor v = weft_kv_cache(g, HEADS, HS, T);
+    const weft_tensor k = weft_kv_cache(g, 1, HEADS, HS, T);
+    const weft_tensor v = weft_kv_cache(g, 1, HEADS, HS, T);
     weft_program *p = weft_program_create(g, "decode", PROMPT);
     const weft_tensor qkv = weft_input_f32(p, "qkv", 3 * C);
     const weft_tensor y = weft_attention_kv(p, qkv, k, v, HEADS, T);
@@ -212,7 +212,7 @@ static void shape_errors(void **state) {
         if (wrong == 1) weft_attention(p, qkv, 0);
         if (wrong == 2) weft_attention(p, weft_act_tensor(p, WEFT_F32, B, T, 3 * 2 * 129), 2);
         if (wrong == 3) {
-            const weft_tensor cache = weft_kv_cache(g, HEADS, HS, 64);
+            const weft_tensor cache = weft_kv_cache(g, 1, HEADS, HS, 64);
             weft_attention_kv(p, qkv, cache, cache, HEADS, 65);
         }
         assert_int_equal(weft_graph_commit(g), WEFT_ERR_SHAPE);

@@ -182,7 +182,7 @@ static void hostile_headers_are_refused(void **state) {
     static const struct {
         const char *header, *says;
     } cases[] = {
-        {"", "header, byte"},
+        {"", "header: "},
         {"[]", "the header is not an object"},
         {"{\"a\":1}", "tensor a has no dtype"},
         {"{\"__metadata__\":1}", "__metadata__ is not an object"},

@@ -1,4 +1,4 @@
-/* Writing. The reader is in checkpoint_load.c, config.json in checkpoint_config.c. */
+/* Writing. The model is weights_save.c's; the reader is in checkpoint_load.c. */
 #include "train/checkpoint.h"
 
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "train/atomic.h"
 #include "train/safetensors.h"
+#include "train/weights.h"
 
 struct weft_param_info *weft_model_param_list(const weft_model *model, size_t *n) {
     *n = weft_model_params(model, NULL, 0);
@@ -18,48 +19,8 @@ size_t weft_param_size(const struct weft_param_info *p) {
     return p->shape[0] * (p->shape[1] > 0 ? p->shape[1] : 1);
 }
 
-/* Bytes of the (in, out) transpose of an (out, in) parameter: the rows of the file that overlap
- * the piece, a column of them at a time, so that memory is read in order. */
-static void fill_transposed(void *user, size_t offset, size_t size, void *bytes) {
-    const struct weft_param_info *p = user;
-    const size_t n_out = p->shape[0], n_in = p->shape[1];
-    const size_t first = offset / sizeof(float), end = first + size / sizeof(float);
-    float *to = bytes;
-    for (size_t o = 0; o < n_out; o++) {
-        const size_t lo = first > o ? (first - o + n_out - 1) / n_out : 0;
-        const size_t hi = end > o ? (end - o + n_out - 1) / n_out : 0;
-        for (size_t i = lo; i < hi; i++) to[i * n_out + o - first] = p->data[o * n_in + i];
-    }
-}
-
-static struct weft_st_tensor model_tensor(struct weft_param_info *p) {
-    struct weft_st_tensor t = {.name = p->name,
-                               .dtype = WEFT_ST_F32,
-                               .rank = p->shape[1] > 0 ? 2 : 1,
-                               .shape = {p->shape[0], p->shape[1]},
-                               .data = p->data};
-    if (p->transposed && t.rank == 2) {
-        t.shape[0] = p->shape[1];
-        t.shape[1] = p->shape[0];
-        t.data = NULL;
-        t.fill = fill_transposed;
-        t.user = p;
-    }
-    return t;
-}
-
 static enum weft_status no_memory(weft_ctx *ctx) {
     return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory while saving a checkpoint");
-}
-
-static enum weft_status save_model(weft_ctx *ctx, const char *path, struct weft_param_info *params,
-                                   size_t n) {
-    struct weft_st_tensor *tensors = calloc(n + 1, sizeof *tensors);
-    if (!tensors) return no_memory(ctx);
-    for (size_t i = 0; i < n; i++) tensors[i] = model_tensor(&params[i]);
-    const enum weft_status st = weft_st_write(ctx, path, tensors, n, NULL, 0);
-    free(tensors);
-    return st;
 }
 
 /* Optimizer arrays in the order of the parameters, as they are in memory. */
@@ -104,45 +65,13 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
     return st;
 }
 
-/* Writes and frees a JSON document. */
-static enum weft_status save_json(weft_ctx *ctx, const char *path, struct weft_json *j) {
-    const enum weft_status st =
-        j->failed ? no_memory(ctx) : weft_write_file(ctx, path, j->data, j->size);
-    weft_json_free(j);
-    return st;
-}
-
-static enum weft_status save_texts(weft_ctx *ctx, const char *temp, const struct weft_shape *shape,
-                                   const struct weft_tokenizer *tokenizer) {
-    char *config = weft_text("%s/config.json", temp);
-    char *tokens = weft_text("%s/tokenizer.json", temp);
-    enum weft_status st = config && tokens ? WEFT_OK : no_memory(ctx);
-    if (st == WEFT_OK) {
-        struct weft_json j = {.pretty = true};
-        weft_checkpoint_config(shape, &j);
-        st = save_json(ctx, config, &j);
-    }
-    if (st == WEFT_OK && tokenizer) {
-        struct weft_json j = {.pretty = true};
-        weft_tokenizer_write(tokenizer, &j);
-        weft_json_end(&j);
-        st = save_json(ctx, tokens, &j);
-    }
-    free(config);
-    free(tokens);
-    return st;
-}
-
-static enum weft_status save_tensors(weft_ctx *ctx, const char *temp, const weft_model *model,
-                                     const struct weft_run_state *state) {
+static enum weft_status save_rest(weft_ctx *ctx, const char *temp, const weft_model *model,
+                                  const struct weft_run_state *state) {
     size_t n;
     struct weft_param_info *params = weft_model_param_list(model, &n);
-    char *weights = weft_text("%s/model.safetensors", temp);
     char *rest = weft_text("%s/state.safetensors", temp);
-    enum weft_status st = params && weights && rest ? WEFT_OK : no_memory(ctx);
-    if (st == WEFT_OK) st = save_model(ctx, weights, params, n);
+    enum weft_status st = params && rest ? WEFT_OK : no_memory(ctx);
     if (st == WEFT_OK) st = save_state(ctx, rest, params, n, state);
-    free(weights);
     free(rest);
     free(params);
     return st;
@@ -158,8 +87,9 @@ enum weft_status weft_checkpoint_save(weft_ctx *ctx, const char *folder, const w
     enum weft_status st = path && temp ? WEFT_OK : no_memory(ctx);
     if (st == WEFT_OK) st = weft_remove_folder(ctx, temp); // of a run that was killed
     if (st == WEFT_OK) st = weft_make_folder(ctx, temp);
-    if (st == WEFT_OK) st = save_texts(ctx, temp, shape, tokenizer);
-    if (st == WEFT_OK) st = save_tensors(ctx, temp, model, state);
+    if (st == WEFT_OK)
+        st = weft_weights_save(ctx, temp, model, shape, tokenizer, &(struct weft_saving){0});
+    if (st == WEFT_OK) st = save_rest(ctx, temp, model, state);
     if (st == WEFT_OK) st = weft_commit_folder(ctx, temp, path);
     if (st != WEFT_OK && temp) {
         char message[WEFT_MESSAGE_MAX]; // removing what was written must not hide why

@@ -3,7 +3,7 @@
  *   model.safetensors   the parameters, named and shaped as Hugging Face's GPT2LMHeadModel (Conv1D
  *                       weights are (in, out) there); nothing in it but names and weights
  *   config.json         GPT2Config, or model_type "weft-mlp"
- *   tokenizer.json      when the data is text
+ *   tokenizer.json      when the tokenizer is known, and what Hugging Face's readers want beside it
  *   state.safetensors   what going on bit for bit needs besides: run, best_loss, m.NAME, v.NAME
  *
  * Written to a temporary folder, synced, renamed: there whole or not at all. Reading believes
@@ -32,9 +32,6 @@ WEFT_NODISCARD enum weft_status weft_checkpoint_save(weft_ctx *ctx, const char *
 /* The description of the model from dir/config.json, ours or Hugging Face's. Texts are static. */
 WEFT_NODISCARD enum weft_status weft_checkpoint_shape(weft_ctx *ctx, const char *dir,
                                                       struct weft_shape *out);
-/* The parameters of a committed model from dir/model.safetensors. */
-WEFT_NODISCARD enum weft_status weft_checkpoint_weights(weft_ctx *ctx, const char *dir,
-                                                        weft_model *model);
 /* Optimizer arrays and run state from dir/state.safetensors. */
 WEFT_NODISCARD enum weft_status weft_checkpoint_state(weft_ctx *ctx, const char *dir,
                                                       weft_model *model,
@@ -46,8 +43,10 @@ WEFT_NODISCARD enum weft_status weft_checkpoint_resume(weft_ctx *ctx, const char
                                                        const struct weft_tokenizer *tokenizer,
                                                        struct weft_run_state *out);
 
-/* config.json as text, to be freed with weft_json_free. */
-void weft_checkpoint_config(const struct weft_shape *shape, struct weft_json *out);
+/* config.json as text, to be freed with weft_json_free; tokenizer may be NULL. dtype of the
+ * weights: "float32", ... */
+void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_tokenizer *tokenizer,
+                            const char *dtype, struct weft_json *out);
 
 /* The parameters of a model, to be freed; NULL when out of memory. */
 struct weft_param_info *weft_model_param_list(const weft_model *model, size_t *n);

@@ -6,8 +6,10 @@
 #include <string.h>
 #include "train/atomic.h"
 #include "train/checkpoint.h"
+#include "train/json_in.h"
 
-#define LARGEST (1 << 24) /* of any size in a configuration */
+#define LARGEST     (1 << 24)         /* of any size in a configuration */
+#define CONFIG_MOST ((size_t)1 << 20) /* bytes */
 
 /* Our name of an activation, Hugging Face's; the first pair of a name is the one written. */
 static const char *const activations[][2] = {
@@ -21,7 +23,16 @@ static const char *const activations[][2] = {
 
 /* ---- writing ---- */
 
-static void put_gpt2(const struct weft_gpt2_config *c, struct weft_json *j) {
+/* The token that ends a text, or null. */
+static void put_end(struct weft_json *j, const char *key, int32_t token) {
+    if (token >= 0)
+        weft_json_count(j, key, (uint64_t)token);
+    else
+        weft_json_text(j, key, NULL);
+}
+
+static void put_gpt2(const struct weft_gpt2_config *c, int32_t end, const char *dtype,
+                     struct weft_json *j) {
     const char *act = c->act ? c->act : "gelu_tanh";
     for (size_t i = 0; i < ACTIVATIONS; i++) {
         if (strcmp(activations[i][0], act) != 0) continue;
@@ -32,9 +43,9 @@ static void put_gpt2(const struct weft_gpt2_config *c, struct weft_json *j) {
     weft_json_text(j, NULL, "GPT2LMHeadModel");
     weft_json_close(j);
     weft_json_real(j, "attn_pdrop", 0); // dropout of attention weights, which weft has not
-    weft_json_text(j, "bos_token_id", NULL);
+    put_end(j, "bos_token_id", end);
     weft_json_real(j, "embd_pdrop", c->dropout);
-    weft_json_text(j, "eos_token_id", NULL);
+    put_end(j, "eos_token_id", end);
     weft_json_real(j, "initializer_range", 0.02);
     weft_json_real(j, "layer_norm_epsilon", c->norm_eps > 0 ? c->norm_eps : 1e-5);
     weft_json_text(j, "model_type", "gpt2");
@@ -48,7 +59,7 @@ static void put_gpt2(const struct weft_gpt2_config *c, struct weft_json *j) {
     weft_json_bool(j, "scale_attn_by_inverse_layer_idx", false);
     weft_json_bool(j, "scale_attn_weights", true);
     weft_json_bool(j, "tie_word_embeddings", !c->untied);
-    weft_json_text(j, "torch_dtype", "float32");
+    weft_json_text(j, "torch_dtype", dtype);
     weft_json_bool(j, "use_cache", true);
     weft_json_count(j, "vocab_size", c->vocab);
     weft_json_text(j, "weft_norm", c->norm ? c->norm : "pre");
@@ -68,10 +79,11 @@ static void put_mlp(const struct weft_shape *shape, struct weft_json *j) {
     weft_json_text(j, "pixels", shape->unit_pixels ? "unit" : "standard");
 }
 
-void weft_checkpoint_config(const struct weft_shape *shape, struct weft_json *out) {
+void weft_checkpoint_config(const struct weft_shape *shape, const struct weft_tokenizer *tokenizer,
+                            const char *dtype, struct weft_json *out) {
     weft_json_open(out, NULL, '{');
     if (shape->language) {
-        put_gpt2(&shape->gpt2, out);
+        put_gpt2(&shape->gpt2, tokenizer ? tokenizer->end : -1, dtype, out);
     } else {
         put_mlp(shape, out);
     }
@@ -193,28 +205,20 @@ static void get_shape(struct reader *r, struct weft_shape *out) {
 }
 
 enum weft_status weft_checkpoint_shape(weft_ctx *ctx, const char *dir, struct weft_shape *out) {
-    struct weft_file file;
+    json_t *root = NULL;
+    struct weft_shape shape;
     char *path = weft_text("%s/config.json", dir);
-    if (!path) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", dir);
-    enum weft_status st = weft_file_open(ctx, path, &file);
+    enum weft_status st = path ? weft_json_read(ctx, path, CONFIG_MOST, &root)
+                               : weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory", dir);
+    if (st == WEFT_OK && !json_is_object(root))
+        st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: an object is expected", path);
     if (st == WEFT_OK) {
-        json_error_t error;
-        json_t *root =
-            json_loadb((const char *)file.data, file.size, JSON_REJECT_DUPLICATES, &error);
         struct reader r = {.ctx = ctx, .path = path, .root = root, .status = WEFT_OK};
-        struct weft_shape shape;
-        if (json_is_object(root)) {
-            get_shape(&r, &shape);
-        } else {
-            r.status =
-                weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: line %d, column %d: %s", path, error.line,
-                              error.column, root ? "an object is expected" : error.text);
-        }
+        get_shape(&r, &shape);
         st = r.status;
-        if (st == WEFT_OK) *out = shape;
-        json_decref(root);
-        weft_file_close(&file);
     }
+    if (st == WEFT_OK) *out = shape;
+    json_decref(root);
     free(path);
     return st;
 }

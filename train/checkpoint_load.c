@@ -1,102 +1,13 @@
-/* Reading. Foreign files load too: names without the prefix "transformer.", and the masks and the
- * tied head that some writers add. */
-#include <inttypes.h>
-#include <math.h>
+/* Reading what a run goes on from; weights.c reads the parameters. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "train/atomic.h"
 #include "train/checkpoint.h"
 #include "train/safetensors.h"
-
-#define PREFIX "transformer."
-#define TILE   32
-
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-/* What Hugging Face's files may have besides the parameters. */
-static bool is_spare(const char *name) {
-    return ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias") ||
-           strcmp(name, "lm_head.weight") == 0;
-}
-
-/* Bytes of an (in, out) tensor into an (out, in) parameter. */
-static void transpose_in(const struct weft_param_info *p, const unsigned char *from) {
-    const size_t n_out = p->shape[0], n_in = p->shape[1];
-    for (size_t i0 = 0; i0 < n_in; i0 += TILE) {
-        const size_t i1 = i0 + TILE < n_in ? i0 + TILE : n_in;
-        for (size_t o = 0; o < n_out; o++)
-            for (size_t i = i0; i < i1; i++)
-                memcpy(&p->data[o * n_in + i], from + sizeof(float) * (i * n_out + o),
-                       sizeof(float));
-    }
-}
-
-static enum weft_status load_param(weft_ctx *ctx, const weft_st_file *file, const char *path,
-                                   const struct weft_param_info *p) {
-    const struct weft_st_entry *e;
-    const size_t rank = p->shape[1] > 0 ? 2 : 1;
-    const bool transposed = p->transposed && rank == 2;
-    const size_t shape[2] = {p->shape[transposed], p->shape[!transposed]};
-    const char *name = p->name;
-    if (!weft_st_find(file, name) && strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
-        weft_st_find(file, name + strlen(PREFIX)))
-        name += strlen(PREFIX);
-    const enum weft_status st = weft_st_get(ctx, file, name, WEFT_ST_F32, rank, shape, &e);
-    if (st != WEFT_OK) return st;
-    if (transposed) {
-        transpose_in(p, e->data);
-    } else {
-        memcpy(p->data, e->data, e->size);
-    }
-    const size_t n = weft_param_size(p);
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(p->data[i]))
-            return weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                                 "%s: tensor %s has a NaN or Inf: use an earlier checkpoint", path,
-                                 name);
-    return WEFT_OK;
-}
-
-/* A tensor that no parameter took: the file belongs to another model. */
-static enum weft_status check_spares(weft_ctx *ctx, const weft_st_file *file, const char *path,
-                                     const struct weft_param_info *params, size_t n) {
-    for (size_t i = 0; i < weft_st_count(file); i++) {
-        const char *name = weft_st_entry(file, i)->name;
-        bool known = is_spare(name);
-        for (size_t k = 0; !known && k < n; k++) {
-            const size_t skip =
-                strncmp(params[k].name, PREFIX, strlen(PREFIX)) == 0 ? strlen(PREFIX) : 0;
-            known = strcmp(name, params[k].name) == 0 || strcmp(name, params[k].name + skip) == 0;
-        }
-        if (!known)
-            return weft_ctx_fail(
-                ctx, WEFT_ERR_FORMAT,
-                "%s: tensor %s is not part of the model that config.json describes", path, name);
-    }
-    return WEFT_OK;
-}
+#include "train/weights.h"
 
 static enum weft_status no_memory(weft_ctx *ctx, const char *dir) {
     return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "%s: out of memory while loading", dir);
-}
-
-enum weft_status weft_checkpoint_weights(weft_ctx *ctx, const char *dir, weft_model *model) {
-    size_t n;
-    weft_st_file *file = NULL;
-    struct weft_param_info *params = weft_model_param_list(model, &n);
-    char *path = weft_text("%s/model.safetensors", dir);
-    enum weft_status st = params && path ? WEFT_OK : no_memory(ctx, dir);
-    if (st == WEFT_OK) st = weft_st_open(ctx, path, &file);
-    for (size_t i = 0; st == WEFT_OK && i < n; i++) st = load_param(ctx, file, path, &params[i]);
-    if (st == WEFT_OK) st = check_spares(ctx, file, path, params, n);
-    weft_st_close(file);
-    free(path);
-    free(params);
-    return st;
 }
 
 /* One optimizer array; NULL when the optimizer has none. */
@@ -157,8 +68,8 @@ static enum weft_status check_config(weft_ctx *ctx, const char *dir,
     struct weft_json want = {0}, has = {0};
     enum weft_status st = weft_checkpoint_shape(ctx, dir, &found);
     if (st != WEFT_OK) return st;
-    weft_checkpoint_config(shape, &want);
-    weft_checkpoint_config(&found, &has);
+    weft_checkpoint_config(shape, NULL, "", &want);
+    weft_checkpoint_config(&found, NULL, "", &has);
     if (want.failed || has.failed) {
         st = no_memory(ctx, dir);
     } else if (want.size != has.size || memcmp(want.data, has.data, want.size) != 0) {
@@ -176,10 +87,8 @@ static enum weft_status check_tokenizer(weft_ctx *ctx, const char *dir,
     struct weft_tokenizer found = {0};
     char *path = weft_text("%s/tokenizer.json", dir);
     enum weft_status st = path ? weft_tokenizer_load(ctx, path, &found) : no_memory(ctx, dir);
-    if (st == WEFT_OK && (found.chars != tokenizer->chars || found.size != tokenizer->size ||
-                          found.vocab != tokenizer->vocab ||
-                          (found.chars && memcmp(found.code, tokenizer->code,
-                                                 found.size * sizeof *found.code) != 0)))
+    if (st == WEFT_OK && found.kind == WEFT_TOKENS_BPE) found.vocab = tokenizer->vocab; // padded
+    if (st == WEFT_OK && !weft_tokenizer_same(&found, tokenizer))
         st = weft_ctx_fail(ctx, WEFT_ERR_FORMAT, "%s: other tokens than those of the data", path);
     weft_tokenizer_free(&found);
     free(path);
@@ -192,7 +101,7 @@ enum weft_status weft_checkpoint_resume(weft_ctx *ctx, const char *dir, weft_mod
                                         struct weft_run_state *out) {
     enum weft_status st = check_config(ctx, dir, shape);
     if (st == WEFT_OK) st = check_tokenizer(ctx, dir, tokenizer);
-    if (st == WEFT_OK) st = weft_checkpoint_weights(ctx, dir, model);
+    if (st == WEFT_OK) st = weft_weights_load(ctx, dir, model);
     if (st == WEFT_OK) st = weft_checkpoint_state(ctx, dir, model, out);
     return st;
 }

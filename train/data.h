@@ -24,8 +24,8 @@ struct weft_data_options {
     /* tokens */
     size_t seq;                             /* tokens of a sample */
     size_t vocab;                           /* 0: what the data needs */
-    bool chars;                             /* texts: char tokenizer instead of byte */
-    const struct weft_tokenizer *tokenizer; /* texts: use this one (evaluating a model), or NULL */
+    const char *tokens;                     /* "byte", "char", or a tokenizer's path; NULL: byte */
+    const struct weft_tokenizer *tokenizer; /* use this one (evaluating a model), or NULL */
     /* features */
     const char *label; /* CSV: name of the column, or its number from 1; NULL: the last */
     bool regression;   /* CSV: the label is a number to predict */
@@ -58,7 +58,7 @@ struct weft_data {
     unsigned width; /* bytes of a token in memory, 1 or 2 */
     size_t n_runs[2];
     struct weft_token_run *runs[2];
-    struct weft_tokenizer *tokenizer; /* NULL: the files have tokens already */
+    struct weft_tokenizer *tokenizer; /* NULL: the files have tokens, and whose is not known */
     /* features */
     size_t features, classes;         /* classes is 0 for regression */
     char **class_names;               /* (classes), or NULL: 0, 1, 2, ... */
@@ -100,6 +100,10 @@ enum weft_status weft_data_csv(weft_ctx *ctx, const struct weft_data_options *o,
 /* Add a run of tokens to a split; WEFT_ERR_NOMEM. */
 enum weft_status weft_data_add_run(weft_ctx *ctx, struct weft_data *data, enum weft_split split,
                                    const void *tokens, uint64_t n);
+/* data->tokenizer as the options say; a text that is given serves for its characters (path names
+ * it). Nothing when there is no text and no tokenizer of token files is named. */
+enum weft_status weft_data_tokenizer(weft_ctx *ctx, const struct weft_data_options *o,
+                                     const struct weft_file *text, struct weft_data *data);
 /* Cut the runs into windows, once all are there; errors when there are too few tokens. */
 enum weft_status weft_data_cut_windows(weft_ctx *ctx, const struct weft_data_options *o,
                                        struct weft_data *data);

@@ -141,6 +141,13 @@ enum weft_status weft_data_bin(weft_ctx *ctx, const struct weft_data_options *o,
     } else {
         st = add_file(ctx, o, o->path, WEFT_SPLIT_TRAIN, o->val_fraction, &largest, data);
     }
-    data->vocab = o->vocab ? o->vocab : largest + 1;
+    if (st == WEFT_OK) st = weft_data_tokenizer(ctx, o, NULL, data);
+    if (st == WEFT_OK && data->tokenizer && data->tokenizer->size <= largest)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "%s: has token %zu, but the tokenizer %s ends at %zu: the files were "
+                             "made with another one",
+                             o->path, largest, o->tokens ? o->tokens : "of the model",
+                             data->tokenizer->size - 1);
+    data->vocab = o->vocab ? o->vocab : data->tokenizer ? data->tokenizer->vocab : largest + 1;
     return st == WEFT_OK ? weft_data_cut_windows(ctx, o, data) : st;
 }

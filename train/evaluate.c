@@ -1,5 +1,19 @@
 #include "train/evaluate.h"
 
+/* Bytes that the targets of a batch stand for. */
+static uint64_t text_bytes(const struct weft_data *data, const struct weft_batch *batch) {
+    uint64_t bytes = 0;
+    if (data->kind != WEFT_DATA_TOKENS || !data->tokenizer) return 0;
+    for (size_t i = 0; i < batch->rows * data->seq; i++) {
+        char buf[4];
+        size_t size = 0;
+        if (batch->targets[i] >= 0)
+            weft_tokenizer_piece(data->tokenizer, (uint32_t)batch->targets[i], buf, &size);
+        bytes += size;
+    }
+    return bytes;
+}
+
 enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_feed *feed,
                                enum weft_split split, uint64_t samples, struct weft_score *out) {
     const uint64_t all = feed->data->n[split];
@@ -8,7 +22,7 @@ enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_fee
         return weft_ctx_fail(ctx, WEFT_ERR_ARG, "there are no %s samples to evaluate on",
                              split == WEFT_SPLIT_VAL ? "validation" : "training");
     double sum = 0;
-    uint64_t targets = 0, correct = 0;
+    uint64_t targets = 0, correct = 0, bytes = 0;
     for (uint64_t i = 0; i < n;) {
         const size_t rows = n - i < feed->rows ? (size_t)(n - i) : feed->rows;
         struct weft_batch batch;
@@ -19,11 +33,13 @@ enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_fee
         sum += loss.sum;
         targets += loss.count;
         correct += loss.correct;
+        bytes += text_bytes(feed->data, &batch);
         i += batch.rows;
     }
     *out = (struct weft_score){.loss = sum / (double)targets,
                                .accuracy = (double)correct / (double)targets,
                                .targets = targets,
-                               .samples = n};
+                               .samples = n,
+                               .bytes = bytes};
     return WEFT_OK;
 }

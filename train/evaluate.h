@@ -8,6 +8,7 @@ struct weft_score {
     double loss;     /* mean over targets */
     double accuracy; /* share of targets that were the likeliest; 0 for regression */
     uint64_t targets, samples;
+    uint64_t bytes; /* of the targets' text; 0: no tokenizer, or no text */
 };
 
 /* The first `samples` samples of a split (0: all of them), feed->rows at a time. WEFT_ERR_ARG when

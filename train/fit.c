@@ -12,27 +12,33 @@ enum weft_status weft_fit_memory(weft_ctx *ctx, const struct weft_settings *s, s
     return st;
 }
 
+/* Memory grows about in proportion to the batch: a straight line through the last two points says
+ * where to look next, between what is known to fit and what is known to fail. */
 size_t weft_fit_batch(weft_ctx *ctx, const struct weft_settings *s, size_t available,
                       size_t *total) {
-    struct weft_memory memory;
-    size_t fits = 0, fails = 1; /* memory grows with the batch: double, then halve the interval */
+    size_t fits = 0, fails = WEFT_FIT_MAX_BATCH + 1, batch = 1;
+    size_t at[2] = {0, 0}, bytes[2] = {0, 0}; /* the last two that were planned */
     *total = 0;
-    for (size_t batch = 1; batch <= WEFT_FIT_MAX_BATCH; batch *= 2) {
-        fails = batch;
-        if (weft_fit_memory(ctx, s, batch, &memory, NULL) != WEFT_OK || memory.total > available)
-            break;
-        fits = batch;
-        *total = memory.total;
-        fails = batch + 1;
-    }
-    while (fails - fits > 1) {
-        const size_t batch = fits + (fails - fits) / 2;
-        if (weft_fit_memory(ctx, s, batch, &memory, NULL) == WEFT_OK && memory.total <= available) {
+    for (int tries = 0; fails - fits > 1; tries++) {
+        struct weft_memory memory;
+        const bool planned = weft_fit_memory(ctx, s, batch, &memory, NULL) == WEFT_OK;
+        if (planned && memory.total <= available) {
             fits = batch;
             *total = memory.total;
         } else {
             fails = batch;
         }
+        at[0] = at[1], bytes[0] = bytes[1];
+        at[1] = batch, bytes[1] = planned ? memory.total : SIZE_MAX;
+        const double slope = ((double)bytes[1] - (double)bytes[0]) / ((double)at[1] - (double)at[0]);
+        const double next = (double)at[1] + ((double)available - (double)bytes[1]) / slope;
+        batch = fits + (fails - fits) / 2;
+        if (tries == 0)
+            batch = fits * 64;
+        else if (planned && tries < 8 && next > (double)fits && next < (double)fails)
+            batch = (size_t)next;
+        if (batch <= fits) batch = fits + 1;
+        if (batch >= fails) batch = fails - 1;
     }
     return fits;
 }

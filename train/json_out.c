@@ -37,9 +37,9 @@ static void put(struct weft_json *j, const char *text, size_t n) {
 
 static void put_text(struct weft_json *j, const char *text) { put(j, text, strlen(text)); }
 
-static void put_quoted(struct weft_json *j, const char *text) {
+static void put_quoted(struct weft_json *j, const char *text, size_t size) {
     put(j, "\"", 1);
-    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+    for (size_t left = size, n; left > 0; text += n, left -= n) {
         char escape[8];
         uint32_t code;
         n = weft_utf8_decode(text, left, &code);
@@ -72,7 +72,7 @@ static void lead(struct weft_json *j, const char *key) {
         if (j->pretty && j->closer[j->depth - 1] == '}') new_line(j);
     }
     if (key) {
-        put_quoted(j, key);
+        put_quoted(j, key, strlen(key));
         put_text(j, j->pretty ? ": " : ":");
     }
 }
@@ -98,12 +98,17 @@ void weft_json_close(struct weft_json *j) {
 }
 
 void weft_json_text(struct weft_json *j, const char *key, const char *value) {
-    lead(j, key);
     if (value) {
-        put_quoted(j, value);
-    } else {
-        put_text(j, "null");
+        weft_json_bytes(j, key, value, strlen(value));
+        return;
     }
+    lead(j, key);
+    put_text(j, "null");
+}
+
+void weft_json_bytes(struct weft_json *j, const char *key, const char *value, size_t size) {
+    lead(j, key);
+    put_quoted(j, value, size);
 }
 
 static void put_real(struct weft_json *j, const char *key, double value, const char *text) {

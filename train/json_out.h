@@ -33,6 +33,8 @@ void weft_json_open(struct weft_json *j, const char *key, char kind);
 void weft_json_close(struct weft_json *j);
 void weft_json_text(struct weft_json *j, const char *key,
                     const char *value); /* UTF-8; NULL: null */
+/* The same for text that may have zeros in it. */
+void weft_json_bytes(struct weft_json *j, const char *key, const char *value, size_t size);
 void weft_json_real(struct weft_json *j, const char *key, double value);
 /* To this many significant digits: for what is measured, in lines that are many. */
 void weft_json_rounded(struct weft_json *j, const char *key, double value, int digits);

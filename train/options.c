@@ -22,6 +22,7 @@
 #define DIFF     WEFT_FOR_DIFF
 #define BENCH    WEFT_FOR_BENCH
 #define STUDY    WEFT_FOR_STUDY
+#define CONVERT  WEFT_FOR_CONVERT
 #define UNSAVED  WEFT_OPTION_UNSAVED
 
 /* Names get their dashes in option_name. */

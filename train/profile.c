@@ -159,7 +159,7 @@ static enum weft_status run_steps(struct subject *s, size_t steps, struct weft_p
     double *const took = calloc(steps, sizeof *took), first;
     if (took == NULL) return weft_ctx_fail(s->ctx, WEFT_ERR_NOMEM, "out of memory");
     enum weft_status st = step(s, 0, p->batch, &first);
-    weft_model_timing(s->model, true);
+    if (st == WEFT_OK) st = weft_model_timing(s->model, true);
     const double before = energy();
     for (size_t i = 0; st == WEFT_OK && i < steps; i++) {
         st = step(s, i + 1, p->batch, &took[i]);

@@ -2,14 +2,15 @@
 #include "train/safetensors.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "train/atomic.h"
 #include "train/file_map.h"
+#include "train/json_in.h"
 
-#define HEADER_MAX (100u << 20) /* as the format says */
+#define HEADER_MAX (100u << 20) /* as the format says; json_in.h bounds what is in it */
 
 struct weft_st_file {
     weft_ctx *ctx;
@@ -179,11 +180,14 @@ static enum weft_status parse(weft_st_file *f) {
         return REFUSE(f,
                       "a header of %" PRIu64 " bytes does not fit into the %zu bytes of the file",
                       length, f->file.size);
-    json_error_t error;
-    f->header = json_loadb((const char *)f->file.data + 8, length, JSON_REJECT_DUPLICATES, &error);
-    if (!f->header) return REFUSE(f, "header, byte %d: %s", error.position + 8, error.text);
+    char *name = weft_text("%s: header", f->path);
+    enum weft_status st = name
+                              ? weft_json_parse(f->ctx, name, f->file.data + 8, length, &f->header)
+                              : weft_ctx_fail(f->ctx, WEFT_ERR_NOMEM, "%s: out of memory", f->path);
+    free(name);
+    if (st != WEFT_OK) return st;
     if (!json_is_object(f->header)) return REFUSE(f, "the header is not an object");
-    enum weft_status st = parse_entries(f, 8 + length);
+    st = parse_entries(f, 8 + length);
     if (st == WEFT_OK) st = check_sums(f);
     return st;
 }
@@ -239,6 +243,18 @@ static void shape_text(size_t rank, const size_t *shape, char *buf, size_t size)
     if (n < size) snprintf(buf + n, size - n, ")");
 }
 
+static enum weft_status check_shape(weft_ctx *ctx, const weft_st_file *file,
+                                    const struct weft_st_entry *e, size_t rank,
+                                    const size_t *shape) {
+    char has[200], want[200];
+    if (e->rank == rank && (rank == 0 || memcmp(e->shape, shape, rank * sizeof *shape) == 0))
+        return WEFT_OK;
+    shape_text(e->rank, e->shape, has, sizeof has);
+    shape_text(rank, shape, want, sizeof want);
+    return weft_ctx_fail(ctx, WEFT_ERR_SHAPE, "%s: tensor %s has shape %s, but must have %s",
+                         file->path, e->name, has, want);
+}
+
 enum weft_status weft_st_get(weft_ctx *ctx, const weft_st_file *file, const char *name,
                              enum weft_st_dtype dtype, size_t rank, const size_t *shape,
                              const struct weft_st_entry **out) {
@@ -248,13 +264,15 @@ enum weft_status weft_st_get(weft_ctx *ctx, const weft_st_file *file, const char
     if (e->dtype != dtype)
         return weft_ctx_fail(ctx, WEFT_ERR_DTYPE, "%s: tensor %s is %s, but must be %s", file->path,
                              name, dtypes[e->dtype].name, dtypes[dtype].name);
-    if (e->rank != rank || (rank > 0 && memcmp(e->shape, shape, rank * sizeof *shape) != 0)) {
-        char has[200], want[200];
-        shape_text(e->rank, e->shape, has, sizeof has);
-        shape_text(rank, shape, want, sizeof want);
-        return weft_ctx_fail(ctx, WEFT_ERR_SHAPE, "%s: tensor %s has shape %s, but must have %s",
-                             file->path, name, has, want);
-    }
-    *out = e;
-    return WEFT_OK;
+    const enum weft_status st = check_shape(ctx, file, e, rank, shape);
+    if (st == WEFT_OK) *out = e;
+    return st;
+}
+
+enum weft_status weft_st_get_real(weft_ctx *ctx, const weft_st_file *file, const char *name,
+                                  size_t rank, const size_t *shape,
+                                  const struct weft_st_entry **out) {
+    const struct weft_st_entry *e = weft_st_find(file, name);
+    const bool half = e && (e->dtype == WEFT_ST_F16 || e->dtype == WEFT_ST_BF16);
+    return weft_st_get(ctx, file, name, half ? e->dtype : WEFT_ST_F32, rank, shape, out);
 }

@@ -83,5 +83,9 @@ const char *weft_st_metadata(const weft_st_file *file, const char *key);        
 WEFT_NODISCARD enum weft_status weft_st_get(weft_ctx *ctx, const weft_st_file *file,
                                             const char *name, enum weft_st_dtype dtype, size_t rank,
                                             const size_t *shape, const struct weft_st_entry **out);
+/* The same for numbers: F32, F16 or BF16. */
+WEFT_NODISCARD enum weft_status weft_st_get_real(weft_ctx *ctx, const weft_st_file *file,
+                                                 const char *name, size_t rank, const size_t *shape,
+                                                 const struct weft_st_entry **out);
 
 #endif

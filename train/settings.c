@@ -27,6 +27,8 @@ static enum weft_status gpt2_shape(weft_ctx *ctx, const struct weft_options *o,
     c->norm = strcmp(o->norm, "post") == 0 ? "post" : "pre";
     c->dropout = o->dropout;
     c->act = o->activation;
+    c->norm_eps = o->norm_eps;
+    c->untied = o->untied;
     if (c->vocab < needs->vocab)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--vocab %zu is too small: the data has tokens up to %zu", c->vocab,
@@ -191,7 +193,7 @@ void weft_settings_data(const struct weft_options *o, const struct weft_settings
         .val_fraction = o->val_fraction,
         .seq = s->training.seq,
         .vocab = s->shape.language && vocab ? s->shape.gpt2.vocab : 0,
-        .chars = o->tokenizer && strcmp(o->tokenizer, "char") == 0,
+        .tokens = o->tokenizer,
         .label = o->label,
         .regression = s->shape.mlp.mse,
         .unit_pixels = s->shape.unit_pixels,

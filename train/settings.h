@@ -43,6 +43,10 @@ WEFT_NODISCARD enum weft_status weft_settings_make(weft_ctx *ctx, const struct w
 WEFT_NODISCARD enum weft_status weft_settings_resolve(weft_ctx *ctx, struct weft_options *o,
                                                       const struct weft_settings *s);
 
+/* (loaded.c) Give o the shape and the tokenizer of the model that --init-from names. WEFT_ERR_ARG
+ * for an option that was given and says otherwise. */
+WEFT_NODISCARD enum weft_status weft_settings_adopt(weft_ctx *ctx, struct weft_options *o);
+
 /* How the data is to be read. s may come from a weft_settings_make without data: then it is done
  * twice, the second time with what the data needs. */
 void weft_settings_data(const struct weft_options *o, const struct weft_settings *s,

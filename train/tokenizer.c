@@ -1,9 +1,13 @@
 #include "train/tokenizer.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "train/atomic.h"
+#include "train/bpe_files.h"
 #include "train/utf8.h"
 
 #define CODES 0x110000u
@@ -23,11 +27,12 @@ enum weft_status weft_tokenizer_bytes(weft_ctx *ctx, size_t vocab, struct weft_t
         return weft_ctx_fail(ctx, WEFT_ERR_ARG, "a vocabulary of %zu is above the limit of %d",
                              vocab, WEFT_VOCAB_MAX);
     if (vocab == 0) vocab = 256;
-    *out = (struct weft_tokenizer){.size = vocab < 256 ? vocab : 256, .vocab = vocab};
+    *out = (struct weft_tokenizer){
+        .kind = WEFT_TOKENS_BYTE, .size = vocab < 256 ? vocab : 256, .vocab = vocab, .end = -1};
     return WEFT_OK;
 }
 
-static void index_ascii(struct weft_tokenizer *t) {
+void weft_tokenizer_index(struct weft_tokenizer *t) {
     for (size_t i = 0; i < 128; i++) t->ascii[i] = (uint16_t)t->size;
     for (size_t i = 0; i < t->size && t->code[i] < 128; i++) t->ascii[t->code[i]] = (uint16_t)i;
 }
@@ -51,7 +56,7 @@ static enum weft_status mark_codes(weft_ctx *ctx, const char *path, const char *
 
 enum weft_status weft_tokenizer_chars(weft_ctx *ctx, const char *path, const char *text,
                                       size_t size, size_t vocab, struct weft_tokenizer *out) {
-    struct weft_tokenizer t = {.chars = true};
+    struct weft_tokenizer t = {.kind = WEFT_TOKENS_CHAR, .end = -1};
     uint8_t *seen = calloc(CODES / 8, 1);
     if (!seen) return no_memory(ctx, path);
     enum weft_status st = mark_codes(ctx, path, text, size, seen, &t.size);
@@ -73,7 +78,7 @@ enum weft_status weft_tokenizer_chars(weft_ctx *ctx, const char *path, const cha
         for (uint32_t c = 0; c < CODES; c++) {
             if (seen[c / 8] >> c % 8 & 1) t.code[n++] = c;
         }
-        index_ascii(&t);
+        weft_tokenizer_index(&t);
         *out = t;
     }
     free(seen);
@@ -83,7 +88,8 @@ enum weft_status weft_tokenizer_chars(weft_ctx *ctx, const char *path, const cha
 enum weft_status weft_tokenizer_copy(weft_ctx *ctx, const struct weft_tokenizer *t,
                                      struct weft_tokenizer *out) {
     struct weft_tokenizer copy = *t;
-    if (t->chars) {
+    if (t->kind == WEFT_TOKENS_BPE) weft_bpe_share(copy.bpe);
+    if (t->kind == WEFT_TOKENS_CHAR) {
         copy.code = malloc((t->size + 1) * sizeof *t->code);
         if (!copy.code) return no_memory(ctx, "tokenizer");
         memcpy(copy.code, t->code, t->size * sizeof *t->code);
@@ -93,6 +99,7 @@ enum weft_status weft_tokenizer_copy(weft_ctx *ctx, const struct weft_tokenizer 
 }
 
 void weft_tokenizer_free(struct weft_tokenizer *t) {
+    weft_bpe_free(t->bpe);
     free(t->code);
     *t = (struct weft_tokenizer){0};
 }
@@ -153,9 +160,13 @@ enum weft_status weft_tokenizer_encode(weft_ctx *ctx, const struct weft_tokenize
                                        const char *path, const char *text, size_t size,
                                        uint16_t **tokens, size_t *n) {
     uint16_t *out = malloc((size + 1) * sizeof *out);
+    enum weft_status st = WEFT_ERR_INTERNAL;
     if (!out) return no_memory(ctx, path);
-    const enum weft_status st = t->chars ? encode_chars(ctx, t, path, text, size, out, n)
-                                         : encode_bytes(ctx, t, path, text, size, out, n);
+    switch (t->kind) {
+    case WEFT_TOKENS_BYTE: st = encode_bytes(ctx, t, path, text, size, out, n); break;
+    case WEFT_TOKENS_CHAR: st = encode_chars(ctx, t, path, text, size, out, n); break;
+    case WEFT_TOKENS_BPE: st = weft_bpe_encode(ctx, t->bpe, text, size, true, out, n); break;
+    }
     if (st != WEFT_OK) {
         free(out);
         return st;
@@ -164,90 +175,106 @@ enum weft_status weft_tokenizer_encode(weft_ctx *ctx, const struct weft_tokenize
     return WEFT_OK;
 }
 
-size_t weft_tokenizer_decode(const struct weft_tokenizer *t, uint32_t token, char out[4]) {
-    if (token >= t->size) return 0;
-    if (t->chars) return weft_utf8_encode(t->code[token], out);
-    out[0] = (char)token;
-    return 1;
+const char *weft_tokenizer_piece(const struct weft_tokenizer *t, uint32_t token, char buf[4],
+                                 size_t *size) {
+    if (t->kind == WEFT_TOKENS_BPE) return weft_bpe_piece(t->bpe, token, size);
+    *size = 0;
+    if (token >= t->size) return buf;
+    if (t->kind == WEFT_TOKENS_CHAR) {
+        *size = weft_utf8_encode(t->code[token], buf);
+    } else {
+        buf[0] = (char)token;
+        *size = 1;
+    }
+    return buf;
 }
 
-/* ---- tokenizer.json ---- */
-
-void weft_tokenizer_write(const struct weft_tokenizer *t, struct weft_json *j) {
-    j->pretty = true;
-    weft_json_open(j, NULL, '{');
-    weft_json_text(j, "version", "1.0");
-    weft_json_open(j, "model", '{');
-    weft_json_text(j, "type", t->chars ? "WeftChar" : "WeftByte");
-    weft_json_count(j, "vocab_size", t->vocab);
-    if (t->chars) {
-        weft_json_open(j, "vocab", '{');
-        for (size_t i = 0; i < t->size; i++) {
-            char text[5] = {0};
-            weft_utf8_encode(t->code[i], text);
-            weft_json_count(j, text, i);
-        }
-    }
-    weft_json_end(j);
+bool weft_tokenizer_same(const struct weft_tokenizer *a, const struct weft_tokenizer *b) {
+    if (a->kind != b->kind || a->size != b->size || a->vocab != b->vocab) return false;
+    if (a->kind == WEFT_TOKENS_CHAR)
+        return memcmp(a->code, b->code, a->size * sizeof *a->code) == 0;
+    if (a->kind == WEFT_TOKENS_BYTE || a->bpe == b->bpe) return true;
+    const struct weft_bpe_parts *p = &a->bpe->parts, *q = &b->bpe->parts;
+    return p->merges == q->merges && p->specials == q->specials &&
+           memcmp(p->start, q->start, (p->size + 1) * sizeof *p->start) == 0 &&
+           memcmp(p->text, q->text, p->start[p->size]) == 0 &&
+           (p->merges == 0 || memcmp(p->merge, q->merge, p->merges * sizeof *p->merge) == 0) &&
+           memcmp(p->special, q->special, p->specials * sizeof *p->special) == 0;
 }
 
-static enum weft_status bad_file(weft_ctx *ctx, const char *path, const char *what) {
-    return weft_ctx_fail(ctx, WEFT_ERR_FORMAT,
-                         "%s: %s; the file is damaged or not a tokenizer of weft", path, what);
-}
+/* ---- BPE files ---- */
 
-static enum weft_status parse_chars(weft_ctx *ctx, const char *path, const json_t *vocab,
-                                    struct weft_tokenizer *t) {
-    t->size = json_object_size(vocab);
-    if (t->size == 0 || t->size > t->vocab) return bad_file(ctx, path, "vocab has no valid size");
-    t->code = calloc(t->size, sizeof *t->code);
-    if (!t->code) return no_memory(ctx, path);
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)vocab, key, value) {
-        uint32_t code;
-        const size_t n = strlen(key);
-        const json_int_t token = json_is_integer(value) ? json_integer_value(value) : -1;
-        if (n == 0 || weft_utf8_decode(key, n, &code) != n)
-            return bad_file(ctx, path, "an entry of vocab is not one character");
-        if (token < 0 || (size_t)token >= t->size || t->code[token] != 0)
-            return bad_file(ctx, path, "tokens are not 0, 1, 2, ... in some order");
-        t->code[token] = code;
+enum weft_status weft_tokenizer_of_bpe(weft_ctx *ctx, const char *path, struct weft_bpe *bpe,
+                                       size_t vocab, struct weft_tokenizer *out) {
+    const size_t size = bpe->parts.size;
+    if (vocab == 0) vocab = size;
+    if (vocab < size || vocab > WEFT_VOCAB_MAX) {
+        weft_bpe_free(bpe);
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "%s: has %zu tokens; a vocabulary of %zu is not between that and %d",
+                             path, size, vocab, WEFT_VOCAB_MAX);
     }
-    for (size_t i = 1; i < t->size; i++) {
-        if (t->code[i - 1] >= t->code[i])
-            return bad_file(ctx, path, "characters are not in the order of their tokens");
-    }
-    index_ascii(t);
+    *out = (struct weft_tokenizer){.kind = WEFT_TOKENS_BPE,
+                                   .size = size,
+                                   .vocab = vocab,
+                                   .bpe = bpe,
+                                   .end = weft_bpe_special(bpe, "<|endoftext|>")};
     return WEFT_OK;
 }
 
-static enum weft_status parse(weft_ctx *ctx, const char *path, const json_t *root,
-                              struct weft_tokenizer *t) {
-    const json_t *model = json_object_get(root, "model");
-    const char *type = json_string_value(json_object_get(model, "type"));
-    const json_int_t vocab = json_integer_value(json_object_get(model, "vocab_size"));
-    if (vocab < 1 || vocab > WEFT_VOCAB_MAX) return bad_file(ctx, path, "vocab_size is not valid");
-    if (type && strcmp(type, "WeftByte") == 0) return weft_tokenizer_bytes(ctx, (size_t)vocab, t);
-    if (!type || strcmp(type, "WeftChar") != 0) return bad_file(ctx, path, "the type is unknown");
-    t->chars = true;
-    t->vocab = (size_t)vocab;
-    return parse_chars(ctx, path, json_object_get(model, "vocab"), t);
+/* The first of the names that is in the folder, to be freed; NULL: none. */
+static char *find_file(const char *dir, const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char *path = weft_text("%s/%s", dir, names[i]);
+        if (path && access(path, F_OK) == 0) return path;
+        free(path);
+    }
+    return NULL;
 }
 
-enum weft_status weft_tokenizer_load(weft_ctx *ctx, const char *path, struct weft_tokenizer *out) {
-    json_error_t error;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return weft_ctx_fail(ctx, error.line < 0 ? WEFT_ERR_IO : WEFT_ERR_FORMAT, "%s: %s", path,
-                             error.text);
-    struct weft_tokenizer t = {0};
-    const enum weft_status st = parse(ctx, path, root, &t);
-    json_decref(root);
-    if (st != WEFT_OK) {
-        weft_tokenizer_free(&t);
-        return st;
+static enum weft_status open_folder(weft_ctx *ctx, const char *dir, struct weft_tokenizer *out) {
+    static const char *const all[] = {"tokenizer.json"};
+    static const char *const vocabs[] = {"vocab.json", "encoder.json"};
+    static const char *const merges[] = {"merges.txt", "vocab.bpe"};
+    char *whole = find_file(dir, all, 1);
+    char *vocab = find_file(dir, vocabs, 2), *merge = find_file(dir, merges, 2);
+    struct weft_bpe *bpe = NULL;
+    enum weft_status st;
+    if (whole) {
+        st = weft_tokenizer_load(ctx, whole, out);
+    } else if (vocab && merge) {
+        st = weft_bpe_load(ctx, vocab, merge, &bpe);
+        if (st == WEFT_OK) st = weft_tokenizer_of_bpe(ctx, vocab, bpe, 0, out);
+    } else {
+        st = weft_ctx_fail(ctx, WEFT_ERR_IO,
+                           "%s: has neither tokenizer.json nor vocab.json with merges.txt", dir);
     }
+    free(whole);
+    free(vocab);
+    free(merge);
+    return st;
+}
+
+enum weft_status weft_tokenizer_open(weft_ctx *ctx, const char *path, size_t vocab,
+                                     struct weft_tokenizer *out) {
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return weft_ctx_fail(
+            ctx, WEFT_ERR_IO,
+            "%s: %s; a tokenizer is byte, char, or the path of tokenizer.json or of "
+            "a folder with it, or with vocab.json and merges.txt",
+            path, strerror(errno));
+    struct weft_tokenizer t;
+    enum weft_status st =
+        S_ISDIR(info.st_mode) ? open_folder(ctx, path, &t) : weft_tokenizer_load(ctx, path, &t);
+    if (st == WEFT_OK && vocab > 0 && (vocab < t.size || vocab > WEFT_VOCAB_MAX)) {
+        st = weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                           "%s: has %zu tokens; a vocabulary of %zu is not between that and %d",
+                           path, t.size, vocab, WEFT_VOCAB_MAX);
+        weft_tokenizer_free(&t);
+    }
+    if (st != WEFT_OK) return st;
+    if (vocab > 0) t.vocab = vocab;
     *out = t;
     return WEFT_OK;
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "train/generate.h"
+#include "train/writer.h"
 #include "train/trainer_inside.h"
 
 #define DIGITS          9   /* of measured numbers in the logs */
@@ -175,19 +175,20 @@ static bool put_sample(void *user, const char *text, size_t size) {
 
 enum weft_status weft_trainer_sample(weft_trainer *t) {
     struct sample sample = {.size = 0};
-    const struct weft_generation g = {
-        .ctx = t->ctx,
-        .model = t->model,
-        .vocab = t->s.shape.gpt2.vocab,
-        .context = t->s.shape.gpt2.context,
-        .tokenizer = t->data->tokenizer,
-        .temperature = 0.8,
-        .top_p = 1,
-        .seed = t->at.seed + t->at.step,
+    weft_writer *w = NULL;
+    const struct weft_writing how = {
+        .model = t->model, .vocab = t->s.shape.gpt2.vocab, .tokenizer = t->data->tokenizer};
+    const struct weft_prompt prompt = {
+        .text = "",
+        .tokens = SAMPLE_TOKENS,
+        .sampling = {.temperature = 0.8, .seed = t->at.seed + t->at.step},
         .put = put_sample,
         .user = &sample,
     };
-    const enum weft_status st = weft_generate(&g, "", SAMPLE_TOKENS);
+    enum weft_status st = weft_writer_create(t->ctx, &how, &w);
+    if (st == WEFT_OK) st = weft_writer_add(w, "the sample", &prompt, NULL);
+    if (st == WEFT_OK) st = weft_writer_run(w);
+    weft_writer_free(w);
     if (st != WEFT_OK) return st;
     sample.text[sample.size] = '\0';
     weft_trainer_say(t, "--- sample at step %" PRIu64 "\n%s\n---", t->at.step, sample.text);

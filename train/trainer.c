@@ -9,6 +9,7 @@
 #include <string.h>
 #include "train/atomic.h"
 #include "train/bigram.h"
+#include "train/loaded.h"
 #include "train/trainer_inside.h"
 
 /* ---- options ---- */
@@ -45,6 +46,10 @@ enum weft_status weft_trainer_check(weft_ctx *ctx, struct weft_options *o) {
     if (!o->data)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "--data is missing: the file or folder to train on");
+    if (o->init_from && !o->resume) {
+        const enum weft_status st = weft_settings_adopt(ctx, o);
+        if (st != WEFT_OK) return st;
+    }
     const struct weft_data_needs nothing = {0};
     struct weft_settings s;
     return weft_settings_make(ctx, o, &nothing, &s);
@@ -190,6 +195,8 @@ static enum weft_status begin(weft_trainer *t) {
     if (st == WEFT_OK && n > 0) {
         st = resume_newest(t, steps, n);
         if (st == WEFT_OK) st = repair_links(t);
+    } else if (st == WEFT_OK && t->o->init_from) {
+        st = weft_loaded_weights(t->ctx, t->o->init_from, t->model);
     } else if (st == WEFT_OK) {
         st = weft_model_init(t->model, &t->s.init);
     }

@@ -30,3 +30,19 @@ size_t weft_utf8_encode(uint32_t code, char out[4]) {
     out[0] = (char)((0xf00u >> n & 0xff) | code);
     return n;
 }
+
+size_t weft_utf8_next(const char *text, size_t size, bool *good) {
+    const unsigned char *s = (const unsigned char *)text;
+    *good = s[0] < 0x80;
+    if (s[0] < 0xc2 || s[0] > 0xf4) return 1;
+    const size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    // the second byte's range keeps out overlong forms, surrogates, and what is above U+10FFFF
+    const unsigned char lo = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+    const unsigned char hi = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    for (size_t i = 1; i < n; i++) {
+        if (i == size) return 0;
+        if (s[i] < (i == 1 ? lo : 0x80) || s[i] > (i == 1 ? hi : 0xbf)) return i;
+    }
+    *good = true;
+    return n;
+}

@@ -24,6 +24,12 @@ typedef struct weft_program weft_program;
 typedef int32_t weft_tensor; /* handle inside one graph */
 #define WEFT_NONE ((weft_tensor)-1)
 
+/* Where the token of a row stands in generation. */
+struct weft_place {
+    size_t sequence; /* its part of the KV cache */
+    size_t pos; /* in the sequence; earlier ones are in the cache, or in rows before this one */
+};
+
 /* What changes from one run of a program to the next. */
 struct weft_run {
     uint64_t step;      /* optimizer step, from 0: dropout and bias correction */
@@ -31,6 +37,8 @@ struct weft_run {
     uint64_t seed;      /* of the run: dropout */
     size_t rows;        /* live samples, <= B; 0: all */
     size_t pos;         /* generation: tokens already in the KV cache */
+    const struct weft_place *place; /* generation: (rows), those of a sequence side by side in
+                                     * order; NULL: row r is token pos + r of sequence 0 */
     bool accumulate;    /* false: gradients are set by this run; true: added to */
     float inv_targets;  /* 1 / (valid targets of the whole step), times any loss scale */
     double lr;          /* update: learning rate of this step */
@@ -77,7 +85,7 @@ WEFT_API weft_tensor weft_input_f32(weft_program *p, const char *name, size_t co
  * Positions start at run->pos. */
 WEFT_API weft_tensor weft_embedding(weft_program *p, weft_tensor tokens, weft_tensor wte,
                                     weft_tensor wpe);
-/* The same for generation: tokens (n, 1) are one sequence, token r at position run->pos + r. */
+/* The same for generation: tokens (n, 1), row r at run->place[r]. */
 WEFT_API weft_tensor weft_embedding_kv(weft_program *p, weft_tensor tokens, weft_tensor wte,
                                        weft_tensor wpe);
 /* The last live row of x (n, C) -> (1, C). */
@@ -92,9 +100,10 @@ WEFT_API weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, 
                                  const char *act, weft_tensor residual);
 /* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). */
 WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads);
-/* The same for generation: qkv (n, 3C) are tokens run->pos.. of one sequence, run->rows of them live;
- * kcache and vcache come from weft_kv_cache with the same heads and context. */
-WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t heads, size_t head_size,
+/* The same for generation: row r of qkv (n, 3C) is the token at run->place[r], which sees itself
+ * and what came before it in its sequence; kcache and vcache come from weft_kv_cache with the same
+ * heads and context. The bits of a row depend on its own sequence only. */
+WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
                                    size_t max_context);
 WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                                        weft_tensor vcache, size_t heads, size_t max_context);
@@ -202,7 +211,8 @@ WEFT_API void weft_tensor_keep(weft_graph *g, weft_tensor t);
  * NULL. Gradients are garbage afterwards when run->accumulate was true. */
 WEFT_API const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *run);
 
-/* Per-node timers: on from the call; the table is read with weft_program_times. */
+/* Per-node timers: on from the call; the table is read with weft_program_times. WEFT_ERR_STATE before
+ * the commit, WEFT_ERR_NOMEM. */
 struct weft_node_time {
     const char *node, *op;
     int layer;
@@ -210,7 +220,7 @@ struct weft_node_time {
     double seconds;       /* in total, over all runs since timing began */
     double flops, bytes;  /* executed FLOPs and compulsory bytes of one run */
 };
-WEFT_API void weft_program_timing(weft_program *p, bool on);
+WEFT_API WEFT_NODISCARD enum weft_status weft_program_timing(weft_program *p, bool on);
 WEFT_API size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t max);
 /* With the timers on: what each thread did in the last run, thread by thread, in order. */
 struct weft_span {

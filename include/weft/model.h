@@ -36,6 +36,7 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
     const char *watch; /* what tells more about itself, words out of "layer stream entropy logz heads
                         * weights", or "all"; NULL: nothing. See weft_model_statistics */
     bool keep;         /* what probes summarise stays in memory: weft_model_probes shows it */
+    size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
     struct weft_optim optim;
 };
 
@@ -54,6 +55,20 @@ struct weft_gpt2_config {
  * such preset. weft_gpt2_preset_name(i) lists them, NULL at the end. */
 WEFT_API bool weft_gpt2_preset(const char *name, struct weft_gpt2_config *out);
 WEFT_API const char *weft_gpt2_preset_name(size_t i);
+/* GPT-2's blocks: LayerNorm first, no ReZero, no learned scales. */
+WEFT_API bool weft_gpt2_is_plain(const struct weft_gpt2_config *c);
+
+/* Models in llm.c's files (.bin; version 3: f32, 5: bf16). First what to create, then, after the
+ * commit, its parameters. WEFT_ERR_FORMAT, _VERSION, _SHAPE, _IO. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_file_config(weft_ctx *ctx, const char *path,
+                                                               struct weft_gpt2_config *out);
+WEFT_API WEFT_NODISCARD enum weft_status weft_gpt2_file_read(const char *path, weft_model *m);
+/* The bytes of such a file, in order; put returns false to end it (WEFT_ERR_IO). WEFT_ERR_FORMAT
+ * for a model that the format cannot say: it has tied weights, LayerNorm first, gelu_tanh, eps
+ * 1e-5. */
+WEFT_API WEFT_NODISCARD enum weft_status
+weft_gpt2_file_write(const weft_model *m, bool bf16,
+                     bool (*put)(void *user, const void *bytes, size_t size), void *user);
 
 #define WEFT_MLP_MAX_HIDDEN 64
 struct weft_mlp_config {
@@ -130,6 +145,10 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b,
                                                          struct weft_loss *out);
 
+/* The losses (rows, seq), or (rows), that the last weft_model_eval summed; where a target is
+ * ignored, no number in particular. Valid until the next call. */
+WEFT_API const float *weft_model_losses(weft_model *m);
+
 /* ---- statistics ---- */
 struct weft_statistic {
     int layer;          /* -1: none */
@@ -155,9 +174,19 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_histogram(weft_model *m, con
 
 /* ---- generation (gpt2) ---- */
 /* Feed n tokens at positions pos.. (the KV cache holds 0..pos-1); logits (vocab) of the last one.
- * A model created without training can only do this. */
+ * A model created without training can only do this. generate.h builds on it. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens,
                                                           size_t n, size_t pos, float *logits);
+/* The same for one of several sequences; logits (vocab) is valid until the next call. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_prefill(weft_model *m, const int32_t *tokens,
+                                                            size_t n, struct weft_place from,
+                                                            const float **logits);
+/* One more token for each of n sequences, which must differ: the weights are read once for all. Row
+ * i of logits (n, vocab) is what weft_model_prefill would give for tokens[i] at place[i], bit for
+ * bit; valid until the next call. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_decode(weft_model *m, const int32_t *tokens,
+                                                           const struct weft_place *place, size_t n,
+                                                           const float **logits);
 
 /* ---- work and time ---- */
 /* Model FLOPs of a whole optimizer step (all micro-batches) and the least time it can take on a
@@ -165,7 +194,7 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_infer(weft_model *m, const i
 WEFT_API void weft_model_work(weft_model *m, const struct weft_limits *limits, double *flops,
                               double *seconds);
 /* Timers of the nodes of weft_model_grad and weft_model_update (weft/graph.h). */
-WEFT_API void weft_model_timing(weft_model *m, bool on);
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_timing(weft_model *m, bool on);
 WEFT_API size_t weft_model_times(weft_model *m, struct weft_node_time *out, size_t max);
 WEFT_API size_t weft_model_spans(weft_model *m, struct weft_span *out, size_t max);
 

@@ -8,5 +8,6 @@
 #include "weft/matmul.h"
 #include "weft/graph.h"
 #include "weft/model.h"
+#include "weft/generate.h"
 
 #endif

@@ -95,6 +95,8 @@ static const struct {
     {"adam", adam},
     {"adamw", adamw},
     {"nadam", nadam},
+    {"momentum_playbook", momentum}, /* the same two rules there */
+    {"nesterov_playbook", nesterov},
     {"rmsprop_playbook", rmsprop_playbook},
     {"adam_playbook", adam_playbook},
     {"nadam_playbook", nadam_playbook},
