@@ -227,3 +227,14 @@ void trial_scale(struct weft_param_info *p, size_t row, size_t rows, double fact
     for (size_t i = row * cols; i < (row + rows) * cols; i++)
         p->data[i] = (float)((double)p->data[i] * factor);
 }
+
+double trial_hash(const struct trial *t) {
+    uint64_t h = 0xcbf29ce484222325; /* FNV-1a by words, folded to the 48 bits that a double holds */
+    for (size_t p = 0; p < t->params; p++)
+        for (size_t i = 0; i < trial_count(&t->param[p]); i++) {
+            uint32_t bits;
+            memcpy(&bits, &t->param[p].data[i], sizeof bits);
+            h = (h ^ bits) * 0x100000001b3;
+        }
+    return (double)((h >> 48 ^ h) & 0xffffffffffff);
+}

@@ -77,6 +77,9 @@ static inline size_t trial_count(const struct weft_param_info *p) {
 }
 /* x *= factor over a range of rows of a matrix. */
 void trial_scale(struct weft_param_info *p, size_t row, size_t rows, double factor);
+/* A number that two trainings share only if all their parameters have the same bits (but for a
+ * chance of 2^-48). */
+double trial_hash(const struct trial *t);
 /* Is step due at 8 a decade (0, 1, 2, 3, 4, 6, 8, 10, 13, ...)? */
 bool trial_decades(uint64_t step);
 /* A value of the last statistics; NaN: none. */
