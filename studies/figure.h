@@ -73,6 +73,9 @@ struct study_figure {
 
 /* Wanted: only while its part ran. name and title are kept. */
 struct study_figure *figure_new(struct study *s, const char *name, const char *title);
+/* The same with names for both axes. */
+struct study_figure *figure_xy(struct study *s, const char *name, const char *title, const char *x,
+                               const char *y);
 void figure_line(struct study_figure *f, const struct figure_series *series);
 void figure_rule(struct study_figure *f, double y, const char *label); /* published value */
 void figure_mark_x(struct study_figure *f, double lo, double hi, const char *label);
