@@ -168,6 +168,7 @@ static enum weft_status at_start(struct trial *t) {
 /* Ten steps, log-spaced. */
 static bool wants_signal(const struct trial *t) {
     if (t->run->cell->seed != 1 || strchr("bg", t->run->cell->part) == NULL) return false;
+    if (t->run->s->set.setting == STUDY_SMOKE) return t->step == 1;
     for (int i = 0; i < 10; i++)
         if (t->step == (uint64_t)(pow((double)t->spec->steps, i / 9.0) + 0.5) - 1) return true;
     return false;
