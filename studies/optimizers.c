@@ -209,13 +209,12 @@ static enum weft_status run_training(struct study_run *r) {
     const struct study_cell *const c = r->cell;
     const struct rule *const rule = rule_of(c->arm);
     const bool small = r->s->set.setting <= STUDY_QUICK, gpt = c->part == 'b' && c->number[1] == 1;
-    struct trial_spec spec = c->part == 'c' ? recipe_mnist(128, 20)
+    struct trial_spec spec = c->part == 'c' ? recipe_deep(1.2)
                              : !gpt         ? recipe_mnist(256, 2)
                              : small        ? recipe_gpt(4, 64, 64, 8)
                                             : recipe_gpt(4, 192, 256, 16);
     spec.how.optim = (struct weft_optim){
         rule->name, rule->beta1, rule->beta2, 1e-8, strcmp(rule->name, "adamw") == 0 ? 0.1 : 0, 0};
-    if (c->part == 'c') spec.init.gain = 1.2 * sqrt(2);
     spec.steps = steps_of(r->s, c->part);
     spec.lr = c->number[0];
     spec.eval_samples = TRIAL_NO_EVAL;

@@ -1,6 +1,8 @@
 /* See recipe.h. */
 #include "studies/recipe.h"
 
+#include <math.h>
+
 #define MNIST_BATCH 128
 
 static size_t heads_of(size_t width) { return width / (width < 192 ? 32 : width == 192 ? 48 : 64); }
@@ -37,6 +39,13 @@ struct trial_spec recipe_mnist(size_t hidden, size_t layers) {
         .init = {.name = "kaiming-normal"},
     };
     for (size_t l = 0; l < layers; l++) spec.mlp.hidden[l] = hidden;
+    return spec;
+}
+
+struct trial_spec recipe_deep(double gain) {
+    struct trial_spec spec = recipe_mnist(128, RECIPE_DEEP);
+    spec.how.optim = (struct weft_optim){.name = "momentum", .beta1 = 0.9};
+    spec.init.gain = gain * sqrt(2);
     return spec;
 }
 

@@ -215,6 +215,51 @@ enum weft_status trial_run(struct study_run *r, const struct trial_spec *spec) {
     return st;
 }
 
+/* ---- one of several ---- */
+static enum weft_status trace_score(struct trial *t, const char *tensor, int number,
+                                    struct trial_trace *out) {
+    double accuracy;
+    if (t->spec->eval_samples == TRIAL_NO_EVAL || t->run->mode == STUDY_TWIN) return WEFT_OK;
+    const enum weft_status st = trial_score(t, &out->val, &accuracy);
+    if (st == WEFT_OK) study_put(t->run, (int64_t)t->step, number, tensor, KIND_val_loss, out->val);
+    return st;
+}
+
+static enum weft_status trace_steps(struct trial *t, const char *tensor, int number,
+                                    struct trial_trace *out) {
+    const struct trial_spec *const s = t->spec;
+    const bool twin = t->run->mode == STUDY_TWIN && s->steps > STUDY_TWIN_STEPS;
+    const uint64_t last = twin ? STUDY_TWIN_STEPS : s->steps;
+    enum weft_status st = WEFT_OK;
+    bool ok = true;
+    while (st == WEFT_OK && t->step < last) {
+        st = trial_step(t, &ok);
+        if (st != WEFT_OK || !ok || !study_step(t->run, t->step, last, t->loss)) break;
+        study_put(t->run, (int64_t)t->step, number, tensor, KIND_loss, t->loss);
+        study_put(t->run, (int64_t)t->step, number, tensor, KIND_gnorm, t->result.grad_norm);
+        study_put(t->run, (int64_t)t->step, number, tensor, KIND_lr, t->how.lr);
+        if (out->loss != NULL) out->loss[out->n] = t->loss;
+        if (out->gnorm != NULL) out->gnorm[out->n] = t->result.grad_norm;
+        out->n++;
+        t->step++;
+        if (s->eval_every > 0 && t->step % s->eval_every == 0 && t->step < last)
+            st = trace_score(t, tensor, number, out);
+    }
+    if (!ok) study_put(t->run, (int64_t)t->step, number, tensor, KIND_diverged, 1);
+    return st == WEFT_OK && ok && !t->run->stopped ? trace_score(t, tensor, number, out) : st;
+}
+
+enum weft_status trial_trace(struct study_run *r, const struct trial_spec *spec, const char *tensor,
+                             int number, struct trial_trace *out) {
+    struct trial t;
+    out->n = 0;
+    out->val = (double)INFINITY;
+    enum weft_status st = trial_open(&t, r, spec);
+    if (st == WEFT_OK) st = trace_steps(&t, tensor, number, out);
+    trial_close(&t);
+    return st;
+}
+
 /* ---- parameters ---- */
 struct weft_param_info *trial_param(struct trial *t, const char *name) {
     for (size_t i = 0; i < t->params; i++)
@@ -229,7 +274,8 @@ void trial_scale(struct weft_param_info *p, size_t row, size_t rows, double fact
 }
 
 double trial_hash(const struct trial *t) {
-    uint64_t h = 0xcbf29ce484222325; /* FNV-1a by words, folded to the 48 bits that a double holds */
+    uint64_t h =
+        0xcbf29ce484222325; /* FNV-1a by words, folded to the 48 bits that a double holds */
     for (size_t p = 0; p < t->params; p++)
         for (size_t i = 0; i < trial_count(&t->param[p]); i++) {
             uint32_t bits;

@@ -93,4 +93,16 @@ WEFT_NODISCARD enum weft_status trial_step(struct trial *t, bool *ok);
 WEFT_NODISCARD enum weft_status trial_score(struct trial *t, double *loss, double *accuracy);
 void trial_close(struct trial *t);
 
+/* A whole training as one of several in a cell: records loss and gnorm of every step, and lr, under
+ * the name `tensor` and `number` as their layer, and val_loss as often as eval_every says and at
+ * the end (not in a twin). */
+struct trial_trace {
+    double *loss, *gnorm; /* (steps), for the caller; NULL: not wanted */
+    size_t n;             /* steps that went well */
+    double val;           /* infinity when it diverged */
+};
+WEFT_NODISCARD enum weft_status trial_trace(struct study_run *r, const struct trial_spec *spec,
+                                            const char *tensor, int number,
+                                            struct trial_trace *out);
+
 #endif
