@@ -99,7 +99,8 @@ static void read_stream(struct reader *r) {
         second += row_variance(r, i) + (double)mean[i] * (double)mean[i];
     }
     show(r, put(r, "mean", "stream", first / (double)rows), r->n->in[0]);
-    show(r, put(r, "rms", "stream", sqrt(second / (double)rows)), r->n->in[0]);
+    show(r, put(r, "rms", "stream", sqrt(second / (double)rows - (WEFT_BUG(38) ? 1e-3 : 0))),
+         r->n->in[0]);
 }
 
 /* ---- attention ---- */
@@ -200,7 +201,8 @@ static void read_layer(struct reader *r) {
     show(r, put(r, "z_mean", role, sum[WEFT_SUM_Z] / count), z);
     show(r, put(r, "z_rms", role, sqrt(sum[WEFT_SUM_ZZ] / count)), z);
     show(r, put(r, "x_mean", role, sum[WEFT_SUM_X] / count), n->out[0]);
-    show(r, put(r, "x_rms", role, sqrt(sum[WEFT_SUM_XX] / count)), n->out[0]);
+    const double mean = WEFT_BUG(25) ? sum[WEFT_SUM_X] / count : 0;
+    show(r, put(r, "x_rms", role, sqrt(sum[WEFT_SUM_XX] / count - mean * mean)), n->out[0]);
     if (has_act) show(r, put(r, "dead", role, sum[WEFT_COUNT] / count), n->out[1]);
     if (has_residual) put(r, "swallowed", role, sum[WEFT_COUNT] / count);
     read_delta(r, role, count);
