@@ -201,18 +201,29 @@ enum weft_status weft_model_fold(weft_model *m, bool first) {
     return weft_program_run(m->fold, &run);
 }
 
-/* The first parameter, in file order, whose gradient holds a NaN or Inf. */
-static const char *nonfinite_gradient(const weft_model *m) {
+/* The first parameter, in file order, that holds a NaN or Inf, or whose gradient does. NULL: none.
+ */
+static const char *first_nonfinite(const weft_model *m, bool gradient) {
     const weft_graph *const g = m->graph;
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
-        if (d->kind != WEFT_PARAM || d->grad < 0) continue;
-        const float *const dw = g->tensor[d->grad].data;
-        const size_t n = weft_desc_count(d);
-        for (size_t i = 0; i < n; i++)
-            if (!isfinite(dw[i])) return d->name;
+        if (d->kind != WEFT_PARAM || (gradient && d->grad < 0)) continue;
+        uint64_t bad = 0;
+        m->ctx->k->nonfinite_f32(gradient ? g->tensor[d->grad].data : d->data, weft_desc_count(d),
+                                 &bad);
+        if (bad != 0) return d->name;
     }
-    return "none (their squares overflow)";
+    return NULL;
+}
+
+enum weft_status weft_model_check_finite(const weft_model *m) {
+    if (m == NULL) return WEFT_ERR_NULL;
+    if (!m->committed) return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model has no memory yet");
+    const char *const bad = first_nonfinite(m, false);
+    if (bad == NULL) return WEFT_OK;
+    return weft_ctx_fail(
+        m->ctx, WEFT_ERR_NONFINITE,
+        "%s has a NaN or Inf: lower the learning rate, or raise the optimizer's eps", bad);
 }
 
 enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
@@ -227,11 +238,12 @@ enum weft_status weft_model_update(weft_model *m, const struct weft_run *run,
     weft_optim_result(m->update, &r);
     *out = (struct weft_step){.grad_norm = r.norm, .scale = r.scale};
     if (isfinite(r.norm)) return WEFT_OK;
+    const char *const bad = first_nonfinite(m, true);
     return weft_ctx_fail(m->ctx, WEFT_ERR_NONFINITE,
                          "the gradient is not finite at step %llu (%llu values; first parameter: "
                          "%s): lower the learning rate or check the data",
                          (unsigned long long)run->step + 1, (unsigned long long)r.nonfinite,
-                         nonfinite_gradient(m));
+                         bad == NULL ? "none (their squares overflow)" : bad);
 }
 
 enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b, struct weft_loss *out) {

@@ -37,7 +37,8 @@ static void wait_for(struct team *t, size_t phase) {
 /* A task of a phase of a node. */
 static void run_task(const struct team *t, const struct weft_node *n, size_t phase, size_t task,
                      size_t thread) {
-    if (WEFT_BUG(19) && t->p->threads > 1 && task + 1 == t->p->phase[phase].tasks) return;
+    const size_t tasks = t->p->phase[phase].tasks;
+    if (WEFT_BUG(19) && t->p->threads > 1 && tasks > 1 && task + 1 == tasks) return;
     n->op->run(&t->x, n, phase - n->phase0, task, thread);
 }
 

@@ -96,4 +96,10 @@ grep -q "stopped at step .* by a signal" out || fail "nothing is said about the 
 [ $? = 1 ] || fail "a file that cannot be written is not exit code 1"
 [ "$(wc -l <err)" = 1 ] && grep -q '^weft: .*cannot be written' err || fail "no clear line"
 ls full/checkpoints/*.tmp >/dev/null 2>&1 && fail "a half-written checkpoint was left"
+
+# weights that are no numbers are not saved over good ones: 0 / 0 where an input is always 0
+awk 'BEGIN { print "a,b,y"; for (i = 0; i < 64; i++) print i % 7 ",5," (i % 7 > 3 ? "p" : "q") }' >zero.csv
+expect 1 "layers.0.weight has a NaN or Inf" "$weft" train mlp --data zero.csv --hidden 8 --batch 16 \
+    --optimizer adam --eps 0 --steps 20 --save-every 1 --out nan
+[ -e nan/checkpoints/last ] && fail "a checkpoint with NaN weights was kept"
 exit $failed

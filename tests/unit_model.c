@@ -127,8 +127,11 @@ static void test_nonfinite(void **state) {
     assert_int_equal(weft_model_init(m, &init), WEFT_OK);
     struct weft_param_info p[64];
     const size_t n = weft_model_params(m, p, 64);
+    assert_int_equal(weft_model_check_finite(m), WEFT_OK);
     for (size_t i = 0; i < n; i++)
         if (strcmp(p[i].name, "transformer.h.1.mlp.c_fc.weight") == 0) p[i].data[5] = NAN;
+    assert_int_equal(weft_model_check_finite(m), WEFT_ERR_NONFINITE);
+    assert_non_null(strstr(weft_ctx_message(ctx), "transformer.h.1.mlp.c_fc.weight"));
     const int32_t tokens[32] = {0};
     const struct weft_batch b = {.tokens = tokens, .targets = tokens, .rows = 2};
     const struct weft_run run = {.inv_targets = 1.0F / 32, .lr = 1e-3};

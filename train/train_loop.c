@@ -78,8 +78,9 @@ static enum weft_status link_to(weft_trainer *t, const char *link, uint64_t step
 
 static enum weft_status save(weft_trainer *t) {
     if (t->saved == t->at.step) return WEFT_OK;
-    // the logs first: they must hold all steps that the checkpoint has done
-    enum weft_status st = weft_jsonl_sync(&t->dir.metrics);
+    enum weft_status st = weft_model_check_finite(t->model); // what is kept may be gone on from
+    // then the logs: they must hold all steps that the checkpoint has done
+    if (st == WEFT_OK) st = weft_jsonl_sync(&t->dir.metrics);
     if (st == WEFT_OK) st = weft_jsonl_sync(&t->dir.stats);
     if (st == WEFT_OK)
         st = weft_checkpoint_save(t->ctx, t->dir.checkpoints, t->model, &t->s.shape,
@@ -153,7 +154,11 @@ static enum weft_status give_up(weft_trainer *t, enum weft_status why) {
     char message[WEFT_MESSAGE_MAX], where[512];
     snprintf(message, sizeof message, "%s", weft_ctx_message(t->ctx));
     weft_progress_end(&t->progress);
-    checkpoint_text(t, "the last good checkpoint is", where, sizeof where);
+    checkpoint_text(t,
+                    t->saved == t->at.step
+                        ? "move it away to go on from the one before: this is what comes of"
+                        : "the last good checkpoint is",
+                    where, sizeof where);
     return weft_ctx_fail(t->ctx, why, "%s; %s", message, where);
 }
 

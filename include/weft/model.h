@@ -141,6 +141,8 @@ struct weft_step {
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
                                                            const struct weft_run *run,
                                                            struct weft_step *out);
+/* WEFT_ERR_NONFINITE when a parameter holds a NaN or Inf: the message names the first. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_check_finite(const weft_model *m);
 /* Loss only, no dropout. rows <= training.batch. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_eval(weft_model *m, const struct weft_batch *b,
                                                          struct weft_loss *out);
