@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/base/bug.h"
 #include "runtime/optim.h"
 #include "weft/math.h"
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/base/bug.h"
 #include "weft/math.h"
 
 struct reader { /* one probe being read */

@@ -66,6 +66,7 @@ static void grid(struct study *s) {
                       STUDY_ANY, STUDY_ANY);
     study_add(s, 'c', "clip", 1, 1e9, STUDY_ANY, STUDY_ANY);
     s->plain = true;
+    s->epochs = recipe_mnist_epochs(steps_of(s, 'a'));
     study_note(s, "perceptron",
                "784-128^20-10, momentum 0.9, %.0f steps; calibration %.0f steps at "
                "1e-4 (gain 1.2) or 1e-3",

@@ -64,6 +64,7 @@ static void grid(struct study *s) {
             study_add(s, 'c', arms[a], seed, a == 1 ? 2 * flops : flops, STUDY_ANY, STUDY_ANY);
         }
     if (!study_has(s, 'c')) s->proof = 0;
+    s->epochs = recipe_gpt_epochs((double)(steps_of(s) * m.how.batch * m.gpt2.context));
     study_note(s, "at initialisation", "GPT(L,%d,64), one batch of %zu, std 0.02", WIDTH,
                rows_of(s));
     study_note(s, "trained", "GPT(12,%zu,%zu), batch %zu, AdamW 2e-3, warmup 10%%, %.0f steps",

@@ -78,7 +78,7 @@ static void grid(struct study *s) {
     }
     s->plain = strcmp(s->set.parts, "a") == 0;
     const struct size z = size_of(s, main_part(s));
-    s->epochs = (double)(z.steps * z.batch * z.context) / (0.9 * 4404412);
+    s->epochs = recipe_gpt_epochs((double)(z.steps * z.batch * z.context));
     study_note(s, "model", "GPT(%d,%zu,%zu), N(0, 0.02²), projections 0.02/√24", LAYERS, z.width,
                z.context);
     study_note(s, "training",

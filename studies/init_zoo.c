@@ -70,6 +70,7 @@ static void grid(struct study *s) {
                       STUDY_ANY);
     s->plain = !study_has(s, 'b');
     if (s->plain) s->proof = s->cells > 0 ? s->cells - 1 : 0;
+    s->epochs = recipe_mnist_epochs(steps_of(s));
     study_note(s, "samples", "784 to 256; 3x3 convolution of %d channels", CHANNELS);
     study_note(s, "deep nets", "%d layers of width %d, %d inputs", DEPTH, WIDTH, ROWS);
     study_note(s, "MNIST", "784-128^5-10, ReLU, SGD 0.05, %.0f steps", steps_of(s));

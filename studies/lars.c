@@ -51,6 +51,7 @@ static void grid(struct study *s) {
         study_add(s, 'b', arms[a].name, 1, recipe_mnist_flops(256, 2, (double)large_steps(s) * 32),
                   0, STUDY_ANY);
     if (!study_has(s, 'a')) s->proof = 0;
+    s->epochs = recipe_mnist_epochs(fmax((double)steps_of(s), 32 * (double)large_steps(s)));
     study_note(s, "net", "784-256-128-10, ReLU, batch 128 (b: 4096), no biases");
     study_note(s, "steps", "%.0f, from step %.0f on the second layer's gradient × 2^20",
                (double)steps_of(s), (double)begin_of(s));

@@ -55,6 +55,7 @@ static void grid(struct study *s) {
     study_add(s, 'c', "detectors", 1, 1e6, STUDY_ANY, STUDY_ANY);
     study_add(s, 'c', "standstill", 1, 1e8, STUDY_ANY, STUDY_ANY);
     s->plain = true;
+    s->epochs = recipe_gpt_epochs((double)(z.steps * m.how.batch * m.gpt2.context));
     study_note(s, "model", "GPT(%zu,%zu,%zu), batch %zu, AdamW, no warmup, no clipping",
                m.gpt2.layers, m.gpt2.width, m.gpt2.context, m.how.batch);
     study_note(s, "rates", "%zu from 1e-4 to 0.1, %.0f steps; above the best %.0f", z.rates,

@@ -370,8 +370,8 @@ static void draw_growth(struct study *s) {
 
 static void draw_spectrum(struct study *s) {
     struct study_figure *const f =
-        figure_xy(s, "spectrum", "Singular values of one product, and (dashed) the exponents", "step",
-               "log10 of singular value");
+        figure_xy(s, "spectrum", "Singular values of one product, and (dashed) the exponents",
+                  "step", "log10 of singular value");
     for (int k = 0; k < N; k++) {
         double *const x = study_doubles(s, STEPS), *const y = study_doubles(s, STEPS);
         double *const want = study_doubles(s, STEPS);

@@ -42,7 +42,7 @@ static void grid(struct study *s) {
                     study_add(s, 'a', places[p], seed, flops, rate(&z, k),
                               w ? (double)z.warmup : 0);
                 }
-    s->epochs = (double)(z.steps * z.batch * z.context) / (0.9 * 4404412);
+    s->epochs = recipe_gpt_epochs((double)(z.steps * z.batch * z.context));
     study_note(s, "model", "GPT(%zu,%zu,%zu), batch %zu, Xavier", z.layers, z.width, z.context,
                z.batch);
     study_note(s, "training", "%.0f steps, Adam 0.9/0.98, no decay, no clipping, warmup 0 or %.0f",

@@ -106,6 +106,7 @@ static void grid(struct study *s) {
             study_add(s, 'c', hard[i].rule, seed, recipe_mnist_flops(128, 20, c), hard[i].lr,
                       STUDY_ANY);
     s->plain = true;
+    s->epochs = recipe_mnist_epochs(fmax(b, c));
     study_note(s, "models", "784-256-256-10; GPT(4,%d,%d); 784-128^20-10 with Kaiming × 1.2",
                small ? 64 : 192, small ? 64 : 256);
     study_note(s, "steps", "%.0f; deep perceptron %.0f", b, c);

@@ -4,6 +4,8 @@
 #include <math.h>
 
 #define MNIST_BATCH 128
+#define MNIST_SIZE  60000
+#define TEXT_SIZE   (0.9 * 4404412) /* bytes that are trained on */
 
 static size_t heads_of(size_t width) { return width / (width < 192 ? 32 : width == 192 ? 48 : 64); }
 
@@ -53,3 +55,6 @@ double recipe_mnist_flops(size_t hidden, size_t layers, double steps) {
     const double n = (double)hidden;
     return 6 * (784 * n + ((double)layers - 1) * n * n + 10 * n) * MNIST_BATCH * steps;
 }
+
+double recipe_gpt_epochs(double tokens) { return tokens / TEXT_SIZE; }
+double recipe_mnist_epochs(double steps) { return steps * MNIST_BATCH / MNIST_SIZE; }

@@ -11,6 +11,9 @@ struct trial_spec recipe_gpt(size_t layers, size_t width, size_t context, size_t
 /* FLOPs of a training with it. */
 double recipe_gpt_flops(size_t layers, size_t width, size_t context, size_t batch, double steps);
 
+/* Passes over the reference text of a training with so many tokens. */
+double recipe_gpt_epochs(double tokens);
+
 /* 784-hidden^layers-10 on MNIST: ReLU, batch 128, SGD, Kaiming. */
 struct trial_spec recipe_mnist(size_t hidden, size_t layers);
 /* 784-128^20-10 with momentum 0.9, the weights `gain` times those of Kaiming: at 1.2 signals grow
@@ -18,5 +21,6 @@ struct trial_spec recipe_mnist(size_t hidden, size_t layers);
 #define RECIPE_DEEP 20
 struct trial_spec recipe_deep(double gain);
 double recipe_mnist_flops(size_t hidden, size_t layers, double steps);
+double recipe_mnist_epochs(double steps);
 
 #endif

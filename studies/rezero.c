@@ -64,6 +64,7 @@ static void grid(struct study *s) {
             study_add(s, arms[i].part, arms[i].name, seed, flops, STUDY_ANY, STUDY_ANY);
         }
     if (!study_has(s, 'b')) s->proof = 0;
+    s->epochs = recipe_mnist_epochs((double)steps_of(s, 'a'));
     study_note(s, "perceptron",
                "784-64, blocks of 64, 10; Kaiming, SGD 0.1 (plain 0.01), %.0f steps",
                (double)steps_of(s, 'a'));

@@ -47,6 +47,7 @@ static void grid(struct study *s) {
                           STUDY_ANY);
             }
     s->plain = !study_has(s, 'b');
+    s->epochs = recipe_mnist_epochs(steps_of(s));
     study_note(s, "at initialisation", "width %d, %d inputs, %zu seeds, nσ² = 1", WIDTH, ROWS,
                seeds_of(s));
     study_note(s, "MNIST",

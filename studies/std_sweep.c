@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "studies/curve.h"
+#include "studies/recipe.h"
 #include "studies/stats.h"
-#include "studies/trial.h"
 #include "studies/verdict.h"
 
 #define SIGMAS 25
@@ -32,7 +32,7 @@ static void grid(struct study *s) {
                 if (a == 0 && k == 14 && seed == 1) s->proof = s->cells;
                 study_add(s, PART, arms[a], seed, flops, sigma_of(k), STUDY_ANY);
             }
-    s->epochs = steps * 128 / 60000;
+    s->epochs = recipe_mnist_epochs(steps);
     study_note(s, "net", "784-256-128-10, ReLU, batch 128, N(0, σ²) on all weights, biases 0");
     study_note(s, "steps", "%.0f", steps);
     study_note(s, "optimizers", "SGD lr 0.1; Adam lr 1e-3, β 0.9/0.999, no decay");

@@ -58,6 +58,7 @@ static void grid(struct study *s) {
     study_add(s, 'b', "procedure", 1, flops_of('b', all + (PROBES + 2) * steps_of(s)), STUDY_ANY,
               STUDY_ANY);
     s->plain = true;
+    s->epochs = recipe_mnist_epochs(length_of(s, warmups[warmups_of(s) - 1]));
     study_note(s, "net", "784-128^20-10, Kaiming × 1.2, SGD with momentum 0.9, batch 128");
     study_note(s, "steps", "%.0f, or three times the warmup", steps_of(s));
 }
@@ -237,12 +238,12 @@ static void answer(struct study *s) {
 static void draw_curves(struct study *s) {
     struct study_figure *const f = figure_xy(
         s, "curves", "Rate 0.01: training loss by steps of warmup", "step", "training loss");
-    f->x.log = true;
-    f->y.lo = 0;
-    f->y.hi = 4;
+    f->x.log = f->y.log = true;
+    f->y.lo = 0.1;
+    f->y.hi = 1000;
     for (size_t w = 0; w < warmups_of(s); w++) {
         const struct study_curve c =
-            study_smooth_of(s, 'a', "ramp", bases[0], warmups[w], KIND_loss, 0, "ramp");
+            study_curve_of(s, 'a', "ramp", bases[0], warmups[w], KIND_loss, 0, "ramp");
         figure_curve(f, study_text(s, "w %.0f", warmups[w]), figure_hue(w), FIGURE_LINE, &c);
     }
 }
