@@ -13,6 +13,7 @@ struct cli {
     const char **rest; /* (count) arguments that are not options */
     size_t count;
     weft_ctx *ctx;
+    const char *tuned_by; /* where the context's tuning comes from */
 };
 
 /* Print `weft: <text>` on stderr; return CLI_FAILED, or CLI_USAGE with a hint at --help. */

@@ -29,6 +29,7 @@ static void names_json(struct weft_json *j, const char *key, const char *const *
 }
 
 static int print_json(const struct cli *c, const struct facts *f) {
+    const struct weft_tuning tuning = weft_ctx_tuning(c->ctx);
     struct weft_json j = {.pretty = true};
     weft_json_open(&j, NULL, '{');
     weft_json_text(&j, "version", weft_version());
@@ -46,6 +47,12 @@ static int print_json(const struct cli *c, const struct facts *f) {
     weft_json_count(&j, "l2_bytes", f->cpu.l2);
     weft_json_count(&j, "l3_bytes", f->cpu.l3);
     weft_json_count(&j, "cache_line_bytes", f->cpu.line);
+    weft_json_open(&j, "tuning", '{');
+#define PUT_TUNING(name, value, what) weft_json_count(&j, #name, tuning.name);
+    WEFT_TUNING_LIST(PUT_TUNING)
+#undef PUT_TUNING
+    weft_json_text(&j, "from", c->tuned_by);
+    weft_json_close(&j);
     weft_json_open(&j, "libraries", '{');
     weft_json_text(&j, "jansson", f->jansson);
     weft_json_text(&j, "zlib", f->zlib);
@@ -70,6 +77,15 @@ static void print_size(const char *label, size_t bytes) {
     if (bytes) printf("%s %s", label, cli_bytes(text, bytes));
 }
 
+static void print_tuning(const struct cli *c) {
+    const struct weft_tuning tuning = weft_ctx_tuning(c->ctx);
+    printf("%-14s", "tuning");
+#define PRINT_TUNING(name, value, what) printf(#name "=%zu ", tuning.name);
+    WEFT_TUNING_LIST(PRINT_TUNING)
+#undef PRINT_TUNING
+    printf("(%s)\n", c->tuned_by);
+}
+
 static void print_table(const struct cli *c, const struct facts *f) {
     printf("%-14s%s (%s)\n", "weft", weft_version(), weft_compiler());
     printf("%-14s%s\n", "cpu", f->cpu.model);
@@ -86,7 +102,9 @@ static void print_table(const struct cli *c, const struct facts *f) {
     print_size(", L2", f->cpu.l2);
     print_size(", L3", f->cpu.l3);
     print_size(", line", f->cpu.line);
-    printf("\n%-14sjansson %s, zlib %s, xxHash %s\n", "libraries", f->jansson, f->zlib, f->xxhash);
+    putchar('\n');
+    print_tuning(c);
+    printf("%-14sjansson %s, zlib %s, xxHash %s\n", "libraries", f->jansson, f->zlib, f->xxhash);
     if (!f->measured) return;
     printf("%-14s%.1f GFLOP/s\n", "fma peak", f->limits.fma_gflops);
     printf("%-14striad %.1f GB/s, read %.1f GB/s\n", "bandwidth", f->limits.triad_gbs,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "train/tune.h"
 
 struct command {
     const char *name;
@@ -75,6 +76,22 @@ static bool wants_help(int argc, char *const *argv) {
     return false;
 }
 
+/* What `weft tune` has found for this machine, unless the user says otherwise. */
+static void use_tuning(struct cli *c, struct weft_ctx_options options) {
+    c->tuned_by = "WEFT_TUNE";
+    if (getenv("WEFT_TUNE") != NULL) return;
+    c->tuned_by = "defaults";
+    char *const text = weft_tuning_load(weft_ctx_isa(c->ctx), weft_ctx_threads(c->ctx));
+    weft_ctx *tuned;
+    options.tuning = text;
+    if (text != NULL && *text != 0 && weft_ctx_create(&options, &tuned) == WEFT_OK) {
+        weft_ctx_free(c->ctx);
+        c->ctx = tuned;
+        c->tuned_by = "weft tune";
+    }
+    free(text);
+}
+
 /* The context of a command, with its --threads and --isa when it has them. */
 static int open_context(struct cli *c) {
     char message[WEFT_MESSAGE_MAX] = "";
@@ -85,6 +102,7 @@ static int open_context(struct cli *c) {
     };
     const enum weft_status st = weft_ctx_create(&options, &c->ctx);
     if (st != WEFT_OK) return cli_fail("%s", *message ? message : weft_status_text(st));
+    use_tuning(c, options);
     if (options.threads > 0) {
         struct weft_cpu_info cpu;
         weft_cpu_query(&cpu);

@@ -49,6 +49,7 @@ enum weft_status weft_model_end(weft_model *m, weft_model **out);
 
 /* Take in what the probes say after a micro-batch of so many rows. */
 void weft_model_look(weft_model *m, size_t rows);
+
 /* An input of a program is this memory of the caller (what names it in messages); fine for an input
  * that the program has not. */
 enum weft_status weft_model_borrow(weft_model *m, weft_tensor t, const void *src, const char *what);

@@ -29,17 +29,6 @@ const char *weft_compiler(void) {
 #endif
 }
 
-/* A thread joins a phase when it brings at least this much work: less does not pay for handing over
- * what it needs from the cache of the core that wrote it (measured on small nets). WEFT_GRAIN, in
- * nanoseconds, overrides it: at 1 the smallest test runs on all its threads. */
-#define GRAIN_NS 8000.0
-
-static double grain_ns(void) {
-    const char *const text = getenv("WEFT_GRAIN");
-    const double value = text == NULL ? 0 : strtod(text, NULL);
-    return value > 0 ? value : GRAIN_NS;
-}
-
 /* The names a user may choose from, for error messages: "emu, avx2". */
 static void list_isas(char *out, size_t n) {
     const struct weft_kernels *table[8];
@@ -84,15 +73,12 @@ enum weft_status weft_ctx_create(const struct weft_ctx_options *options, weft_ct
     weft_cpu_query(&cpu);
     ctx->cores = (size_t)cpu.cores_allowed;
     ctx->threads = o->threads == 0 ? ctx->cores : (size_t)o->threads;
-    ctx->grain_ns = grain_ns();
-    ctx->l1d = cpu.l1d != 0 ? cpu.l1d : 32 << 10;
-    ctx->l2 = cpu.l2 != 0 ? cpu.l2 : 512 << 10;
     enum weft_status st = WEFT_OK;
     if (o->threads < 0 || o->threads > WEFT_MAX_THREADS)
         st = weft_ctx_fail(ctx, WEFT_ERR_ARG, "%d threads: must be between 1 and %d", o->threads,
                            WEFT_MAX_THREADS);
     if (st == WEFT_OK) st = choose_table(ctx, o->isa);
-    if (st == WEFT_OK) ctx->fma_gflops = weft_fma_probe(ctx->k);
+    if (st == WEFT_OK) st = weft_tuning_set(ctx, o->tuning, &cpu);
     if (st != WEFT_OK) {
         if (o->message != NULL) memcpy(o->message, ctx->message, WEFT_MESSAGE_MAX);
         weft_ctx_free(ctx);
@@ -106,6 +92,7 @@ void weft_ctx_free(weft_ctx *ctx) { free(ctx); }
 const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ctx->message; }
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
 int weft_ctx_threads(const weft_ctx *ctx) { return (int)ctx->threads; }
+struct weft_tuning weft_ctx_tuning(const weft_ctx *ctx) { return ctx->tuning; }
 
 enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, const char *fmt, ...) {
     if (ctx == NULL) return st;

@@ -9,13 +9,14 @@ struct weft_ctx {
     const struct weft_kernels *k;
     size_t threads;    /* team size of large phases */
     size_t cores;      /* cores allowed; threads > cores: waiting threads yield at once */
-    double grain_ns;   /* work that a thread must bring to join a phase */
-    double fma_gflops; /* of one thread, measured in passing: good for cut-offs */
-    size_t l1d, l2;    /* bytes, never 0 */
+    struct weft_tuning tuning; /* nothing in it is 0 */
     char message[WEFT_MESSAGE_MAX];
 };
 
 /* FMA rate of one thread in GFLOP/s, from some 50 us of work (measure.c). */
 double weft_fma_probe(const struct weft_kernels *k);
+
+/* Defaults, then text ("name=number,..."), then what is still 0 is detected. WEFT_ERR_ARG. */
+enum weft_status weft_tuning_set(weft_ctx *ctx, const char *text, const struct weft_cpu_info *cpu);
 
 #endif

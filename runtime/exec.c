@@ -157,9 +157,10 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
                              p->name, run->rows, p->batch);
     const size_t rows = run->rows == 0 ? p->batch : run->rows;
     if (p->positions == 0 && run->pos > p->last_start)
-        return weft_ctx_fail(g->ctx, WEFT_ERR_ARG,
-                             "program %s: position %zu is beyond %zu, the last one that leaves room",
-                             p->name, run->pos, p->last_start);
+        return weft_ctx_fail(
+            g->ctx, WEFT_ERR_ARG,
+            "program %s: position %zu is beyond %zu, the last one that leaves room", p->name,
+            run->pos, p->last_start);
     enum weft_status st = p->positions != 0 ? check_places(p, run, rows) : WEFT_OK;
     if (st == WEFT_OK) st = check_indices(p, rows);
     if (st != WEFT_OK) return st;

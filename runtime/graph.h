@@ -210,7 +210,7 @@ static inline const struct weft_tensor_desc *weft_node_out(const struct weft_nod
 /* Rough times on one thread, for weft_phase_add: two thirds of the measured peak; 20 GB/s for what
  * stays in a cache, 10 from memory. */
 static inline double weft_ns_flops(const weft_ctx *ctx, double flops) {
-    return flops / (0.67 * ctx->fma_gflops);
+    return flops / (0.67e-3 * (double)ctx->tuning.fma_mflops);
 }
 static inline double weft_ns_bytes(double bytes) { return bytes / (bytes < 16e6 ? 20 : 10); }
 

@@ -12,6 +12,7 @@
  * embedding_fold adds before the update: the same bits as one large batch. */
 #include <string.h>
 
+#include "kernels/base/compiler.h"
 #include "runtime/graph.h"
 #include "runtime/optim.h"
 
@@ -52,7 +53,7 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
     for (const size_t end = r + a.rows; scattered && r < end; r++) {
         a.rows = 1;
         a.row0 = 0;
-        a.pos0 = x->run->place[r].pos;
+        a.pos0 = x->run->place[WEFT_BUG(51) ? 0 : r].pos;
         x->k->embed_fwd_f32(&a);
         a.token++;
         a.out += c;

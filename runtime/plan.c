@@ -28,7 +28,7 @@ static size_t add_bytes(weft_graph *g, size_t a, size_t b) {
 }
 
 static size_t choose_threads(const weft_ctx *ctx, const struct weft_phase *ph) {
-    const double worth = ph->ns / ctx->grain_ns;
+    const double worth = ph->ns / (double)ctx->tuning.grain_ns;
     size_t n = worth < (double)ctx->threads ? (size_t)worth : ctx->threads;
     if (n > ph->tasks) n = ph->tasks;
     return n < 1 ? 1 : n;

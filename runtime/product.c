@@ -1,8 +1,6 @@
 /* See product.h. */
 #include "runtime/product.h"
 
-#define PACKED_MAX ((size_t)16 << 20) /* bytes of a packed part of A */
-#define PACK_FROM  ((size_t)96 << 10) /* bytes of A from which packing pays: more than L1 holds */
 #define PACK_TASK  ((size_t)64 << 10) /* bytes of A in a packing task */
 #define FEW_ROWS   4                  /* up to here the kernel streams B and packs nothing */
 
@@ -23,7 +21,7 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
     const double b = p->b == WEFT_K_INNER ? 0.8 : p->b == WEFT_K_OUTER ? 0.4 : 0.1;
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
     const size_t near = rows * (cols + WEFT_GEMM_CHUNK) * sizeof(float);
-    const double reload = chunks > 1 && near > ctx->l2 / 4 * 3 ? 4 : 0.3;
+    const double reload = chunks > 1 && near > ctx->tuning.l2 / 4 * 3 ? 4 : 0.3;
     return 1.05 * (double)rows * vectors * k + (a * (double)rows + b * (double)cols) * k +
            80 * tiles + reload * (double)(rows * cols) * chunks + 1000;
 }
@@ -39,7 +37,7 @@ static size_t next_cut(size_t units, size_t parts) {
 static void cut(struct weft_product *p, const weft_ctx *ctx) {
     const size_t mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
     const size_t tiles = ceil_div(p->m_part, mr), panels = ceil_div(p->n, nr);
-    const double all = weft_product_ns(p, ctx, p->pack) / ctx->grain_ns;
+    const double all = weft_product_ns(p, ctx, p->pack) / (double)ctx->tuning.grain_ns;
     const size_t team = all < 1 ? 1 : all < (double)ctx->threads ? (size_t)all : ctx->threads;
     double best = 0;
     for (size_t r = p->by_rows ? min_size(team, tiles) : 1; r <= tiles; r = next_cut(tiles, r)) {
@@ -61,18 +59,18 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
 }
 
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
-    const size_t mr = ctx->k->gemm_mr;
+    const size_t mr = ctx->k->gemm_mr, most = ctx->tuning.packed_max;
     p->m = max_size(p->m, 1);
     p->n = max_size(p->n, 1);
     p->k = max_size(p->k, 1);
     const size_t bytes = p->m * p->k * sizeof(float);
-    p->pack = p->m > FEW_ROWS && bytes >= PACK_FROM && p->n >= 4 * ctx->k->gemm_nr;
+    p->pack = p->m > FEW_ROWS && bytes >= ctx->tuning.pack_from && p->n >= 4 * ctx->k->gemm_nr;
     p->m_part = p->m;
     p->k_part = p->k;
-    if (p->pack && bytes > PACKED_MAX) {
-        const size_t deep = PACKED_MAX / sizeof(float) / p->m / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
+    if (p->pack && bytes > most) {
+        const size_t deep = most / sizeof(float) / p->m / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
         p->k_part = min_size(p->k, max_size(deep, 4 * WEFT_GEMM_CHUNK));
-        const size_t high = PACKED_MAX / sizeof(float) / p->k_part / mr * mr;
+        const size_t high = most / sizeof(float) / p->k_part / mr * mr;
         p->m_part = min_size(p->m, max_size(high, mr)); /* fewer rows than a tile: one part */
     }
     p->parts = ceil_div(p->m, p->m_part) * ceil_div(p->k, p->k_part);

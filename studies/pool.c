@@ -84,9 +84,9 @@ static enum weft_status run_job(struct office *o, const struct study_job *job,
     const struct weft_ctx_options how = {
         .threads = (int)threads_of(o, job), .isa = o->pool->isa, .message = message};
     const double start = weft_clock();
-    if (job->mode == STUDY_TWIN) setenv("WEFT_GRAIN", "1", 1);
+    if (job->mode == STUDY_TWIN) setenv("WEFT_TUNE", "grain_ns=1", 1);
     enum weft_status st = weft_ctx_create(&how, &r.ctx);
-    if (job->mode == STUDY_TWIN) unsetenv("WEFT_GRAIN");
+    if (job->mode == STUDY_TWIN) unsetenv("WEFT_TUNE");
     if (st != WEFT_OK) return st;
     st = study_lines_begin(&r);
     if (st == WEFT_OK) st = o->s->def->run(&r);

@@ -134,7 +134,7 @@ static void texts(weft_ctx *ctx, weft_model *m, struct text want[TEXTS], bool fi
 }
 
 int main(void) {
-    setenv("WEFT_GRAIN", "1", 1); /* or such small phases would stay on one thread */
+    setenv("WEFT_TUNE", "grain_ns=1", 1); /* or such small phases would stay on one thread */
     static struct text want[TEXTS];
     const struct weft_kernels *table[8];
     const size_t tables = check_tables(table);

@@ -61,7 +61,7 @@ static double loss_of(const float *logits, const int32_t *tokens) {
 }
 
 int main(void) {
-    setenv("WEFT_GRAIN", "1", 1); /* or such small phases would stay on one thread */
+    setenv("WEFT_TUNE", "grain_ns=1", 1); /* or such small phases would stay on one thread */
     static float want[TOKENS * VOCAB], got[TOKENS * VOCAB];
     int32_t tokens[TOKENS], targets[TOKENS];
     for (size_t i = 0; i < TOKENS; i++) tokens[i] = (int32_t)((i * i * 31 + 7 * i) % VOCAB);

@@ -211,6 +211,27 @@ static void qkv_of_an_input(void **state) {
     weft_graph_free(n.g);
 }
 
+static void tuning_is_read(void **state) {
+    (void)state;
+    char message[WEFT_MESSAGE_MAX];
+    struct weft_ctx_options o = {.threads = 1, .tuning = "grain_ns=77,l2=4096", .message = message};
+    weft_ctx *ctx;
+    assert_int_equal(weft_ctx_create(&o, &ctx), WEFT_OK);
+    const struct weft_tuning t = weft_ctx_tuning(ctx);
+    assert_int_equal(t.grain_ns, 77);
+    assert_int_equal(t.l2, 4096);
+    assert_int_equal(t.packed_max, 16 << 20);
+    assert_true(t.fma_mflops > 0); /* detected */
+    weft_ctx_free(ctx);
+    static const char *const bad[] = {"grain", "grain_ns=", "grain_ns=x", "l2=1;l2=2", "l2=-1",
+                                      "=4",    "l3=1",      ",",          "l2=99999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        o.tuning = bad[i];
+        assert_int_equal(weft_ctx_create(&o, &ctx), WEFT_ERR_ARG);
+        assert_non_null(strstr(message, "grain_ns, fma_mflops, l2, pack_from, packed_max"));
+    }
+}
+
 /* Denormal results, with the caller's thread set to flush them: no thread does. */
 static void caller_flushes_denormals(void **state) {
     (void)state;
@@ -248,6 +269,7 @@ int main(void) {
         cmocka_unit_test(in_the_wrong_order),       cmocka_unit_test(sizes_beyond_addresses),
         cmocka_unit_test(integers_out_of_range),    cmocka_unit_test(null_pointers),
         cmocka_unit_test(gain_of_an_input),         cmocka_unit_test(qkv_of_an_input),
+        cmocka_unit_test(tuning_is_read),
         cmocka_unit_test(caller_flushes_denormals),
     };
     return cmocka_run_group_tests(tests, unit_start, unit_stop);

@@ -181,6 +181,9 @@ static size_t merge_short(const struct weft_bpe *b, uint16_t *token, size_t n) {
 }
 
 static bool is_before(struct pending a, struct pending b) {
+#if defined WEFT_SABOTAGE && WEFT_SABOTAGE == 52
+    return a.rank < b.rank;
+#endif
     return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
 }
 

@@ -23,6 +23,7 @@
 #define BENCH    WEFT_FOR_BENCH
 #define STUDY    WEFT_FOR_STUDY
 #define CONVERT  WEFT_FOR_CONVERT
+#define TUNE     WEFT_FOR_TUNE
 #define UNSAVED  WEFT_OPTION_UNSAVED
 
 /* Names get their dashes in option_name. */

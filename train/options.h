@@ -27,6 +27,7 @@ enum weft_option_where {
     WEFT_FOR_BENCH = 1024,
     WEFT_FOR_STUDY = 2048,
     WEFT_FOR_CONVERT = 4096,
+    WEFT_FOR_TUNE = 1 << 20,
     WEFT_OPTION_UNSAVED = 1 << 30,
 };
 

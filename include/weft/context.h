@@ -17,14 +17,30 @@ typedef struct weft_ctx weft_ctx;
 #define WEFT_MAX_THREADS 1024
 #define WEFT_MESSAGE_MAX 1024
 
+/* How work is cut into blocks and dealt to threads. Speed depends on it; results never do.
+ * X(name, default, what it is) */
+#define WEFT_TUNING_LIST(X)                                                                        \
+    X(grain_ns, 8000, "ns of work that a thread must bring to join a phase")                       \
+    X(fma_mflops, 0, "FMA rate of a thread, Mflop/s; 0: measured in 50 us by each context")        \
+    X(l2, 0, "bytes of L2 that a core has; 0: as detected")                                        \
+    X(pack_from, 98304, "bytes of A from which a product packs it first")                          \
+    X(packed_max, 16777216, "bytes of A that a product packs at a time")
+struct weft_tuning {
+#define WEFT_TUNING_FIELD(name, value, what) size_t name;
+    WEFT_TUNING_LIST(WEFT_TUNING_FIELD)
+#undef WEFT_TUNING_FIELD
+};
+
 struct weft_ctx_options {
     int threads;     /* 1..WEFT_MAX_THREADS; 0: as many as cpuset and cgroup quota allow */
     const char *isa; /* "emu", "avx2", ...; NULL: $WEFT_ISA, else the best the CPU has */
+    const char *tuning; /* "grain_ns=4000,l2=524288": what differs from the defaults; NULL: $WEFT_TUNE */
     char *message;   /* where a failing weft_ctx_create puts its message (WEFT_MESSAGE_MAX bytes),
                       * or NULL */
 };
 
-/* Create a context. options may be NULL (all defaults). WEFT_ERR_ARG for a bad thread count,
+/* Create a context. options may be NULL (all defaults). WEFT_ERR_ARG for a bad thread count
+ * or tuning,
  * WEFT_ERR_ISA for an ISA unknown, not built in, or not on this CPU. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_ctx_create(const struct weft_ctx_options *options,
                                                          weft_ctx **out);
@@ -39,6 +55,8 @@ WEFT_API enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, cons
 
 WEFT_API const char *weft_ctx_isa(const weft_ctx *ctx);
 WEFT_API int weft_ctx_threads(const weft_ctx *ctx);
+/* What the context goes by, after detection. */
+WEFT_API struct weft_tuning weft_ctx_tuning(const weft_ctx *ctx);
 
 /* The machine as weft sees it. Sizes in bytes, 0 where unknown. */
 struct weft_cpu_info {
