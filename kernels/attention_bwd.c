@@ -117,7 +117,7 @@ static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool 
     const vf scale = v_set1(w->a->scale);
     for (size_t i = 0; i < w->rows; i++) {
         const vf lse = v_set1(w->lse[i]);
-        const vf big_d = v_set1(w->big_d[i]);
+        const vf big_d = v_set1(WEFT_BUG(58) ? 0.0F : w->big_d[i]);
         const size_t seen = diagonal ? i + 1 : n;
         for (size_t c = i * BLOCK; c < i * BLOCK + seen; c += VL) {
             const vf p = v_exp(v_sub(v_mul(v_load(w->p + c), scale), lse));

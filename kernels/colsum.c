@@ -13,7 +13,7 @@ static WEFT_INLINE void strip(const struct weft_colsum_args *a, const size_t vec
     vf sum[STRIP];
     WEFT_UNROLL_ALL
     for (size_t v = 0; v < vecs; v++)
-        sum[v] = a->accumulate ? v_load_n(a->sum + j + v * VL, n) : v_zero();
+        sum[v] = a->accumulate && !WEFT_BUG(57) ? v_load_n(a->sum + j + v * VL, n) : v_zero();
     for (size_t i0 = 0; i0 < a->m; i0 += WEFT_COLSUM_ROWS) {
         const size_t end = i0 + WEFT_COLSUM_ROWS < a->m ? i0 + WEFT_COLSUM_ROWS : a->m;
         vf part[STRIP];

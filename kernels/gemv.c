@@ -48,7 +48,7 @@ static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, 
             block(m, true, g->a + k, g->lda, w + k, g->ldb, n, end - k < VL ? end - k : VL, part);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < m; i++) sum[i] = add ? v_add(sum[i], part[i]) : part[i];
-        add = true;
+        add = !WEFT_BUG(56);
     }
     WEFT_UNROLL_ALL
     for (size_t i = 0; i < m; i++) v_store_n(g->c + i * g->ldc + j, sum[i], n);

@@ -1,6 +1,8 @@
 /* See product.h. */
 #include "runtime/product.h"
 
+#include "kernels/base/compiler.h"
+
 #define PACK_TASK  ((size_t)64 << 10) /* bytes of A in a packing task */
 #define FEW_ROWS   4                  /* up to here the kernel streams B and packs nothing */
 
@@ -147,7 +149,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.b = at(g->b, g->ldb, p->b, j, k0, k->gemm_nr);
     t.b_layout = p->b;
     t.c = g->c + (i0 + i) * g->ldc + j;
-    t.accumulate = g->accumulate || k0 > 0;
+    t.accumulate = g->accumulate || (k0 > 0 && !WEFT_BUG(60));
     if (k0 + depth < g->k) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
     if (g->bias) t.bias = g->bias + j;
     if (g->residual) t.residual = g->residual + (i0 + i) * g->ldr + j;
