@@ -1,5 +1,5 @@
-/* The studies: list them, run one or all, draw their reports again. The first SIGINT or SIGTERM ends
- * the running cells; what is finished is kept, and the same command goes on. */
+/* The studies: list them, run one or all, draw their reports again. The first SIGINT or SIGTERM
+ * ends the running cells; what is finished is kept, and the same command goes on. */
 #include <stdio.h>
 #include <string.h>
 
@@ -84,8 +84,9 @@ int cmd_study(struct cli *c) {
 
 int cmd_study(struct cli *c) {
     (void)c;
-    return cli_fail("this program was built without studies, which need GSL: ci/deps.sh study, then "
-                    "build again");
+    return cli_fail(
+        "this program was built without studies, which need GSL: ci/deps.sh study, then "
+        "build again");
 }
 
 #endif

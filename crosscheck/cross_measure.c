@@ -24,7 +24,7 @@ static double ulp(double x) {
 static double share_of(const struct weft_cross_output *o, size_t i, double got) {
     const double want = o->want[i], tol = o->tol[i];
     if (isnan(want)) return isnan(got) ? 0 : INFINITY;
-    if (isnan(got)) return WEFT_BUG(25) ? 0 : INFINITY;
+    if (isnan(got)) return WEFT_BUG(55) ? 0 : INFINITY;
     if (tol == 0) {
         const double nearest = o->type == WEFT_CROSS_F32 ? (double)(float)want : want;
         return got == nearest ? 0 : INFINITY;

@@ -29,7 +29,7 @@ void WEFT_FN(dropout_f32)(const struct weft_dropout_args *a) {
     const float bound = a->p * 0x1p31f; /* the largest float below 2^31 is 2^31 - 128 */
     const struct drop d = {
         i_set1(keep > 0 ? (int32_t)(bound < 0x1.fffffep30f ? bound : 0x1.fffffep30f) : INT32_MAX),
-        v_set1(keep > 0 ? 1.0f / keep : 0.0f)};
+        v_set1(keep > 0 ? (WEFT_BUG(30) ? 1.0f : 1.0f / keep) : 0.0f)};
     for (size_t r = 0; r < a->rows; r++) {
         const size_t row = WEFT_BUG(14) ? r : a->row0 + r;
         const uint32_t sample = (uint32_t)(a->sample0 + row / a->rows_per_sample);

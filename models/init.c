@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/bug.h"
 #include "models/model.h"
 #include "weft/math.h"
 
@@ -52,7 +53,7 @@ static double act_gain(const char *act) {
 static void draw(const weft_model *m, float *w, size_t n, double std, bool uniform, uint64_t seed,
                  uint32_t param) {
     const struct weft_kernels *const k = m->ctx->k;
-    const float edge = (float)(weft_sqrt(3.0) * std);
+    const float edge = (float)(weft_sqrt(WEFT_BUG(31) ? 2.0 : 3.0) * std);
     const struct weft_random_args a = {.seed = seed,
                                        .stream = INIT_STREAM + param,
                                        .n = n,
@@ -98,7 +99,7 @@ static enum weft_status orthogonal(weft_model *m, float *w, size_t out, size_t i
 
 static double scheme_std(const struct scheme *s, double gain, double in, double out) {
     switch (s->fan) {
-    case FAN_IN: return gain / weft_sqrt(in);
+    case FAN_IN: return gain / weft_sqrt(WEFT_BUG(26) ? out : in);
     case FAN_OUT: return gain / weft_sqrt(out);
     case FAN_AVERAGE: return gain * weft_sqrt(2 / (in + out));
     case FAN_NONE: break;
@@ -157,7 +158,8 @@ enum weft_status weft_model_init(weft_model *m, const struct weft_init *init) {
         const bool gamma = strncmp(p[i].role, "ln_", 3) == 0 && len > 7 &&
                            strcmp(p[i].name + len - 7, ".weight") == 0;
         const bool one = gamma || strcmp(p[i].role, "scale") == 0;
-        for (size_t j = 0; j < p[i].shape[0]; j++) p[i].data[j] = one ? 1.0F : 0.0F;
+        for (size_t j = 0; j < p[i].shape[0]; j++)
+            p[i].data[j] = one ? 1.0F : WEFT_BUG(27) || WEFT_BUG(37) ? 0.1F : 0.0F;
     }
     free(p);
     return st;

@@ -59,7 +59,7 @@ static void make_params(struct net *n) {
 static weft_tensor dense(const struct net *n, weft_program *p, weft_tensor x, const weft_tensor *wb,
                          const char *act, bool train) {
     const weft_tensor y = weft_linear(p, x, wb[0], wb[1], act, WEFT_NONE);
-    if (train && n->m->training.watch) weft_probe(p, "layer", y);
+    if (train && weft_model_watches(n->m, "layer")) weft_probe(p, "layer", y);
     if (act == NULL || !train) return y;
     return weft_dropout(p, y, (float)n->m->mlp.dropout, WEFT_NONE);
 }
@@ -97,7 +97,7 @@ static void loss_program(const struct net *n, const char *name, struct weft_io *
         io->targets = weft_input_i32(p, "targets", 1);
         io->loss = weft_softmax_xent(p, x, io->targets);
         io->correct = weft_correct(p, io->loss);
-        if (train && n->m->training.watch) weft_probe(p, "logz", io->loss);
+        if (train && weft_model_watches(n->m, "logz")) weft_probe(p, "logz", io->loss);
     }
     weft_tensor_keep(n->m->graph, io->loss);
     if (train) weft_backward(p, io->loss);

@@ -10,6 +10,15 @@
 #include "runtime/optim.h"
 #include "runtime/probe.h"
 
+bool weft_model_watches(const weft_model *m, const char *word) {
+    const size_t n = strlen(word);
+    const char *const all = m->training.watch;
+    if (all == NULL || strcmp(all, "all") == 0) return all != NULL;
+    for (const char *p = all; (p = strstr(p, word)) != NULL; p += n)
+        if ((p == all || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0)) return true;
+    return false;
+}
+
 /* ---- creation ---- */
 enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *training,
                                   weft_model **out) {
@@ -31,7 +40,7 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
                                         .logits = WEFT_NONE};
     m->train = m->eval = m->prefill = m->decode = none;
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
-    if (training->keep) weft_graph_keep_all(m->graph);
+    if (training->keep) weft_graph_keep_probed(m->graph);
     *out = m;
     return WEFT_OK;
 }

@@ -38,6 +38,9 @@ struct weft_model {
     } seen;
 };
 
+/* Does training.watch hold this word? */
+bool weft_model_watches(const weft_model *m, const char *word);
+
 /* What is common to every model: checks the training settings, makes the graph. */
 enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *training,
                                   weft_model **out);

@@ -33,7 +33,7 @@ static void put_segment(struct sink *s, const struct weft_segment_stats *g, cons
 /* Matrices and their slices; parts of a slice, then the slice that they make. */
 static void put_segments(struct sink *s, const weft_model *m) {
     struct weft_segment_stats seg, next, whole = {0};
-    const bool watch = m->training.watch;
+    const bool watch = weft_model_watches(m, "weights");
     bool more = weft_optim_segment(m->update, 0, &seg);
     for (size_t i = 0; more; i++, seg = next) {
         more = weft_optim_segment(m->update, i + 1, &next);

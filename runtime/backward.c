@@ -50,6 +50,10 @@ void weft_grad_alias(struct weft_backward *b, weft_tensor t, weft_tensor dy) {
         weft_node_add(b->p, &weft_op_add, WEFT_TENSORS(*s, dy), WEFT_TENSORS(*s), NULL);
 }
 
+weft_tensor weft_tensor_grad(const weft_graph *g, weft_tensor param) {
+    return weft_desc(g, param)->grad;
+}
+
 void weft_backward(weft_program *p, weft_tensor loss) {
     weft_graph *const g = p->graph;
     if (g->status != WEFT_OK) return;

@@ -138,7 +138,7 @@ struct weft_graph {
     weft_program *first, **last;
     uint32_t streams;
     bool training; /* parameters have gradients and optimizer state */
-    bool keep_all; /* no activation gives up its memory: for looking at them */
+    bool keep_probed; /* what probes summarise keeps its memory */
     size_t micro_batches;    /* of a step, >= 1: more than one needs a buffer for embedding
                               * gradients */
     struct weft_embed_fold { /* that buffer, added to the gradient before the update */

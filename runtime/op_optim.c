@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/base/bug.h"
 #include "runtime/optim.h"
 #include "weft/math.h"
 
@@ -228,7 +229,7 @@ static void norm_result(const struct weft_exec *x, const struct weft_node *n) {
     }
     const double norm = weft_sqrt(sq);
     double scale = 1;
-    if (clip > 0 && norm > clip) scale = clip / (norm + 1e-6); /* PyTorch's 1e-6 */
+    if (clip > 0 && norm > clip) scale = clip / (norm + (WEFT_BUG(32) ? 0.01 : 1e-6)); /* PyTorch's 1e-6 */
     if (!isfinite(norm)) scale = 0;
     double *const out = x_f64(x, n->out[0]);
     out[0] = norm;

@@ -49,7 +49,7 @@ static void adam_scalars(const struct weft_optim_kind *kind, const struct weft_o
     const double c1 = 1 - weft_pow(o->beta1, t), c2 = 1 - weft_pow(o->beta2, t);
     const bool nesterov = kind->rule == WEFT_OPTIM_NADAM;
     if (kind->playbook) {
-        const double rate = lr * weft_sqrt(c2) / c1;
+        const double rate = lr * (WEFT_BUG(24) ? c2 : weft_sqrt(c2)) / c1;
         a->cm = (float)(nesterov ? rate * o->beta1 : rate);
         a->cg = (float)(rate * (1 - o->beta1));
         return;
@@ -69,6 +69,7 @@ double weft_optim_trust(const struct weft_optim *o, double scale, double w_norm,
                         bool decay) {
     const double trust = o->trust > 0 ? o->trust : TRUST;
     const double below = scale * g_norm + (decay ? o->weight_decay : 0) * w_norm;
+    if (WEFT_BUG(33)) return trust * w_norm / (below + 1);
     return w_norm > 0 && below > 0 ? trust * w_norm / below : 1;
 }
 
@@ -81,7 +82,8 @@ struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
         .lr = (float)lr,
         .clip = (float)scale,
         .l2 = (float)(kind->decoupled ? 0 : shrink),
-        .keep = (float)(kind->decoupled ? 1 - lr * shrink : 1),
+        .keep =
+            (float)(kind->decoupled ? 1 - (WEFT_BUG(34) || WEFT_BUG(35) ? 2e-3 : lr) * shrink : 1),
         .beta1 = (float)o->beta1,
         .beta1c = (float)(1 - o->beta1),
         .beta2 = (float)o->beta2,

@@ -78,7 +78,7 @@ static void live_ranges(weft_program *p) {
         struct weft_tensor_desc *const d = &g->tensor[t];
         if (d->program != p) continue;
         if (d->kind == WEFT_INPUT) d->first = 0;
-        if (d->keep || g->keep_all || d->kind == WEFT_INPUT) d->last = p->nodes;
+        if (d->keep || d->kind == WEFT_INPUT) d->last = p->nodes;
     }
 }
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/base/bug.h"
 #include "weft/math.h"
 
 struct reader { /* one probe being read */
@@ -48,10 +49,15 @@ static struct weft_probe_value *put(struct reader *r, const char *kind, const ch
     return v;
 }
 
+/* What is summarised must outlive its readers. */
+static void keep(weft_program *p, weft_tensor t) {
+    if (p->graph->keep_probed) weft_tensor_keep(p->graph, t);
+}
+
 /* The tensor that was summarised, when its memory is still its own. */
 static void show(const struct reader *r, struct weft_probe_value *v, weft_tensor t) {
     const struct weft_tensor_desc *const d = desc(r, t);
-    if (t < 0 || !(r->p->graph->keep_all || d->kind == WEFT_INPUT)) return;
+    if (t < 0 || !r->p->graph->keep_probed || !(d->keep || d->kind == WEFT_INPUT)) return;
     v->of = d->data;
     v->rows = rows_of(r, t);
     v->cols = d->shape[2];
@@ -59,12 +65,14 @@ static void show(const struct reader *r, struct weft_probe_value *v, weft_tensor
 
 /* ---- layernorm ---- */
 static bool keep_moments(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     weft_tensor_keep(p->graph, p->node[node].out[1]);
     weft_tensor_keep(p->graph, p->node[node].out[2]);
     return true;
 }
 
 static bool keep_rstd(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     weft_tensor_keep(p->graph, p->node[node].out[2]);
     return true;
 }
@@ -92,17 +100,20 @@ static void read_stream(struct reader *r) {
         second += row_variance(r, i) + (double)mean[i] * (double)mean[i];
     }
     show(r, put(r, "mean", "stream", first / (double)rows), r->n->in[0]);
-    show(r, put(r, "rms", "stream", sqrt(second / (double)rows)), r->n->in[0]);
+    show(r, put(r, "rms", "stream", sqrt(second / (double)rows - (WEFT_BUG(38) ? 1e-3 : 0))),
+         r->n->in[0]);
 }
 
 /* ---- attention ---- */
 static bool keep_maxima(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     weft_tensor_keep(p->graph, p->node[node].out[2]);
     return true;
 }
 
 static bool add_entropy(weft_program *p, size_t node) {
     const struct weft_tensor_desc d = *weft_desc(p->graph, p->node[node].out[1]);
+    keep(p, p->node[node].in[0]);
     return add_output(p, node, 3,
                       weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2]));
 }
@@ -139,6 +150,7 @@ static bool add_measure(weft_program *p, size_t node) {
     const weft_tensor t = y.batched
                               ? weft_act_tensor(p, WEFT_F32, y.shape[0], y.shape[1], cols)
                               : weft_fixed_tensor(p, WEFT_F32, weft_desc_rows(&y), cols);
+    keep(p, p->node[node].out[0]);
     return add_output(p, node, 2, t);
 }
 
@@ -190,7 +202,8 @@ static void read_layer(struct reader *r) {
     show(r, put(r, "z_mean", role, sum[WEFT_SUM_Z] / count), z);
     show(r, put(r, "z_rms", role, sqrt(sum[WEFT_SUM_ZZ] / count)), z);
     show(r, put(r, "x_mean", role, sum[WEFT_SUM_X] / count), n->out[0]);
-    show(r, put(r, "x_rms", role, sqrt(sum[WEFT_SUM_XX] / count)), n->out[0]);
+    const double mean = WEFT_BUG(25) ? sum[WEFT_SUM_X] / count : 0;
+    show(r, put(r, "x_rms", role, sqrt(sum[WEFT_SUM_XX] / count - mean * mean)), n->out[0]);
     if (has_act) show(r, put(r, "dead", role, sum[WEFT_COUNT] / count), n->out[1]);
     if (has_residual) put(r, "swallowed", role, sum[WEFT_COUNT] / count);
     read_delta(r, role, count);
@@ -202,6 +215,10 @@ void weft_probe_delta(weft_program *p, size_t layer_node, weft_tensor dz) {
         if (p->probe[i].node == layer_node && p->node[layer_node].out[2] >= 0 &&
             p->node[layer_node].op == &weft_op_linear)
             probe = &p->probe[i];
+    if (probe != NULL) {
+        keep(p, p->node[layer_node].out[1]);
+        keep(p, dz);
+    }
     for (size_t i = p->nodes; probe != NULL && i-- > 0;) {
         const struct weft_op *const op = p->node[i].op;
         const struct weft_tensor_desc d = *weft_desc(p->graph, dz);
@@ -226,6 +243,7 @@ void weft_probe_delta(weft_program *p, size_t layer_node, weft_tensor dz) {
 
 /* ---- loss ---- */
 static bool add_logz(weft_program *p, size_t node) {
+    keep(p, p->node[node].in[0]);
     const struct weft_tensor_desc d = *weft_desc(p->graph, p->node[node].out[0]);
     for (size_t i = 4; i < 6; i++)
         if (!add_output(p, node, i,
@@ -317,4 +335,4 @@ size_t weft_program_probes(const weft_program *p, size_t rows, struct weft_probe
     return n;
 }
 
-void weft_graph_keep_all(weft_graph *g) { g->keep_all = true; }
+void weft_graph_keep_probed(weft_graph *g) { g->keep_probed = true; }

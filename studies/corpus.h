@@ -14,8 +14,8 @@ struct study_corpus {
     double h1, h2;           /* nats a token: entropy of one token, of one given the token before */
 };
 
-/* Looks for what `needs` names ("mnist wine text"), reads MNIST, counts the text. needs NULL gives an
- * empty one. */
+/* Looks for what `needs` names ("mnist wine text"), reads MNIST, counts the text. needs NULL gives
+ * an empty one. */
 WEFT_NODISCARD enum weft_status study_corpus_open(weft_ctx *ctx, const char *path,
                                                   const char *needs, struct study_corpus **out);
 void study_corpus_free(struct study_corpus *c);

@@ -72,7 +72,8 @@ struct detect_curve detect_look(const double *loss, size_t n, size_t planned, do
 struct detect_sweep detect_best(const struct detect_curve *curve, const double *val, size_t n) {
     struct detect_sweep r = {.best = n};
     for (size_t i = 0; i < n; i++)
-        if (curve[i].feasible && isfinite(val[i]) && (r.best == n || val[i] < val[r.best])) r.best = i;
+        if (curve[i].feasible && isfinite(val[i]) && (r.best == n || val[i] < val[r.best]))
+            r.best = i;
     r.has_edge = r.best + 1 < n;
     r.edge = r.has_edge && (!curve[r.best + 1].feasible || curve[r.best + 1].rising);
     return r;

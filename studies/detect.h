@@ -29,7 +29,7 @@ void detect_smooth(const double *loss, size_t n, double *out);
 double detect_steps_to(const double *loss, size_t n, double x);
 
 struct detect_sweep {
-    size_t best;  /* index of lr*; n when no rate is feasible */
+    size_t best; /* index of lr*; n when no rate is feasible */
     bool has_edge, edge;
 };
 /* Rates ascending; val: final validation losses. */

@@ -19,6 +19,7 @@
 #include "studies/study_page.h"
 #include "train/atomic.h"
 #include "train/options.h"
+#include "train/page.h"
 #include "train/progress.h"
 
 #define LONG_RUN 3600.0 /* seconds above which --yes is asked for */
@@ -96,8 +97,10 @@ static enum weft_status lock(weft_ctx *ctx, const char *path, int *fd) {
 static enum weft_status compare(struct study *s, const struct study_mark *m) {
     const char *const choose = "go on with the same, or choose another --out";
     if (strcmp(m->name, s->def->name) != 0)
-        return weft_ctx_fail(s->ctx, WEFT_ERR_STATE, "%s: holds study %s, not %s: choose another "
-                             "--out", s->dir, m->name, s->def->name);
+        return weft_ctx_fail(s->ctx, WEFT_ERR_STATE,
+                             "%s: holds study %s, not %s: choose another "
+                             "--out",
+                             s->dir, m->name, s->def->name);
     if (m->setting != s->set.setting)
         return weft_ctx_fail(s->ctx, WEFT_ERR_STATE, "%s: holds the %s setting, not %s: %s", s->dir,
                              study_setting_name(m->setting), study_setting_name(s->set.setting),
@@ -118,7 +121,8 @@ static enum weft_status compare(struct study *s, const struct study_mark *m) {
 
 static enum weft_status open_folder(struct study *s, int *fd) {
     struct study_mark mark;
-    char *const cells = weft_text("%s/cells", s->dir), *const file = weft_text("%s/study.json", s->dir);
+    char *const cells = weft_text("%s/cells", s->dir), *const file =
+                                                           weft_text("%s/study.json", s->dir);
     enum weft_status st = WEFT_OK;
     *fd = -1;
     if (cells == NULL || file == NULL) st = weft_ctx_fail(s->ctx, WEFT_ERR_NOMEM, "out of memory");
@@ -161,10 +165,11 @@ static enum weft_status announce(struct study *s, const struct study_request *q,
         weft_short_number(flops, work), seconds > 0 ? ", about " : "",
         seconds > 0 ? weft_short_time(seconds, time) : "", s->dir);
     if (seconds > LONG_RUN && !q->yes)
-        return weft_ctx_fail(s->ctx, WEFT_ERR_ARG,
-                             "study %s takes about %s on this machine: say --yes if it is meant, or "
-                             "--quick",
-                             s->def->name, weft_short_time(seconds, time));
+        return weft_ctx_fail(
+            s->ctx, WEFT_ERR_ARG,
+            "study %s takes about %s on this machine: say --yes if it is meant, or "
+            "--quick",
+            s->def->name, weft_short_time(seconds, time));
     return WEFT_OK;
 }
 
@@ -175,8 +180,9 @@ static enum weft_status publish(struct study *s, const struct study_request *q) 
     if (st == WEFT_OK) st = study_result_write(s);
     if (st == WEFT_OK) st = figure_write_all(s, &drawn);
     if (st == WEFT_OK && !drawn && s->figures > 0)
-        say(q, "%s: no pictures: gnuplot is not installed (apt install gnuplot-nox, then weft study "
-               "report %s)\n",
+        say(q,
+            "%s: no pictures: gnuplot is not installed (apt install gnuplot-nox, then weft study "
+            "report %s)\n",
             s->def->name, s->dir);
     return st == WEFT_OK ? page_write(s) : st;
 }
@@ -257,11 +263,14 @@ static int run_apart(weft_ctx *ctx, const char *name, const struct study_request
         _exit(st != WEFT_OK ? 2 : failed ? 1 : 0);
     }
     int how = -1;
-    while (pid > 0 && waitpid(pid, &how, 0) < 0 && errno == EINTR) {}
+    while (pid > 0 && waitpid(pid, &how, 0) < 0 && errno == EINTR) {
+    }
     return pid > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : 2;
 }
 
-static bool is_stopped(const struct study_request *q) { return q->signal != NULL && *q->signal != 0; }
+static bool is_stopped(const struct study_request *q) {
+    return q->signal != NULL && *q->signal != 0;
+}
 
 enum weft_status study_run_every(weft_ctx *ctx, const struct study_request *q, bool *failed) {
     char *const base = q->out == NULL ? default_folder(q, NULL) : strdup(q->out);
@@ -335,24 +344,31 @@ static enum weft_status redraw(weft_ctx *ctx, const char *dir, const struct stud
     return st;
 }
 
+static enum weft_status redraw_all(weft_ctx *ctx, const char *const *dirs, size_t n,
+                                   const struct study_request *q, FILE *page, bool *failed) {
+    enum weft_status st = WEFT_OK;
+    for (size_t i = 0; i < n && st == WEFT_OK; i++) st = redraw(ctx, dirs[i], q, page, failed);
+    return st;
+}
+
 enum weft_status study_redraw(weft_ctx *ctx, const char *const *dirs, size_t n,
                               const struct study_request *q, bool *failed) {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *const page = n > 1 ? open_memstream(&text, &size) : NULL;
-    enum weft_status st = WEFT_OK;
-    if (page != NULL) page_begin(page, "studies");
-    for (size_t i = 0; i < n && st == WEFT_OK; i++) st = redraw(ctx, dirs[i], q, page, failed);
-    if (n < 2) return st;
+    struct weft_page page;
+    if (n < 2) return redraw_all(ctx, dirs, n, q, NULL, failed);
     char *const own = q->out == NULL ? weft_text("%s/studies.html", dirs[0]) : strdup(q->out);
-    if (page != NULL) page_end(page);
-    if (st == WEFT_OK && own != NULL) {
-        st = page_write_text(ctx, own, page, &text, &size);
-        if (st == WEFT_OK) say(q, "%s\n", own);
-    } else {
-        if (page != NULL) fclose(page);
-        free(text);
+    if (own == NULL) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory");
+    enum weft_status st = weft_page_open(ctx, &page);
+    if (st == WEFT_OK) {
+        page_begin(page.out, "studies");
+        st = redraw_all(ctx, dirs, n, q, page.out, failed);
+        page_end(page.out);
+        char why[WEFT_MESSAGE_MAX];
+        memcpy(why, weft_ctx_message(ctx), sizeof why);
+        page.failed |= st != WEFT_OK;
+        const enum weft_status wrote = weft_page_commit(ctx, &page, own);
+        st = st == WEFT_OK ? wrote : weft_ctx_fail(ctx, st, "%s", why);
     }
+    if (st == WEFT_OK) say(q, "%s\n", own);
     free(own);
     return st;
 }

@@ -8,11 +8,11 @@
 
 struct study_request {
     enum study_setting setting;
-    const char *part;  /* NULL: all parts of the study */
-    const char *out;   /* NULL: runs/studies-SETTING/NAME (runs/studies/NAME for the default) */
-    const char *data;  /* NULL: data */
-    const char *isa;   /* NULL: the best */
-    uint64_t seeds;    /* 0: the setting's own */
+    const char *part; /* NULL: all parts of the study */
+    const char *out;  /* NULL: runs/studies-SETTING/NAME (runs/studies/NAME for the default) */
+    const char *data; /* NULL: data */
+    const char *isa;  /* NULL: the best */
+    uint64_t seeds;   /* 0: the setting's own */
     unsigned threads, jobs; /* 0: as many as pay */
     bool strict, yes;
     bool terminal;

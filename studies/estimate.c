@@ -1,5 +1,5 @@
-/* How fast this machine runs the small models of studies: measured on one thread in a process of its
- * own, so that the measuring one may still fork. */
+/* How fast this machine runs the small models of studies: measured on one thread in a process of
+ * its own, so that the measuring one may still fork. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>

@@ -22,6 +22,14 @@ struct study_figure *figure_new(struct study *s, const char *name, const char *t
     return f;
 }
 
+struct study_figure *figure_xy(struct study *s, const char *name, const char *title, const char *x,
+                               const char *y) {
+    struct study_figure *const f = figure_new(s, name, title);
+    f->x.label = study_text(s, "%s", x);
+    f->y.label = study_text(s, "%s", y);
+    return f;
+}
+
 void figure_line(struct study_figure *f, const struct figure_series *series) {
     f->series = study_grow(f->s, f->series, f->count, sizeof *f->series);
     f->series[f->count] = *series;

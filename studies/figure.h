@@ -15,7 +15,14 @@
 
 #include "studies/study.h"
 
-enum figure_mark { FIGURE_LINE, FIGURE_DASHED, FIGURE_DOTTED, FIGURE_DOTS, FIGURE_POINTS, FIGURE_BARS };
+enum figure_mark {
+    FIGURE_LINE,
+    FIGURE_DASHED,
+    FIGURE_DOTTED,
+    FIGURE_DOTS,
+    FIGURE_POINTS,
+    FIGURE_BARS
+};
 
 struct figure_axis {
     const char *label;
@@ -56,7 +63,7 @@ struct study_figure {
         double lo, hi; /* lo == hi: a line */
         bool vertical;
         const char *label;
-    } *region;
+    } * region;
     size_t regions;
     /* a heat map: nx columns at x, ny rows at y, value (ny, nx) */
     size_t nx, ny;
@@ -66,8 +73,11 @@ struct study_figure {
 
 /* Wanted: only while its part ran. name and title are kept. */
 struct study_figure *figure_new(struct study *s, const char *name, const char *title);
+/* The same with names for both axes. */
+struct study_figure *figure_xy(struct study *s, const char *name, const char *title, const char *x,
+                               const char *y);
 void figure_line(struct study_figure *f, const struct figure_series *series);
-void figure_rule(struct study_figure *f, double y, const char *label);  /* published value */
+void figure_rule(struct study_figure *f, double y, const char *label); /* published value */
 void figure_mark_x(struct study_figure *f, double lo, double hi, const char *label);
 void figure_heat(struct study_figure *f, size_t nx, const double *x, size_t ny, const double *y,
                  const double *value, bool log_scale);

@@ -17,7 +17,7 @@ static const struct { /* what a colour of the script means in a page */
     unsigned rgb;
     const char *variable;
 } colors[] = {
-    {0x1d2126, "--ink"},  {0x606a75, "--soft"}, {0xdfe2e6, "--line"},
+    {0x1d2126, "--ink"},  {0x606a75, "--soft"},  {0xdfe2e6, "--line"},
     {0xffffff, "--card"}, {0x8a929b, "--faint"},
 };
 #define INK   "#1d2126"
@@ -88,12 +88,14 @@ static void put_regions(FILE *out, const struct study_figure *f) {
                     "noborder behind\n",
                     r->lo, r->hi, FAINT);
         else if (r->vertical)
-            fprintf(out, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead dt 3 lw 1.4 lc rgb "
-                         "'%s'\n",
+            fprintf(out,
+                    "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead dt 3 lw 1.4 lc rgb "
+                    "'%s'\n",
                     r->lo, r->lo, FAINT);
         else
-            fprintf(out, "set arrow from graph 0, first %.9g to graph 1, first %.9g nohead dt 3 lw "
-                         "1.4 lc rgb '%s'\n",
+            fprintf(out,
+                    "set arrow from graph 0, first %.9g to graph 1, first %.9g nohead dt 3 lw "
+                    "1.4 lc rgb '%s'\n",
                     r->lo, r->lo, FAINT);
         if (r->label == NULL) continue;
         fputs("set label ", out);
@@ -143,12 +145,9 @@ static void put_data(FILE *out, const struct study_figure *f, size_t k) {
 
 static void put_style(FILE *out, const struct study_figure *f, const struct figure_series *p) {
     static const char *const style[] = {
-        [FIGURE_LINE] = "lines lw 1.6",
-        [FIGURE_DASHED] = "lines lw 1.4 dt (7,4)",
-        [FIGURE_DOTTED] = "lines lw 1.4 dt 3",
-        [FIGURE_DOTS] = "linespoints lw 1.6 pt 7 ps 0.45",
-        [FIGURE_POINTS] = "points pt 7 ps 0.5",
-        [FIGURE_BARS] = "boxes fs solid 0.7 noborder",
+        [FIGURE_LINE] = "lines lw 1.6",         [FIGURE_DASHED] = "lines lw 1.4 dt (7,4)",
+        [FIGURE_DOTTED] = "lines lw 1.4 dt 3",  [FIGURE_DOTS] = "linespoints lw 1.6 pt 7 ps 0.45",
+        [FIGURE_POINTS] = "points pt 7 ps 0.5", [FIGURE_BARS] = "boxes fs solid 0.7 noborder",
     };
     char color[48];
     fprintf(out, " with %s lc %s ", style[p->mark], color_text(f, p->color, color));
@@ -160,20 +159,29 @@ static void put_style(FILE *out, const struct study_figure *f, const struct figu
     }
 }
 
+static bool has_point(const struct study_figure *f, const struct figure_series *p) {
+    for (size_t i = 0; i < p->n; i++)
+        if (drawable(&f->x, p->x[i]) && drawable(p->right ? &f->right : &f->y, p->y[i]))
+            return true;
+    return false;
+}
+
 static void put_series(FILE *out, const struct study_figure *f) {
     char color[48];
     const char *between = "plot ";
     for (size_t k = 0; k < f->count; k++) put_data(out, f, k);
     for (size_t k = 0; k < f->count; k++) { /* shades first: lines stand above them */
         const struct figure_series *const p = &f->series[k];
-        if (p->low == NULL || p->n < 2) continue;
-        fprintf(out, "%s$d%zu using 1:3:4%s with filledcurves lc %s fs transparent solid 0.18 "
-                     "noborder notitle",
+        if (p->low == NULL || p->n < 2 || !has_point(f, p)) continue;
+        fprintf(out,
+                "%s$d%zu using 1:3:4%s with filledcurves lc %s fs transparent solid 0.18 "
+                "noborder notitle",
                 between, k, p->right ? " axes x1y2" : "", color_text(f, p->color, color));
         between = ", ";
     }
     for (size_t k = 0; k < f->count; k++) {
         const struct figure_series *const p = &f->series[k];
+        if (!has_point(f, p)) continue;
         fprintf(out, "%s$d%zu using 1:2%s", between, k, p->right ? " axes x1y2" : "");
         put_style(out, f, p);
         between = ", ";
@@ -226,7 +234,8 @@ static void put_heat(FILE *out, const struct study_figure *f) {
     fputs("set xrange [*:*] noextend\nset yrange [*:*] noextend\nset pm3d map corners2color c1\n"
           "$h << EOD\n",
           out);
-    for (size_t j = 0; j <= f->ny; j++) { /* a cell reaches from edge to edge; c1: its first corner */
+    for (size_t j = 0; j <= f->ny;
+         j++) { /* a cell reaches from edge to edge; c1: its first corner */
         for (size_t i = 0; i <= f->nx; i++) {
             const size_t at = (j < f->ny ? j : j - 1) * f->nx + (i < f->nx ? i : i - 1);
             const double v = f->heat[at];
@@ -246,20 +255,17 @@ static bool has_points(const struct study_figure *f) {
             if (isfinite(f->heat[i])) return f->nx > 1 && f->ny > 1;
         return false;
     }
-    for (size_t k = 0; k < f->count; k++) {
-        const struct figure_series *const p = &f->series[k];
-        for (size_t i = 0; i < p->n; i++)
-            if (drawable(&f->x, p->x[i]) && drawable(p->right ? &f->right : &f->y, p->y[i]))
-                return true;
-    }
+    for (size_t k = 0; k < f->count; k++)
+        if (has_point(f, &f->series[k])) return true;
     return false;
 }
 
 static void put_figure(FILE *out, const struct study_figure *f) {
     put_head(out, f);
     if (!has_points(f)) {
-        fprintf(out, "set label 'no data' at graph 0.5, graph 0.5 center tc rgb '%s'\n"
-                     "set xrange [0:1]\nset yrange [0:1]\nunset logscale\nplot -1 notitle\n",
+        fprintf(out,
+                "set label 'no data' at graph 0.5, graph 0.5 center tc rgb '%s'\n"
+                "set xrange [0:1]\nset yrange [0:1]\nunset logscale\nplot -1 notitle\n",
                 SOFT);
         return;
     }

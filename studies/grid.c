@@ -95,6 +95,15 @@ const char *study_kind_name(enum study_kind kind) {
     return names[kind];
 }
 
+bool study_kind_named(const char *name, enum study_kind *out) {
+    for (enum study_kind k = 0; k < STUDY_KINDS; k++) {
+        if (strcmp(study_kind_name(k), name) != 0) continue;
+        *out = k;
+        return true;
+    }
+    return false;
+}
+
 const char *study_setting_name(enum study_setting setting) {
     static const char *const names[] = {"smoke", "quick", "default", "paper"};
     return names[setting];
@@ -207,8 +216,8 @@ double study_value(const struct study_cell *c, enum study_kind kind, int layer, 
     return (double)NAN;
 }
 
-size_t study_series(const struct study_cell *c, enum study_kind kind, int layer,
-                    const char *tensor, double *x, double *y, size_t max) {
+size_t study_series(const struct study_cell *c, enum study_kind kind, int layer, const char *tensor,
+                    double *x, double *y, size_t max) {
     size_t n = 0;
     for (size_t i = 0; c != NULL && i < c->records && n < max; i++) {
         const struct study_record *const r = &c->record[i];

@@ -7,6 +7,7 @@
 #include "studies/inside.h"
 #include "studies/study_page.h"
 #include "train/atomic.h"
+#include "train/page.h"
 #include "train/plot.h"
 #include "train/progress.h"
 
@@ -50,28 +51,32 @@ static void put_row(FILE *out, const struct weft_study *def, const json_t *root)
             weft_short_time(json_number_value(json_object_get(root, "seconds")), time));
 }
 
-enum weft_status index_write(weft_ctx *ctx, const char *base) {
-    char *text = NULL, *const path = weft_text("%s/index.html", base);
-    size_t size = 0;
-    if (path == NULL) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory");
-    FILE *const out = open_memstream(&text, &size);
-    if (out != NULL) {
-        page_begin(out, "studies");
-        fputs("<h1>Studies</h1>\n<p class=\"lead\">One row a study; its name leads to the report."
-              "</p>\n<table><thead><tr><th>study</th><th>question and answer</th><th>checks</th>"
-              "<th>cell time</th></tr></thead><tbody>\n",
-              out);
-        for (size_t i = 0; study_at(i) != NULL; i++) {
-            char *const file = weft_text("%s/%s/result.json", base, study_at(i)->name);
-            json_t *const root = file == NULL ? NULL : json_load_file(file, 0, NULL);
-            put_row(out, study_at(i), root);
-            json_decref(root);
-            free(file);
-        }
-        fputs("</tbody></table>\n", out);
-        page_end(out);
+static void put_rows(FILE *out, const char *base) {
+    fputs("<h1>Studies</h1>\n<p class=\"lead\">One row a study; its name leads to the report.</p>\n"
+          "<table><thead><tr><th>study</th><th>question and answer</th><th>checks</th><th>cell time"
+          "</th></tr></thead><tbody>\n",
+          out);
+    for (size_t i = 0; study_at(i) != NULL; i++) {
+        char *const file = weft_text("%s/%s/result.json", base, study_at(i)->name);
+        json_t *const root = file == NULL ? NULL : json_load_file(file, 0, NULL);
+        put_row(out, study_at(i), root);
+        json_decref(root);
+        free(file);
     }
-    const enum weft_status st = page_write_text(ctx, path, out, &text, &size);
+    fputs("</tbody></table>\n", out);
+}
+
+enum weft_status index_write(weft_ctx *ctx, const char *base) {
+    struct weft_page page;
+    char *const path = weft_text("%s/index.html", base);
+    if (path == NULL) return weft_ctx_fail(ctx, WEFT_ERR_NOMEM, "out of memory");
+    enum weft_status st = weft_page_open(ctx, &page);
+    if (st == WEFT_OK) {
+        page_begin(page.out, "studies");
+        put_rows(page.out, base);
+        page_end(page.out);
+        st = weft_page_commit(ctx, &page, path);
+    }
     free(path);
     return st;
 }

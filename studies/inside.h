@@ -58,8 +58,8 @@ struct study_pool {
 };
 /* Runs what is missing. WEFT_ERR_STATE: stopped by the signal, with a message. */
 WEFT_NODISCARD enum weft_status study_pool_run(struct study *s, const struct study_pool *pool);
-/* FLOPs a second of a small net and of a small GPT-2 on one thread, measured in a process of its own
- * in about a second; 0 when that fails. */
+/* FLOPs a second of a small net and of a small GPT-2 on one thread, measured in a process of its
+ * own in about a second; 0 when that fails. */
 void study_measure(double *mlp, double *gpt);
 
 /* ---- result.c: what a folder holds ---- */

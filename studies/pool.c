@@ -1,5 +1,5 @@
-/* Cells on worker processes, started before any parallel region: OpenMP's runtime does not survive a
- * fork after one. Cells are handed out by a counter in shared memory, the longest first; a cell's
+/* Cells on worker processes, started before any parallel region: OpenMP's runtime does not survive
+ * a fork after one. Cells are handed out by a counter in shared memory, the longest first; a cell's
  * bits do not depend on who runs it. Workers leave their results as files, the parent draws the
  * progress and never computes. */
 #include <errno.h>

@@ -9,8 +9,8 @@
 #include "studies/theory.h"
 #include "train/progress.h"
 
-#define COST_ROUNDS 9   /* pairs of blocks whose times are compared */
-#define COST_STEPS  200 /* steps of a block, at most */
+#define COST_ROUNDS 9    /* pairs of blocks whose times are compared */
+#define COST_STEPS  200  /* steps of a block, at most */
 #define COST_BLOCK  0.15 /* seconds of a block, about */
 
 /* ---- what a statistic must be ---- */
@@ -61,7 +61,8 @@ static struct truth dead_of(const struct weft_probe_value *v, const char *act) {
     return (struct truth){(double)off / (double)n, 1 + 1e5 * (double)near / (double)n};
 }
 
-/* Attention of one head over v->of = qkv (rows, 3C): log-sum-exp, largest logit, entropy of a row. */
+/* Attention of one head over v->of = qkv (rows, 3C): log-sum-exp, largest logit, entropy of a row.
+ */
 static void attend(const struct weft_probe_value *v, size_t row0, size_t i, size_t h, double *s,
                    double *top, double *entropy) {
     const size_t c = v->cols / 3, hs = c / v->by_rows;
@@ -138,8 +139,8 @@ static struct truth loss_of(const struct weft_probe_value *v) {
 static bool truth_of(const struct trial *t, const struct weft_probe_value *v, struct truth *out) {
     const struct trial_spec *const s = t->spec;
     const bool language = s->gpt2.layers > 0;
-    const char *const act = language ? (s->gpt2.act ? s->gpt2.act : "gelu_tanh")
-                                     : (s->mlp.act ? s->mlp.act : "relu");
+    const char *const act =
+        language ? (s->gpt2.act ? s->gpt2.act : "gelu_tanh") : (s->mlp.act ? s->mlp.act : "relu");
     const size_t seq = s->how.seq != 0 ? s->how.seq : s->gpt2.context, n = v->rows * v->cols;
     if (v->of == NULL || n == 0) return false;
     if (strcmp(v->tensor, "loss") == 0)
@@ -201,14 +202,21 @@ static void prove_rows(struct trial *t, const struct weft_param_info *p, const f
         {"std", {sqrt(fmax(square / (double)n - mean * mean, 0)), rms}},
         {"absmax", {most, most}},
         {"gnorm", {sqrt(grad), sqrt(grad)}},
-        {"update_ratio", {square > 0 ? sqrt(step / square) : 0, square > 0 ? sqrt(step / square) : 1}},
+        {"update_ratio",
+         {square > 0 ? sqrt(step / square) : 0, square > 0 ? sqrt(step / square) : 1}},
         {"norm", {sqrt(square), sqrt(square)}},
     };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         char name[40];
         snprintf(name, sizeof name, "%s %s", tensor, of[i].kind);
-        put(t->run, p->layer, name, trial_statistic(t, p->layer, tensor, of[i].kind), of[i].want);
+        const double got = trial_statistic(t, p->layer, tensor, of[i].kind);
+        if (!isnan(got) || strcmp(of[i].kind, "norm") != 0)
+            put(t->run, p->layer, name, got, of[i].want);
     }
+}
+
+static bool watches_heads(const struct trial *t) {
+    return !isnan(trial_statistic(t, 0, "q.0", "std"));
 }
 
 static void prove_weights(struct trial *t, float *const *before) {
@@ -223,7 +231,7 @@ static void prove_weights(struct trial *t, float *const *before) {
         for (size_t s = 0; s < 3; s++) {
             const char name[2] = {"qkv"[s], 0};
             prove_rows(t, p, before[i], name, s * width, width);
-            for (size_t h = 0; h < heads && t->spec->how.watch; h++) {
+            for (size_t h = 0; h < heads && t->statistics > 0 && watches_heads(t); h++) {
                 char head[8];
                 snprintf(head, sizeof head, "%s.%u", name, (unsigned)h % 100);
                 prove_rows(t, p, before[i], head, s * width + h * (width / heads), width / heads);
@@ -280,7 +288,7 @@ enum weft_status prove_cost(struct study_run *r, const struct trial_spec *spec) 
     struct trial_spec plain = *spec;
     struct trial with, without;
     double ratio[COST_ROUNDS], a = 0, b = 0;
-    plain.how.watch = false;
+    plain.how.watch = NULL;
     plain.kinds = NULL;
     enum weft_status st = trial_open(&with, r, spec);
     if (st == WEFT_OK) {
@@ -297,7 +305,6 @@ enum weft_status prove_cost(struct study_run *r, const struct trial_spec *spec) 
         trial_close(&without);
     }
     trial_close(&with);
-    if (st == WEFT_OK)
-        study_put(r, 0, -1, "", KIND_value, stats_median(ratio, COST_ROUNDS));
+    if (st == WEFT_OK) study_put(r, 0, -1, "", KIND_value, stats_median(ratio, COST_ROUNDS));
     return st;
 }

@@ -1,5 +1,5 @@
-/* Proof of the statistics that trainings record: they are by-products of kernels, so each is compared
- * once with a plain recomputation in double (U1), and their cost is measured (U3). */
+/* Proof of the statistics that trainings record: they are by-products of kernels, so each is
+ * compared once with a plain recomputation in double (U1), and their cost is measured (U3). */
 #ifndef WEFT_STUDIES_PROVE_H
 #define WEFT_STUDIES_PROVE_H
 

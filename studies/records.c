@@ -137,15 +137,6 @@ static bool read_value(struct scan *c, double *out) {
     return ok && (!quoted || skip(c, "\""));
 }
 
-static bool find_kind(const char *name, enum study_kind *out) {
-    for (enum study_kind k = 0; k < STUDY_KINDS; k++) {
-        if (strcmp(study_kind_name(k), name) != 0) continue;
-        *out = k;
-        return true;
-    }
-    return false;
-}
-
 static bool read_line(struct scan *c, const char *prefix, struct study_record *r) {
     int64_t layer = -1;
     r->tensor = "";
@@ -155,7 +146,7 @@ static bool read_line(struct scan *c, const char *prefix, struct study_record *r
     r->layer = (int)layer;
     if (!skip(c, ",\"kind\":\"")) return false;
     const char *const kind = read_word(c);
-    return kind != NULL && find_kind(kind, &r->kind) && skip(c, ",\"value\":") &&
+    return kind != NULL && study_kind_named(kind, &r->kind) && skip(c, ",\"value\":") &&
            read_value(c, &r->value) && skip(c, "}\n");
 }
 

@@ -1,5 +1,5 @@
-/* result.json: everything a program wants to know about a finished study; and study.json, which says
- * what a folder holds, so that a rerun goes on with the same and a report can be redrawn. */
+/* result.json: everything a program wants to know about a finished study; and study.json, which
+ * says what a folder holds, so that a rerun goes on with the same and a report can be redrawn. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>

@@ -45,7 +45,10 @@ double stats_median(const double *x, size_t n) {
 double stats_percentile(const double *x, size_t n, double share) {
     double *const s = n > 0 ? sorted(x, n) : NULL;
     const double rank = ceil(share * (double)n);
-    const double v = s == NULL ? (double)NAN : s[rank < 1 ? 0 : rank > (double)n ? n - 1 : (size_t)rank - 1];
+    const double v = s == NULL ? (double)NAN
+                               : s[rank < 1           ? 0
+                                   : rank > (double)n ? n - 1
+                                                      : (size_t)rank - 1];
     free(s);
     return v;
 }
@@ -244,7 +247,8 @@ struct stats_line stats_log_slope(const double *x, const double *y, size_t n) {
         room[m] = log(x[i]);
         room[n + m++] = log(y[i]);
     }
-    const struct stats_line r = room == NULL ? stats_slope(x, y, 0) : stats_slope(room, room + n, m);
+    const struct stats_line r =
+        room == NULL ? stats_slope(x, y, 0) : stats_slope(room, room + n, m);
     free(room);
     return r;
 }
@@ -262,7 +266,8 @@ size_t stats_factorial(const double *y, size_t k, size_t replicates, struct stat
     const double m = (double)replicates;
     double within = 0; /* pooled variance inside cells */
     for (size_t c = 0; c < cells; c++)
-        within += squares(y + c * replicates, replicates, stats_mean(y + c * replicates, replicates));
+        within +=
+            squares(y + c * replicates, replicates, stats_mean(y + c * replicates, replicates));
     within = replicates > 1 ? within / ((double)cells * (m - 1)) : (double)NAN;
     size_t n = 0;
     for (size_t order = 1; order <= 2; order++)
@@ -298,12 +303,12 @@ bool stats_find_band(const double *x, const double *y, size_t n, double tol,
     size_t lo = best, hi = best;
     while (lo > 0 && y[lo - 1] >= threshold) lo--;
     while (hi + 1 < n && y[hi + 1] >= threshold) hi++;
-    *out = (struct stats_band){.best = y[best],
-                               .at = x[best],
-                               .open_low = lo == 0,
-                               .open_high = hi + 1 == n,
-                               .low = lo == 0 ? x[0] : crossing(x, y, lo, lo - 1, threshold),
-                               .high = hi + 1 == n ? x[n - 1]
-                                                   : crossing(x, y, hi, hi + 1, threshold)};
+    *out =
+        (struct stats_band){.best = y[best],
+                            .at = x[best],
+                            .open_low = lo == 0,
+                            .open_high = hi + 1 == n,
+                            .low = lo == 0 ? x[0] : crossing(x, y, lo, lo - 1, threshold),
+                            .high = hi + 1 == n ? x[n - 1] : crossing(x, y, hi, hi + 1, threshold)};
     return true;
 }

@@ -1,22 +1,21 @@
 /* Statistics of studies, exactly as they are defined here; distributions from GSL.
  *
- *   paired t        d_i = a_i - b_i, t = mean/(sd/sqrt n) with n-1, two-sided p, CI95, d_z = mean/sd
- *   Pitman-Morgan   equal variances of pairs: r = corr(a+b, a-b), t = r sqrt((n-2)/(1-r^2)), df n-2
- *   Holm            adjusted p of a family of tests (Holm 1979)
- *   Spearman        Pearson's r of mid-ranks; p over all permutations for n <= 10, else by t
- *   Wilson          95% interval of a share (Wilson 1927)
- *   slope           least squares y = a + b x with the standard error of b
- *   factorial       2^k design: effect = mean(+) - mean(-), SE from replicates, up to pairs
- * With fewer than STATS_LEAST values a p is NaN: it would be a number without a meaning. */
+ *   paired t        d_i = a_i - b_i, t = mean/(sd/sqrt n) with n-1, two-sided p, CI95, d_z =
+ * mean/sd Pitman-Morgan   equal variances of pairs: r = corr(a+b, a-b), t = r sqrt((n-2)/(1-r^2)),
+ * df n-2 Holm            adjusted p of a family of tests (Holm 1979) Spearman        Pearson's r of
+ * mid-ranks; p over all permutations for n <= 10, else by t Wilson          95% interval of a share
+ * (Wilson 1927) slope           least squares y = a + b x with the standard error of b factorial
+ * 2^k design: effect = mean(+) - mean(-), SE from replicates, up to pairs With fewer than
+ * STATS_LEAST values a p is NaN: it would be a number without a meaning. */
 #ifndef WEFT_STUDIES_STATS_H
 #define WEFT_STUDIES_STATS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define STATS_LEAST    5  /* values below which no p is given */
-#define STATS_EXACT    10 /* Spearman: the largest n with an exact p */
-#define STATS_FACTORS  5
+#define STATS_LEAST   5  /* values below which no p is given */
+#define STATS_EXACT   10 /* Spearman: the largest n with an exact p */
+#define STATS_FACTORS 5
 
 struct stats_test {
     size_t n;

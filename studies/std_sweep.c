@@ -1,14 +1,15 @@
-/* E1: which standard deviation of the initial weights trains? A ReLU perceptron on MNIST, N(0, sigma^2)
- * on every weight, 25 sigmas from 1e-4 to 10, SGD and Adam.
+/* E1: which standard deviation of the initial weights trains? A ReLU perceptron on MNIST, N(0,
+ * sigma^2) on every weight, 25 sigmas from 1e-4 to 10, SGD and Adam.
  *
  * Zero biases and shared draws make the network homogeneous: z_l ~ sigma^l exactly. The gradient of
- * each of the three layers goes with sigma^2 while the softmax is uniform, and again once it is one-hot. */
+ * each of the three layers goes with sigma^2 while the softmax is uniform, and again once it is
+ * one-hot. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "studies/figure.h"
+#include "studies/curve.h"
+#include "studies/recipe.h"
 #include "studies/stats.h"
-#include "studies/trial.h"
 #include "studies/verdict.h"
 
 #define SIGMAS 25
@@ -29,9 +30,9 @@ static void grid(struct study *s) {
         for (size_t k = 0; k < SIGMAS; k++)
             for (size_t seed = 1; seed <= seeds; seed++) {
                 if (a == 0 && k == 14 && seed == 1) s->proof = s->cells;
-                study_add(s, PART, arms[a], seed, flops, sigma_of(k), (double)NAN);
+                study_add(s, PART, arms[a], seed, flops, sigma_of(k), STUDY_ANY);
             }
-    s->epochs = steps * 128 / 60000;
+    s->epochs = recipe_mnist_epochs(steps);
     study_note(s, "net", "784-256-128-10, ReLU, batch 128, N(0, σ²) on all weights, biases 0");
     study_note(s, "steps", "%.0f", steps);
     study_note(s, "optimizers", "SGD lr 0.1; Adam lr 1e-3, β 0.9/0.999, no decay");
@@ -71,10 +72,11 @@ static enum weft_status run(struct study_run *r) {
     const struct trial_spec spec = {
         .data = "mnist",
         .mlp = {.inputs = 784, .hidden = {256, 128}, .layers = 2, .outputs = 10},
-        .how = {.batch = 128,
-                .watch = true,
-                .keep = true,
-                .optim = {.name = r->cell->arm, .beta1 = adam ? 0.9 : 0, .beta2 = 0.999, .eps = 1e-8}},
+        .how =
+            {.batch = 128,
+             .watch = "layer logz",
+             .keep = true,
+             .optim = {.name = r->cell->arm, .beta1 = adam ? 0.9 : 0, .beta2 = 0.999, .eps = 1e-8}},
         .init = {.name = "normal", .std = r->cell->number[0]},
         .steps = (uint64_t)study_pick(r->s, 2, 300, 2344, 2344),
         .lr = adam ? 1e-3 : 0.1,
@@ -136,8 +138,7 @@ static struct stats_band band_of(const struct study *s, const char *arm, size_t 
 /* Root mean square over seeds of a statistic of step 0. */
 static double first_rms(const struct study *s, size_t k, enum study_kind kind, int layer) {
     const struct study_cell *cell[STUDY_MAX_SEEDS];
-    const size_t n =
-        study_seeds_of(s, PART, "sgd", sigma_of(k), (double)NAN, cell, STUDY_MAX_SEEDS);
+    const size_t n = study_seeds_of(s, PART, "sgd", sigma_of(k), STUDY_ANY, cell, STUDY_MAX_SEEDS);
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += pow(study_value(cell[i], kind, layer, "weight", 0), 2);
     return sqrt(sum / (double)n);
@@ -158,7 +159,8 @@ static void check_homogeneity(struct study *s) {
 
 static void check_signal(struct study *s) {
     struct check_worst w = {0};
-    const double seeds = (double)study_spread_of(s, PART, "sgd", sigma_of(0), (double)NAN, accuracy).all;
+    const double seeds =
+        (double)study_spread_of(s, PART, "sgd", sigma_of(0), STUDY_ANY, accuracy).all;
     for (size_t k = 0; k < SIGMAS; k++) {
         double want = sqrt(2), tol = 0;
         for (int l = 0; l + 1 < LAYERS; l++) {
@@ -209,10 +211,11 @@ static void check_bands(struct study *s) {
     study_sum(s, "adam best accuracy", adam.best);
     study_sum(s, "adam band low", adam.low);
     study_sum(s, "adam band high", adam.high);
-    study_answer(s,
-                 "SGD trains to within 5 points of its best (%.1f%% at σ %.3g) from σ %.2g to %.2g, Adam "
-                 "from %.2g to %.2g: the band depends on the optimizer.",
-                 100 * sgd.best, sgd.at, sgd.low, sgd.high, adam.low, adam.high);
+    study_answer(
+        s,
+        "SGD trains to within 5 points of its best (%.1f%% at σ %.3g) from σ %.2g to %.2g, Adam "
+        "from %.2g to %.2g: the band depends on the optimizer.",
+        100 * sgd.best, sgd.at, sgd.low, sgd.high, adam.low, adam.high);
 }
 
 /* ---- figures ---- */
@@ -256,12 +259,8 @@ static void draw_first(struct study *s, const char *name, const char *title, con
             x[k] = sigma_of(k);
             y[k] = first_rms(s, k, kind, l);
         }
-        figure_line(f, &(struct figure_series){.label = study_text(s, "layer %d", l + 1),
-                                               .color = figure_hue((size_t)l),
-                                               .mark = FIGURE_DOTS,
-                                               .n = SIGMAS,
-                                               .x = x,
-                                               .y = y});
+        figure_curve(f, study_text(s, "layer %d", l + 1), figure_hue((size_t)l), FIGURE_DOTS,
+                     &(struct study_curve){.n = SIGMAS, .x = x, .mean = y});
     }
 }
 
@@ -271,18 +270,18 @@ static void draw_curves(struct study *s) {
     f->y = (struct figure_axis){.label = "training loss", .lo = 0, .hi = 3};
     f->ramp = (struct figure_axis){.label = "σ", .log = true, .lo = 1e-4, .hi = 10};
     for (size_t k = 0; k < SIGMAS; k++) {
-        const struct study_cell *const c = study_find(s, PART, "sgd", sigma_of(k), (double)NAN, 1);
+        const struct study_cell *const c = study_find(s, PART, "sgd", sigma_of(k), STUDY_ANY, 1);
         const size_t n = study_count(c, KIND_loss);
         double *const x = study_doubles(s, n), *const y = study_doubles(s, n);
         study_series(c, KIND_loss, -1, "", x, y, n);
-        figure_line(f, &(struct figure_series){
-                           .color = figure_ramp(sigma_of(k)), .n = n, .x = x, .y = y});
+        figure_curve(f, NULL, figure_ramp(sigma_of(k)), FIGURE_LINE,
+                     &(struct study_curve){.n = n, .x = x, .mean = y});
     }
 }
 
 static void draw_map(struct study *s) {
-    const size_t steps = study_count(study_find(s, PART, "sgd", sigma_of(14), (double)NAN, 1),
-                                     KIND_loss);
+    const size_t steps =
+        study_count(study_find(s, PART, "sgd", sigma_of(14), (double)NAN, 1), KIND_loss);
     const size_t n = steps / 10 + (steps % 10 != 0), every = 10;
     struct study_figure *const f =
         figure_new(s, "map", "Norm of the gradient over steps and σ, SGD, first seed");
@@ -292,7 +291,7 @@ static void draw_map(struct study *s) {
     f->y = (struct figure_axis){.label = "initial σ", .log = true};
     f->ramp.label = "‖g‖";
     for (size_t k = 0; k < SIGMAS; k++) {
-        const struct study_cell *const c = study_find(s, PART, "sgd", sigma_of(k), (double)NAN, 1);
+        const struct study_cell *const c = study_find(s, PART, "sgd", sigma_of(k), STUDY_ANY, 1);
         y[k] = sigma_of(k);
         for (size_t i = 0; i < n; i++) {
             x[i] = (double)(i * every);
@@ -318,8 +317,9 @@ const struct weft_study study_std_sweep = {
     .name = "std-sweep",
     .question = "Which initial standard deviation trains, and where do activations and gradients "
                 "vanish or explode?",
-    .source = "Han 2025 (arXiv 2510.09423), contribution 2: 25 standard deviations, log-spaced; sizes, "
-              "optimizer and rates are choices of ours",
+    .source =
+        "Han 2025 (arXiv 2510.09423), contribution 2: 25 standard deviations, log-spaced; sizes, "
+        "optimizer and rates are choices of ours",
     .parts = "a",
     .part = {"25 σ from 1e-4 to 10, SGD and Adam"},
     .numbers = {"sigma"},

@@ -14,6 +14,7 @@
 #ifndef WEFT_STUDIES_STUDY_H
 #define WEFT_STUDIES_STUDY_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,9 +31,11 @@ enum study_kind {
     STUDY_KINDS
 };
 const char *study_kind_name(enum study_kind kind);
+bool study_kind_named(const char *name, enum study_kind *out);
 
 /* ---- cells ---- */
 #define STUDY_NUMBERS 4
+#define STUDY_ANY     ((double)NAN) /* a number that a cell has not, or that does not matter */
 struct study_record {
     int64_t step;
     int layer; /* -1: none */
@@ -73,8 +76,8 @@ const struct weft_study *study_named(const char *name);
 
 struct study_settings { /* what a user says */
     enum study_setting setting;
-    const char *parts;  /* the parts that run; all: those of the study */
-    uint64_t seeds;     /* 0: the setting's own */
+    const char *parts; /* the parts that run; all: those of the study */
+    uint64_t seeds;    /* 0: the setting's own */
 };
 
 struct study_corpus; /* what is in --data (corpus.h) */
@@ -86,6 +89,7 @@ struct study {
     struct study_cell *cell;
     size_t cells, room;
     size_t proof; /* the cell that proves the statistics and is run twice (U1-U3) */
+    bool plain;   /* no kernel's statistics are used by what runs: U1 and U3 have no object */
     struct study_note *note;
     size_t notes;
     struct study_check *check;
@@ -97,8 +101,8 @@ struct study {
     struct study_chunk *chunks;
     const char **word; /* names of tensors in records, each once */
     size_t words;
-    double epochs;   /* most passes over the data that a cell makes; 0: none */
-    const char *dir; /* where results go; NULL while listing */
+    double epochs;           /* most passes over the data that a cell makes; 0: none */
+    const char *dir;         /* where results go; NULL while listing */
     enum weft_status status; /* of the first failure in grid or judge; ctx has its message */
 };
 
@@ -147,12 +151,12 @@ bool study_step(struct study_run *r, uint64_t step, uint64_t steps, double loss)
 double study_value(const struct study_cell *c, enum study_kind kind, int layer, const char *tensor,
                    int64_t step);
 /* All values of a kind over steps into x and y (at most max); returns how many. */
-size_t study_series(const struct study_cell *c, enum study_kind kind, int layer,
-                    const char *tensor, double *x, double *y, size_t max);
+size_t study_series(const struct study_cell *c, enum study_kind kind, int layer, const char *tensor,
+                    double *x, double *y, size_t max);
 /* Number of records of a kind, for room. */
 size_t study_count(const struct study_cell *c, enum study_kind kind);
-/* Zeroed memory that lives as long as the study. Out of memory ends the program: what is finished is
- * on disk. */
+/* Zeroed memory that lives as long as the study. Out of memory ends the program: what is finished
+ * is on disk. */
 void *study_room(struct study *s, size_t n, size_t size);
 double *study_doubles(struct study *s, size_t n);
 char *study_text(struct study *s, const char *fmt, ...) WEFT_FORMAT(2, 3);

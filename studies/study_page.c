@@ -9,6 +9,7 @@
 #include "studies/gnuplot.h"
 #include "studies/inside.h"
 #include "train/atomic.h"
+#include "train/page.h"
 #include "train/plot.h"
 #include "train/progress.h"
 
@@ -105,7 +106,7 @@ static void put_checks(FILE *out, const struct study *s) {
     fputs("<h2>Checks</h2>\n<table class=\"checks\"><thead><tr><th>id</th><th>what</th><th>value"
           "</th><th>bounds</th><th>verdict</th><th>published</th></tr></thead><tbody>\n",
           out);
-    for (enum check_class class = CHECK_ID; class <= CHECK_RP; class++)
+    for (enum check_class class = CHECK_ID; class <= CHECK_RP; class ++)
         for (size_t i = 0; i < s->checks; i++)
             if (s->check[i].class == class) put_check(out, &s->check[i]);
     for (size_t i = 0; i < s->checks; i++)
@@ -199,30 +200,17 @@ void page_study(FILE *out, const struct study *s, bool alone) {
     fputs("</section>\n", out);
 }
 
-/* ---- the file ---- */
-enum weft_status page_write_text(weft_ctx *ctx, const char *path, FILE *out, char **text,
-                                 size_t *size) {
-    const bool ok = out != NULL && !ferror(out);
-    enum weft_status st = WEFT_ERR_NOMEM;
-    if (out != NULL && fclose(out) == 0 && ok)
-        st = weft_write_file(ctx, path, *text, *size);
-    else
-        weft_ctx_fail(ctx, st, "out of memory writing %s", path);
-    free(*text);
-    return st;
-}
-
 enum weft_status page_write(const struct study *s) {
-    char *text = NULL, *const path = weft_text("%s/report.html", s->dir);
-    size_t size = 0;
+    struct weft_page page;
+    char *const path = weft_text("%s/report.html", s->dir);
     if (path == NULL) return weft_ctx_fail(s->ctx, WEFT_ERR_NOMEM, "out of memory");
-    FILE *const out = open_memstream(&text, &size);
-    if (out != NULL) {
-        page_begin(out, s->def->name);
-        page_study(out, s, true);
-        page_end(out);
+    enum weft_status st = weft_page_open(s->ctx, &page);
+    if (st == WEFT_OK) {
+        page_begin(page.out, s->def->name);
+        page_study(page.out, s, true);
+        page_end(page.out);
+        st = weft_page_commit(s->ctx, &page, path);
     }
-    const enum weft_status st = page_write_text(s->ctx, path, out, &text, &size);
     free(path);
     return st;
 }

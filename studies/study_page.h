@@ -12,8 +12,4 @@ void page_end(FILE *out);
 
 /* DIR/report.html of a judged study. */
 WEFT_NODISCARD enum weft_status page_write(const struct study *s);
-/* PATH with several judged studies' sections, each made by page_study. */
-WEFT_NODISCARD enum weft_status page_write_text(weft_ctx *ctx, const char *path, FILE *out,
-                                                char **text, size_t *size);
-
 #endif

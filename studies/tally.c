@@ -43,7 +43,8 @@ struct study_job *study_jobs_missing(struct study *s, size_t *n) {
     qsort_r(job, *n, sizeof *job, longer_first, s);
     const bool timed = s->set.setting != STUDY_SMOKE;
     for (enum study_mode m = STUDY_PROVE; m <= STUDY_COST && s->cells > 0; m++)
-        if ((m != STUDY_COST || timed) && !is_there(s, &s->cell[s->proof], study_mode_name(m)))
+        if ((m == STUDY_TWIN || !s->plain) && (m != STUDY_COST || timed) &&
+            !is_there(s, &s->cell[s->proof], study_mode_name(m)))
             job[(*n)++] = (struct study_job){s->proof, m, study_mode_name(m)};
     return job;
 }
@@ -56,7 +57,8 @@ static double work_of(const struct study_tally *t, size_t job) {
 
 void study_tally_begin(struct study_tally *t, const struct study *s, const struct study_pool *pool,
                        const struct study_job *job, size_t jobs, double now) {
-    *t = (struct study_tally){.s = s, .pool = pool, .job = job, .jobs = jobs, .begin = now, .drawn = now};
+    *t = (struct study_tally){
+        .s = s, .pool = pool, .job = job, .jobs = jobs, .begin = now, .drawn = now};
     for (size_t i = 0; i < jobs; i++) t->total += work_of(t, i);
 }
 
@@ -92,8 +94,8 @@ static void describe(struct study_tally *t, const struct study_slot *slot, size_
     const struct study_slot *const s = pick(t, slot, workers);
     buf[0] = 0;
     if (s == NULL) return;
-    const int n = snprintf(buf, size, "  %.60s %" PRIu64 "/%" PRIu64, t->job[s->job].name, s->step,
-                           s->steps);
+    const int n =
+        snprintf(buf, size, "  %.60s %" PRIu64 "/%" PRIu64, t->job[s->job].name, s->step, s->steps);
     if (!isnan(s->loss) && n > 0 && (size_t)n < size)
         snprintf(buf + n, size - (size_t)n, " loss %.4f", s->loss);
 }
@@ -115,7 +117,11 @@ void study_tally_draw(struct study_tally *t, const struct study_slot *slot, size
     bar[BAR_WIDTH] = 0;
     snprintf(line, sizeof line, "%s%s%s%zu/%zu cells  eta %s%s", t->pool->terminal ? "[" : "",
              t->pool->terminal ? bar : "", t->pool->terminal ? "] " : "", cells, t->jobs,
-             weft_short_time(rest > 0 ? rest : share > 0 ? 0 : (double)NAN, left), what);
+             weft_short_time(rest > 0    ? rest
+                             : share > 0 ? 0
+                                         : (double)NAN,
+                             left),
+             what);
     const unsigned columns = t->pool->columns ? t->pool->columns : 80;
     if (t->pool->terminal)
         snprintf(out, sizeof out, "\r%.*s\x1b[K", (int)(columns > 1 ? columns - 1 : 1), line);

@@ -7,9 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-#define EDGE      14.0 /* beyond it the normal density is below 1e-43 */
-#define INTERVALS 2000
-#define LEAKY     0.01
+#define EDGE       14.0 /* beyond it the normal density is below 1e-43 */
+#define INTERVALS  2000
+#define LEAKY      0.01
 #define SELU_SCALE 1.0507009873554804934 /* Klambauer et al. 2017 */
 #define SELU_ALPHA 1.6732632423543772848
 
@@ -90,7 +90,8 @@ double theory_expect(double (*f)(double z, const void *arg), const void *arg) {
     const gsl_function g = {weighted, &i};
     gsl_integration_workspace *const room = gsl_integration_workspace_alloc(INTERVALS);
     if (room == NULL) return (double)NAN;
-    gsl_error_handler_t *const before = gsl_set_error_handler_off(); /* roundoff is no reason to abort */
+    gsl_error_handler_t *const before =
+        gsl_set_error_handler_off(); /* roundoff is no reason to abort */
     double sum = 0;
     for (int side = 0; side < 2; side++) {
         double part, error;

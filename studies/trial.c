@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kernels/base/bug.h"
 #include "studies/prove.h"
 #include "train/evaluate.h"
 
@@ -35,7 +36,8 @@ static enum weft_status open_data(struct trial *t) {
     const enum weft_status st =
         study_source_open(t->run->ctx, t->run->s->corpus, s->data, t->run->cell->seed,
                           s->how.seq != 0 ? s->how.seq : s->gpt2.context, &t->source);
-    return st == WEFT_OK ? weft_feed_create(t->run->ctx, t->source.data, s->how.batch, &t->feed) : st;
+    return st == WEFT_OK ? weft_feed_create(t->run->ctx, t->source.data, s->how.batch, &t->feed)
+                         : st;
 }
 
 enum weft_status trial_open(struct trial *t, struct study_run *r, const struct trial_spec *spec) {
@@ -69,6 +71,12 @@ static size_t targets_of(const struct trial *t) {
     return t->batch.rows * seq;
 }
 
+static double rate_of(const struct trial *t) {
+    const struct trial_spec *const s = t->spec;
+    if (s->rate != NULL) return s->rate(t, t->step + WEFT_BUG(39));
+    return s->schedule.lr > 0 ? weft_schedule_lr(&s->schedule, t->step) : s->lr;
+}
+
 enum weft_status trial_step(struct trial *t, bool *ok) {
     const struct trial_spec *const s = t->spec;
     struct weft_loss loss = {0};
@@ -78,7 +86,7 @@ enum weft_status trial_step(struct trial *t, bool *ok) {
                                .sample = t->step * s->how.batch,
                                .seed = t->run->cell->seed,
                                .inv_targets = 1.0F / (float)targets_of(t),
-                               .lr = s->rate != NULL ? s->rate(t, t->step) : s->lr,
+                               .lr = rate_of(t),
                                .statistics = t->due};
     enum weft_status st = weft_model_grad(t->model, &t->batch, &t->how, &loss);
     t->loss = st == WEFT_OK ? loss.sum / (double)loss.count : (double)INFINITY;
@@ -102,20 +110,11 @@ static bool in_list(const char *list, const char *word) {
     return false;
 }
 
-static bool kind_of(const char *name, enum study_kind *out) {
-    for (enum study_kind k = 0; k < STUDY_KINDS; k++) {
-        if (strcmp(study_kind_name(k), name) != 0) continue;
-        *out = k;
-        return true;
-    }
-    return false;
-}
-
 static void record_statistics(const struct trial *t) {
     for (size_t i = 0; i < t->statistics; i++) {
         const struct weft_statistic *const v = &t->statistic[i];
         enum study_kind kind;
-        if (in_list(t->spec->kinds, v->kind) && kind_of(v->kind, &kind) &&
+        if (in_list(t->spec->kinds, v->kind) && study_kind_named(v->kind, &kind) &&
             (t->spec->tensors == NULL || in_list(t->spec->tensors, v->tensor)))
             study_put(t->run, (int64_t)t->step, v->layer, v->tensor, kind, v->value);
     }
@@ -189,8 +188,8 @@ static enum weft_status after_step(struct trial *t) {
 
 static enum weft_status all_steps(struct trial *t) {
     const uint64_t steps = t->spec->steps;
-    const uint64_t last = t->run->mode == STUDY_TWIN && steps > STUDY_TWIN_STEPS ? STUDY_TWIN_STEPS
-                                                                                 : steps;
+    const uint64_t last =
+        t->run->mode == STUDY_TWIN && steps > STUDY_TWIN_STEPS ? STUDY_TWIN_STEPS : steps;
     enum weft_status st = WEFT_OK;
     bool ok = true;
     while (st == WEFT_OK && ok && t->step < last) {
@@ -217,6 +216,51 @@ enum weft_status trial_run(struct study_run *r, const struct trial_spec *spec) {
     return st;
 }
 
+/* ---- one of several ---- */
+static enum weft_status trace_score(struct trial *t, const char *tensor, int number,
+                                    struct trial_trace *out) {
+    double accuracy;
+    if (t->spec->eval_samples == TRIAL_NO_EVAL || t->run->mode == STUDY_TWIN) return WEFT_OK;
+    const enum weft_status st = trial_score(t, &out->val, &accuracy);
+    if (st == WEFT_OK) study_put(t->run, (int64_t)t->step, number, tensor, KIND_val_loss, out->val);
+    return st;
+}
+
+static enum weft_status trace_steps(struct trial *t, const char *tensor, int number,
+                                    struct trial_trace *out) {
+    const struct trial_spec *const s = t->spec;
+    const bool twin = t->run->mode == STUDY_TWIN && s->steps > STUDY_TWIN_STEPS;
+    const uint64_t last = twin ? STUDY_TWIN_STEPS : s->steps;
+    enum weft_status st = WEFT_OK;
+    bool ok = true;
+    while (st == WEFT_OK && t->step < last) {
+        st = trial_step(t, &ok);
+        if (st != WEFT_OK || !ok || !study_step(t->run, t->step, last, t->loss)) break;
+        study_put(t->run, (int64_t)t->step, number, tensor, KIND_loss, t->loss);
+        study_put(t->run, (int64_t)t->step, number, tensor, KIND_gnorm, t->result.grad_norm);
+        study_put(t->run, (int64_t)t->step, number, tensor, KIND_lr, t->how.lr);
+        if (out->loss != NULL) out->loss[out->n] = t->loss;
+        if (out->gnorm != NULL) out->gnorm[out->n] = t->result.grad_norm;
+        out->n++;
+        t->step++;
+        if (s->eval_every > 0 && t->step % s->eval_every == 0 && t->step < last)
+            st = trace_score(t, tensor, number, out);
+    }
+    if (!ok) study_put(t->run, (int64_t)t->step, number, tensor, KIND_diverged, 1);
+    return st == WEFT_OK && ok && !t->run->stopped ? trace_score(t, tensor, number, out) : st;
+}
+
+enum weft_status trial_trace(struct study_run *r, const struct trial_spec *spec, const char *tensor,
+                             int number, struct trial_trace *out) {
+    struct trial t;
+    out->n = 0;
+    out->val = (double)INFINITY;
+    enum weft_status st = trial_open(&t, r, spec);
+    if (st == WEFT_OK) st = trace_steps(&t, tensor, number, out);
+    trial_close(&t);
+    return st;
+}
+
 /* ---- parameters ---- */
 struct weft_param_info *trial_param(struct trial *t, const char *name) {
     for (size_t i = 0; i < t->params; i++)
@@ -228,4 +272,16 @@ void trial_scale(struct weft_param_info *p, size_t row, size_t rows, double fact
     const size_t cols = p->shape[1] == 0 ? 1 : p->shape[1];
     for (size_t i = row * cols; i < (row + rows) * cols; i++)
         p->data[i] = (float)((double)p->data[i] * factor);
+}
+
+double trial_hash(const struct trial *t) {
+    uint64_t h =
+        0xcbf29ce484222325; /* FNV-1a by words, folded to the 48 bits that a double holds */
+    for (size_t p = 0; p < t->params; p++)
+        for (size_t i = 0; i < trial_count(&t->param[p]); i++) {
+            uint32_t bits;
+            memcpy(&bits, &t->param[p].data[i], sizeof bits);
+            h = (h ^ bits) * 0x100000001b3;
+        }
+    return (double)((h >> 48 ^ h) & 0xffffffffffff);
 }

@@ -8,16 +8,18 @@
  *       .steps = 300, .lr = 0.1, .every = 10, .kinds = "gnorm update_ratio dead"};
  *   return trial_run(r, &spec);
  *
- * Records the loss of every step, the statistics named in kinds at the steps that are due, and at the
- * end val_loss and acc. A loss or gradient that is not finite ends the training: that is a result
- * (diverged, at its step), no error. Step s trains on samples s*batch.. of the order that the cell's
- * seed gives; arms of one seed see the same samples and the same standard normal draws. */
+ * Records the loss of every step, the statistics named in kinds at the steps that are due, and at
+ * the end val_loss and acc. A loss or gradient that is not finite ends the training: that is a
+ * result (diverged, at its step), no error. Step s trains on samples s*batch.. of the order that
+ * the cell's seed gives; arms of one seed see the same samples and the same standard normal draws.
+ */
 #ifndef WEFT_STUDIES_TRIAL_H
 #define WEFT_STUDIES_TRIAL_H
 
 #include "studies/corpus.h"
 #include "studies/study.h"
 #include "train/feed.h"
+#include "train/schedule.h"
 
 struct trial;
 struct trial_spec {
@@ -29,7 +31,8 @@ struct trial_spec {
     struct weft_init init; /* its seed: 0 is the cell's */
     uint64_t steps;
     double lr;
-    double (*rate)(const struct trial *t, uint64_t step); /* NULL: lr */
+    struct weft_schedule schedule;                        /* with an lr: instead of lr */
+    double (*rate)(const struct trial *t, uint64_t step); /* instead of both; NULL: none */
     uint64_t every;        /* steps between statistics; 0: only those of first and last step */
     bool decades;          /* 8 steps a decade instead */
     bool norms;            /* record the gradient's norm and the clip factor of every step */
@@ -74,6 +77,9 @@ static inline size_t trial_count(const struct weft_param_info *p) {
 }
 /* x *= factor over a range of rows of a matrix. */
 void trial_scale(struct weft_param_info *p, size_t row, size_t rows, double factor);
+/* A number that two trainings share only if all their parameters have the same bits (but for a
+ * chance of 2^-48). */
+double trial_hash(const struct trial *t);
 /* Is step due at 8 a decade (0, 1, 2, 3, 4, 6, 8, 10, 13, ...)? */
 bool trial_decades(uint64_t step);
 /* A value of the last statistics; NaN: none. */
@@ -86,5 +92,17 @@ WEFT_NODISCARD enum weft_status trial_open(struct trial *t, struct study_run *r,
 WEFT_NODISCARD enum weft_status trial_step(struct trial *t, bool *ok);
 WEFT_NODISCARD enum weft_status trial_score(struct trial *t, double *loss, double *accuracy);
 void trial_close(struct trial *t);
+
+/* A whole training as one of several in a cell: records loss and gnorm of every step, and lr, under
+ * the name `tensor` and `number` as their layer, and val_loss as often as eval_every says and at
+ * the end (not in a twin). */
+struct trial_trace {
+    double *loss, *gnorm; /* (steps), for the caller; NULL: not wanted */
+    size_t n;             /* steps that went well */
+    double val;           /* infinity when it diverged */
+};
+WEFT_NODISCARD enum weft_status trial_trace(struct study_run *r, const struct trial_spec *spec,
+                                            const char *tensor, int number,
+                                            struct trial_trace *out);
 
 #endif

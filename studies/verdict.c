@@ -1,4 +1,5 @@
-/* See verdict.h. The universal checks are made here, from the files u1, u2 and u3 beside the cells. */
+/* See verdict.h. The universal checks are made here, from the files u1, u2 and u3 beside the cells.
+ */
 #include "studies/verdict.h"
 
 #include <inttypes.h>
@@ -75,8 +76,7 @@ void check_near(struct check_worst *w, double got, double want, double tol, cons
 void study_check_worst(struct study *s, enum check_class class, char part, const char *what,
                        const struct check_worst *w, const char *published) {
     study_check(s, class, part, what, w->n > 0 ? w->value : (double)NAN, 0, 1, published);
-    if (w->n > 0)
-        study_remark(s, "in units of the tolerance, worst of %zu: %s", w->n, w->where);
+    if (w->n > 0) study_remark(s, "in units of the tolerance, worst of %zu: %s", w->n, w->where);
 }
 
 bool study_failed(const struct study *s, bool strict) {
@@ -101,8 +101,8 @@ static void check_statistics(struct study *s, const struct study_record *r, size
 }
 
 static bool same_record(const struct study_record *a, const struct study_record *b) {
-    const bool value = memcmp(&a->value, &b->value, sizeof a->value) == 0 ||
-                       (isnan(a->value) && isnan(b->value));
+    const bool value =
+        memcmp(&a->value, &b->value, sizeof a->value) == 0 || (isnan(a->value) && isnan(b->value));
     return a->step == b->step && a->layer == b->layer && a->kind == b->kind &&
            a->tensor == b->tensor && value;
 }
@@ -125,8 +125,8 @@ static void check_cost(struct study *s, const struct study_record *r, size_t n) 
     double cost = (double)NAN;
     for (size_t i = 0; i < n; i++)
         if (r[i].kind == KIND_value) cost = 100 * (r[i].value - 1);
-    study_check(s, CHECK_RP, ALL_PARTS, "cost of statistics, % of a step (U3; target below 1)", cost,
-                0, 1, NULL);
+    study_check(s, CHECK_RP, ALL_PARTS, "cost of statistics, % of a step (U3; target below 1)",
+                cost, 0, 1, NULL);
     s->numbered[CHECK_RP]--; /* it is U3, not one of the study's own */
     if (s->set.setting == STUDY_SMOKE) return;
     struct study_check *const c = &s->check[s->checks - 1];
@@ -164,9 +164,10 @@ enum weft_status study_judge(struct study *s) {
         st = study_lines_load(s, c, c->name, &c->record, &c->records);
     }
     if (st != WEFT_OK) return st;
-    universal(s, STUDY_PROVE, check_statistics);
+    if (!s->plain) universal(s, STUDY_PROVE, check_statistics);
+    s->numbered[CHECK_U] = 1;
     universal(s, STUDY_TWIN, check_twin);
-    universal(s, STUDY_COST, check_cost);
+    if (!s->plain) universal(s, STUDY_COST, check_cost);
     check_cells(s);
     s->def->judge(s);
     return s->status;

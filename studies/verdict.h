@@ -5,9 +5,9 @@
  *   TH  prediction of theory, with a tolerance derived from the sample
  *   EF  direction of a published effect: may not come out at a small size, which is said
  *   RP  report only: our number beside the published one
- * ID, TH and U that fail, or have no data (vacuous), make the program fail. In --smoke, EF and RP are
- * left out. Checks are numbered in their class in the order of the calls, also those of parts that
- * did not run, so that an id always means the same. */
+ * ID, TH and U that fail, or have no data (vacuous), make the program fail. In --smoke, EF and RP
+ * are left out. Checks are numbered in their class in the order of the calls, also those of parts
+ * that did not run, so that an id always means the same. */
 #ifndef WEFT_STUDIES_VERDICT_H
 #define WEFT_STUDIES_VERDICT_H
 
@@ -31,8 +31,8 @@ struct study_check {
 const char *check_class_name(enum check_class class);
 const char *check_verdict_name(enum check_verdict verdict);
 
-/* Of part `part`; published with its source, or NULL. value NaN: there was no data. RP: low and high
- * are not looked at. */
+/* Of part `part`; published with its source, or NULL. value NaN: there was no data. RP: low and
+ * high are not looked at. */
 void study_check(struct study *s, enum check_class class, char part, const char *what, double value,
                  double low, double high, const char *published);
 /* Add to the note of the check made last. */

@@ -219,7 +219,7 @@ static void test_watch(void **state) {
     for (int way = 0; way < 3; way++) {
         weft_ctx *const ctx = context(way == 2 ? 3 : 1);
         struct weft_training t = plain_training;
-        t.watch = way > 0;
+        t.watch = way > 0 ? "all" : NULL;
         t.keep = way == 2;
         weft_model *m = NULL;
         assert_int_equal(weft_gpt2_create(ctx, &small, &t, &m), WEFT_OK);
@@ -314,7 +314,7 @@ static void test_blocks(void **state) {
     for (int way = 0; way < 4; way++) {
         weft_ctx *const ctx = context(1);
         struct weft_mlp_config c = {.inputs = 6, .outputs = 3, .hidden = {8}, .layers = 1};
-        const struct weft_training t = {.batch = 4, .watch = true, .optim = {.name = "sgd"}};
+        const struct weft_training t = {.batch = 4, .watch = "layer", .optim = {.name = "sgd"}};
         c.blocks = way == 0 ? 0 : 70;
         c.block = way == 0 ? NULL : kinds[way - 1];
         weft_model *m = NULL;

@@ -21,7 +21,7 @@ static void build(struct net *n, int threads, bool keep) {
     const size_t shape[4][2] = {{MID, IN}, {MID, MID}, {MID, MID}, {OUT, MID}};
     assert_int_equal(weft_ctx_create(&(struct weft_ctx_options){.threads = threads}, &n->ctx), 0);
     assert_int_equal(weft_graph_create(n->ctx, &n->g), 0);
-    if (keep) weft_graph_keep_all(n->g);
+    if (keep) weft_graph_keep_probed(n->g);
     for (size_t i = 0; i < 4; i++)
         n->w[i] = weft_param(n->g, &(struct weft_param_desc){.name = "w",
                                                              .shape = {shape[i][0], shape[i][1]},

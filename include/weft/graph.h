@@ -136,6 +136,8 @@ WEFT_API weft_tensor weft_correct(weft_program *p, weft_tensor loss);
 /* Append the backward pass of everything `loss` depends on (loss from one of those above). The
  * derivative is of the sum of losses times run->inv_targets. */
 WEFT_API void weft_backward(weft_program *p, weft_tensor loss);
+/* The gradient of a parameter that some weft_backward has reached, else WEFT_NONE. */
+WEFT_API weft_tensor weft_tensor_grad(const weft_graph *g, weft_tensor param);
 
 /* The optimizers by name, NULL past the last one. */
 WEFT_API const char *weft_optim_name(size_t i);
@@ -176,16 +178,17 @@ struct weft_probe_value {
     const char *tensor; /* role of the layer's weight; "stream", "attn", "loss" */
     int layer;
     double value;
-    /* What a recomputation needs, where it is kept (weft_graph_keep_all), else NULL: the values that
-     * were summarised (rows, cols), and for logz the head's input and its weight (by_rows, cols). */
+    /* What a recomputation needs, where it is kept (weft_graph_keep_probed), else NULL: the values
+     * that were summarised (rows, cols), for attention qkv and its heads (by_rows), for logz of a
+     * head its input and its weight (by_rows, cols). */
     const float *of, *by;
     size_t rows, cols, by_rows;
 };
 /* Values of the last run with statistics, of its first `rows` samples (0: all); how many there are. */
 WEFT_API size_t weft_program_probes(const weft_program *p, size_t rows,
                                     struct weft_probe_value *out, size_t max);
-/* No activation gives up its memory before its program ends (before the commit). */
-WEFT_API void weft_graph_keep_all(weft_graph *g);
+/* What probes summarise keeps its memory until the program ends (before the first probe). */
+WEFT_API void weft_graph_keep_probed(weft_graph *g);
 
 /* ---- memory ---- */
 struct weft_memory { /* bytes */

@@ -33,8 +33,9 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
     size_t grad_groups;/* groups of micro-batches whose gradients are folded in order; 0 means 1 */
     bool eval_only;    /* losses only: no gradients, no optimizer */
     bool generate;     /* gpt2: room for a KV cache, so that the model can be sampled in between */
-    bool watch;        /* statistics of every layer, of heads, of the loss: see weft_model_statistics */
-    bool keep;         /* no activation gives up its memory: what weft_model_probes shows */
+    const char *watch; /* what tells more about itself, words out of "layer stream entropy logz heads
+                        * weights", or "all"; NULL: nothing. See weft_model_statistics */
+    bool keep;         /* what probes summarise stays in memory: weft_model_probes shows it */
     size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
     struct weft_optim optim;
 };
@@ -160,9 +161,10 @@ struct weft_statistic {
 /* Of the last update (run->statistics was true): kinds std, mean, absmax (of weights), gnorm (before
  * clipping), update_ratio (norm of the update / norm of the weights) for each parameter matrix or its
  * slices; of the last weft_model_grad: std of the residual stream ("resid", at each LayerNorm's
- * input) and logit_max ("attn"). With training.watch also norm, rate (mean of 1/(sqrt v + eps)),
- * the same for heads ("q.0"), and the values of all probes of weft/graph.h: "stream", "entropy",
- * "layer" (under the role of its weight), "logz" ("loss"). Returns how many there are. */
+ * input) and logit_max ("attn"). training.watch adds, word by word: "weights" norm and rate (mean of
+ * 1/(sqrt v + eps)); "heads" the same for each head ("q.0"); and the values of the probes of
+ * weft/graph.h: "stream", "entropy", "layer" (under the role of its weight), "logz" ("loss").
+ * Returns how many there are. */
 WEFT_API size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max);
 /* The probes of the last weft_model_grad with run->statistics, and with training.keep what they
  * summarise. */

@@ -3,6 +3,8 @@
 #ifndef WEFT_BASE_COMPILER_H
 #define WEFT_BASE_COMPILER_H
 
+#include "kernels/base/bug.h"
+
 #if defined(WEFT_ISA_IS_EMU) && defined(__SANITIZE_ADDRESS__)
 #define WEFT_INLINE inline /* speed does not matter there, compile time does */
 #else
@@ -70,11 +72,5 @@ static inline void weft_pause(void) {
 /* WEFT_FN(gelu_fwd_f32) is weft_gelu_fwd_f32_avx2 in the objects compiled for AVX2. The build
  * defines WEFT_ISA_NAME (emu, avx2, avx512, neon) for each ISA library. */
 #define WEFT_FN(name) WEFT_PASTE(weft_##name##_, WEFT_ISA_NAME)
-
-/* A build with -DWEFT_SABOTAGE=n plants bug n of tests/sabotage.txt; the suite must turn red. */
-#ifndef WEFT_SABOTAGE
-#define WEFT_SABOTAGE 0
-#endif
-#define WEFT_BUG(n) (WEFT_SABOTAGE == (n)) /* a constant; false in any build but that one */
 
 #endif

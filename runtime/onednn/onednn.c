@@ -81,7 +81,7 @@ static enum weft_status prepare(const struct weft_exec *x, struct weft_node *n,
 static enum weft_status run(const struct weft_exec *x, struct weft_node *n) {
     struct weft_dnn *d = n->prepared;
     enum weft_status st = WEFT_OK;
-    const bool same = d != NULL && (d->rows == x->rows || WEFT_BUG(24));
+    const bool same = d != NULL && (d->rows == x->rows || WEFT_BUG(54));
     if (!same || d->status != WEFT_OK) st = prepare(x, n, NULL);
     d = n->prepared;
     if (st == WEFT_OK) find(n->op)->run(x, n, d);
