@@ -21,7 +21,13 @@ bugs=$(grep -E '^[0-9]' $list)
 while read -r n source test name what; do
     count=$((count + 1))
     case $test in
-    study:*) target=weft run="$build/weft study ${test#study:} --smoke --out $build/study" ;;
+    study:*)
+        target=weft run="$build/weft study ${test#study:} --smoke --out $build/study"
+        [ -f data/kjv.txt ] && [ -f data/wine_data.csv ] && [ -f data/train-images-idx3-ubyte ] || {
+            echo "sabotage $n: left out: fill data/ with ci/data.sh"
+            continue
+        }
+        ;;
     *) target=$test run="$build/tests/$test" ;;
     esac
     rm -rf $build/study

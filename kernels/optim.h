@@ -12,8 +12,10 @@
  *   RMSPROP_PLAYBOOK  v <- beta2*v + (1-beta2)*G^2
  *                     m <- beta1*m + lr*G/sqrt(v + vadd + eps)   w <- keep*w - m
  *   ADAM              m <- beta1*m + (1-beta1)*G
- *                     v <- beta2*v + (1-beta2)*G^2            w <- keep*w - cm*m/(vmul*sqrt(v) +
- * eps) NADAM             m, v as ADAM           w <- keep*w - (cm*m + cg*G)/(vmul*sqrt(v) + eps)
+ *                     v <- beta2*v + (1-beta2)*G^2
+ *                     w <- keep*w - cm*m/(vmul*sqrt(v) + eps)
+ *   NADAM             m and v as ADAM
+ *                     w <- keep*w - (cm*m + cg*G)/(vmul*sqrt(v) + eps)
  *
  *   torch     Adam    vmul = 1/sqrt(1-beta2^t)  cm = lr/(1-beta1^t)    l2 = decay
  *             AdamW   the same with keep = 1 - lr*decay and l2 = 0

@@ -4,9 +4,9 @@
  * Element i = 128 g + 32 w + l (0 <= l < 32, 0 <= w < 4) comes from Philox4x32-10 under the key of
  * (seed, stream), block counter 32 g + l, word w; u = (word >> 8) 2^-24.
  *   random_uniform_f32  y = lo + (hi - lo) u, one rounding; u in [0, 1)
- *   random_normal_f32   y = mean + std z, one rounding; z by Box & Muller 1958 from the words (0,
- * 1) for w = 0 (cosine) and 1 (sine), (2, 3) for w = 2 and 3: sqrt(-2 log(u_even + 2^-24)) {cos,
- * sin}(2 pi u_odd); |z| <= 5.77 */
+ *   random_normal_f32   y = mean + std z, one rounding; z by Box & Muller 1958:
+ *                       z_0 = r cos(2 pi u_1), z_1 = r sin(2 pi u_1), r = sqrt(-2 log(u_0 + 2^-24))
+ *                       for words 0 and 1; likewise words 2 and 3; |z| <= 5.77 */
 #ifndef WEFT_KERNELS_RANDOM_H
 #define WEFT_KERNELS_RANDOM_H
 #include <stddef.h>
