@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 static void say(const char *kind, const char *fmt, va_list args) {
     fflush(stdout);
@@ -44,6 +46,19 @@ int cli_end(const struct cli *c, enum weft_status st) {
     if (st == WEFT_OK) return CLI_OK;
     const char *message = weft_ctx_message(c->ctx);
     return cli_fail("%s", message && *message ? message : weft_status_text(st));
+}
+
+void cli_write(void *user, const char *text) {
+    (void)user;
+    fputs(text, stdout);
+    fflush(stdout);
+}
+
+bool cli_terminal(unsigned *columns) {
+    struct winsize window;
+    const bool terminal = isatty(STDOUT_FILENO);
+    if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) *columns = window.ws_col;
+    return terminal;
 }
 
 const char *cli_bytes(char buf[32], size_t bytes) {

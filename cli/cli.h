@@ -24,6 +24,11 @@ void cli_warn(const char *fmt, ...) WEFT_FORMAT(1, 2);
 /* Turn the status of a call on c->ctx into an exit code, printing its message. */
 int cli_end(const struct cli *c, enum weft_status st);
 
+/* Long work shows how it goes: a weft_progress's write (text on stdout, at once); whether stdout is
+ * a terminal, and how many columns it has (0: unknown). */
+void cli_write(void *user, const char *text);
+bool cli_terminal(unsigned *columns);
+
 /* Bytes for people: "1.95 GiB". Returns buf. */
 const char *cli_bytes(char buf[32], size_t bytes);
 /* Print a finished JSON document on stdout and free it. */

@@ -1,8 +1,5 @@
 /* weft against oneDNN, op by op or a small model node by node. Exit code 1 when a check fails. */
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "crosscheck/crosscheck.h"
@@ -13,22 +10,10 @@ struct show {
     bool headed; /* the head of the table is printed */
 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void write_text(void *user, const char *text) {
-    (void)user;
-    fputs(text, stdout);
-    fflush(stdout);
-}
-
 static void on_next(void *user, const char *what, size_t i, size_t n) {
     struct show *const s = user;
     s->bar.total = n;
-    weft_progress_task(&s->bar, i, what, now());
+    weft_progress_task(&s->bar, i, what, weft_clock());
 }
 
 static void on_done(void *user, const struct weft_cross_check *c) {
@@ -40,10 +25,8 @@ static void on_done(void *user, const struct weft_cross_check *c) {
 }
 
 int cmd_crosscheck(struct cli *c) {
-    struct show s = {.bar = {.write = write_text, .terminal = isatty(STDOUT_FILENO)}};
-    struct winsize window;
-    if (s.bar.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0)
-        s.bar.columns = window.ws_col;
+    struct show s = {.bar = {.write = cli_write}};
+    s.bar.terminal = cli_terminal(&s.bar.columns);
     const struct weft_cross_options o = {.quick = c->o.quick,
                                          .ops = c->o.ops,
                                          .model = c->o.model_,
@@ -52,7 +35,7 @@ int cmd_crosscheck(struct cli *c) {
                                          .user = &s};
     struct weft_cross_report r;
     if (o.ops && o.model) return cli_usage(c, "--ops and --model exclude each other");
-    weft_progress_start(&s.bar, now());
+    weft_progress_start(&s.bar, weft_clock());
     enum weft_status st = weft_cross_run(c->ctx, &o, &r);
     weft_progress_end(&s.bar);
     if (st == WEFT_OK) weft_cross_table_end(stdout, &r);

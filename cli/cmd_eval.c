@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "cli/cli.h"
 #include "train/bigram.h"
 #include "train/choices.h"
 #include "train/evaluate.h"
 #include "train/loaded.h"
+#include "train/progress.h"
 #include "train/run_dir.h"
 
 struct job {
@@ -26,12 +26,6 @@ struct job {
     double bigram;
     double seconds;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Do two paths lead to one file or folder? */
 static bool same_place(const char *a, const char *b) {
@@ -108,9 +102,9 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
     if (st != WEFT_OK) return st;
     j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
     j->bigram = weft_bigram_loss(j->data, j->split, NULL);
-    const double start = now();
+    const double start = weft_clock();
     st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, NULL, &j->score);
-    j->seconds = now() - start;
+    j->seconds = weft_clock() - start;
     return st;
 }
 
@@ -198,10 +192,11 @@ static int ask(struct cli *c) {
     };
     if (st == WEFT_OK) st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &l);
     if (st == WEFT_OK) {
-        start = now();
+        start = weft_clock();
         st = weft_questions_ask(c->ctx, l.model, training.batch, training.seq, &q, &answers);
     }
-    const int code = st == WEFT_OK ? print_answers(c, &answers, now() - start) : cli_end(c, st);
+    const int code =
+        st == WEFT_OK ? print_answers(c, &answers, weft_clock() - start) : cli_end(c, st);
     if (tokenizer) weft_tokenizer_free(tokenizer);
     free(tokenizer);
     weft_questions_close(&q);

@@ -3,11 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/cli.h"
-#include "train/writer_lines.h"
 #include "train/loaded.h"
+#include "train/progress.h"
+#include "train/writer_lines.h"
 
 #define LINES 1024 /* in memory, besides those that run */
 
@@ -20,15 +20,9 @@ struct job {
     size_t tokens;
 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static bool put(void *user, const char *text, size_t size) {
     struct job *j = user;
-    j->last = now();
+    j->last = weft_clock();
     if (j->first == 0) j->first = j->last;
     return fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0;
 }
@@ -115,7 +109,7 @@ static int generate(struct job *j) {
 }
 
 int cmd_generate(struct cli *c) {
-    struct job j = {.c = c, .start = now()};
+    struct job j = {.c = c, .start = weft_clock()};
     if (!c->o.model)
         return cli_usage(
             c, "--model is missing: a run, or one of its checkpoints, as in --model runs/x");

@@ -7,8 +7,6 @@
 
 #ifdef WEFT_WITH_STUDIES
 #include <signal.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "studies/driver.h"
 
@@ -27,12 +25,6 @@ static void catch_signals(void) {
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(signals[i], &now, NULL);
     }
-}
-
-static void write_text(void *user, const char *text) {
-    (void)user;
-    fputs(text, stdout);
-    fflush(stdout);
 }
 
 static enum weft_status run(struct cli *c, const struct study_request *q, bool *failed) {
@@ -61,9 +53,8 @@ int cmd_study(struct cli *c) {
         .strict = o->strict,
         .yes = o->yes,
         .signal = &stop_signal,
-        .write = write_text,
+        .write = cli_write,
     };
-    struct winsize window;
     bool failed = false;
     if (o->smoke + o->quick + o->paper > 1)
         return cli_usage(c, "--smoke, --quick and --paper exclude each other");
@@ -71,8 +62,7 @@ int cmd_study(struct cli *c) {
     if (!report && c->count > 1)
         return cli_usage(c, "'%s' is one argument too many: one study at a time, or all",
                          c->rest[1]);
-    q.terminal = isatty(STDOUT_FILENO);
-    if (q.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) q.columns = window.ws_col;
+    q.terminal = cli_terminal(&q.columns);
     catch_signals();
     const enum weft_status st = run(c, &q, &failed);
     if (st == WEFT_ERR_ARG) return cli_usage(c, "%s", weft_ctx_message(c->ctx));

@@ -3,8 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "runtime/onednn/onednn.h"
@@ -28,22 +26,14 @@ static void catch_signals(void) {
     }
 }
 
-static void write_text(void *user, const char *text) {
-    (void)user;
-    fputs(text, stdout);
-    fflush(stdout);
-}
-
 static void warn(void *user, const char *text) {
     (void)user;
     cli_warn("%s", text);
 }
 
 static int run(struct cli *c) {
-    struct weft_trainer_io io = {.write = write_text, .warn = warn, .signal = &stop_signal};
-    struct winsize window;
-    io.terminal = isatty(STDOUT_FILENO);
-    if (io.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) io.columns = window.ws_col;
+    struct weft_trainer_io io = {.write = cli_write, .warn = warn, .signal = &stop_signal};
+    io.terminal = cli_terminal(&io.columns);
     weft_trainer *t = NULL;
     enum weft_status st = weft_trainer_create(c->ctx, &c->o, &io, &t);
     if (st == WEFT_OK) st = weft_trainer_run(t);

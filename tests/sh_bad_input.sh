@@ -1,26 +1,7 @@
 #!/bin/sh
 # usage: sh_bad_input.sh BUILD/weft
 # Bad input gets one clear line on stderr and exit code 1 (2: usage), never a crash, and loses nothing.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
-
-# refused CODE WORDS COMMAND...: the exit code; the error starts with "weft: " and holds WORDS
-refused() {
-    code=$1 words=$2
-    shift 2
-    "$@" >out 2>err
-    got=$?
-    if [ "$got" != "$code" ] || [ "$(wc -l <err)" != 1 ] ||
-        ! grep '^weft: ' err | grep -qF -- "$words"; then
-        echo "FAILED: $* -> $got, expected $code and '$words':"
-        head -3 err
-        failed=1
-    fi
-}
+. "$(dirname "$0")/support/program.sh"
 
 yes 'the cat sat on the mat' | head -400 >text
 : >empty

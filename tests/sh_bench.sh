@@ -1,16 +1,7 @@
 #!/bin/sh
 # usage: sh_bench.sh BUILD/weft
 # weft bench: profiles of steps in every format, a Chrome trace, weft-bench with its JSON, the report.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
+. "$(dirname "$0")/support/program.sh"
 has() { grep -qF -- "$2" "$1" || fail "$1 lacks '$2': $(head -3 "$1")"; }
 
 step="$weft bench step mlp-20-16-4 -b 8 -r 3 --threads 2"

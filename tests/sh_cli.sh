@@ -1,13 +1,8 @@
 #!/bin/sh
 # usage: sh_cli.sh BUILD/weft
 # The frame of the program: help of every command, exit codes, where output goes, report, diff.
-set -u
-weft=$1
+. "$(dirname "$0")/support/program.sh"
 source=${WEFT_SOURCE:?}
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
 
 # expect CODE WORDS COMMAND...: the exit code, and WORDS on stdout (code 0) or stderr (else), where
 # every line begins with "weft: "; and nothing on the other one.

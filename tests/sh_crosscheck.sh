@@ -1,24 +1,7 @@
 #!/bin/sh
 # usage: sh_crosscheck.sh BUILD/weft
 # weft crosscheck as a user calls it: tables, files, exit codes; a model; without oneDNN one clear line.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
-
-# expect CODE WORDS COMMAND...: the exit code, and WORDS in what it printed
-expect() {
-    code=$1 words=$2
-    shift 2
-    "$@" >out 2>err
-    got=$?
-    { [ "$got" = "$code" ] && cat out err | grep -qF -- "$words"; } && return
-    echo "FAILED: $* -> $got, expected $code and '$words'"
-    head -5 out err
-    failed=1
-}
+. "$(dirname "$0")/support/program.sh"
 
 if ! "$weft" info --json | grep -q '"backends".*"onednn"'; then
     expect 1 'libdnnl-dev' "$weft" crosscheck --quick

@@ -1,27 +1,8 @@
 #!/bin/sh
 # usage: sh_eval.sh BUILD/weft
 # A model of a table meets other tables: columns by name, figures and classes of its training.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
+. "$(dirname "$0")/support/program.sh"
 
-fail() {
-    echo "FAILED: $*"
-    tail -5 out err 2>/dev/null
-    failed=1
-}
-# expect CODE WORDS COMMAND...: the exit code, and WORDS in what it printed
-expect() {
-    code=$1 words=$2
-    shift 2
-    "$@" >out 2>err
-    got=$?
-    { [ "$got" = "$code" ] && cat out err | grep -qF -- "$words"; } ||
-        fail "$* -> $got, expected $code and '$words'"
-}
 eval_on() { expect 0 '"loss"' "$weft" eval --model "$1/checkpoints/last" --data "$2" --json; }
 
 # three classes along x, which has another mean and spread in each

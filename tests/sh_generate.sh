@@ -2,29 +2,10 @@
 # usage: sh_generate.sh BUILD/weft
 # From a text to tokens, a model, other programs' files and back, and texts from all of them: what
 # comes out is the same whichever file a model is in and whatever it is generated beside.
-set -u
-weft=$1
+. "$(dirname "$0")/support/program.sh"
 source=${WEFT_SOURCE:?}
 build=$(dirname "$weft")
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
 
-fail() { # what is wrong; the last output is shown
-    echo "FAILED: $*"
-    tail -5 out err 2>/dev/null
-    failed=1
-}
-# expect CODE WORDS COMMAND...: the exit code, and WORDS in what it printed
-expect() {
-    code=$1 words=$2
-    shift 2
-    "$@" >out 2>err
-    got=$?
-    { [ "$got" = "$code" ] && { [ -z "$words" ] || cat out err | grep -qF -- "$words"; }; } ||
-        fail "$* -> $got, expected $code and '$words'"
-}
 same() { cmp -s "$1" "$2" || fail "$1 and $2 differ: $3"; }
 
 awk 'BEGIN { srand(1); for (i = 0; i < 1200; i++)

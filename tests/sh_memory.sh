@@ -4,9 +4,7 @@
 set -u
 weft=$1
 grep -q -e __asan_init -e __tsan_init "$weft" && exit 77 # sanitizers take memory of their own
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$(dirname "$0")/support/program.sh"
 python3 - <<'END' || exit 1
 import os, random, struct
 random.seed(1)

@@ -5,10 +5,7 @@
 set -u
 weft=$1
 [ "$(uname -m)" = x86_64 ] && command -v qemu-x86_64 >/dev/null || exit 77 # skipped
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
+. "$(dirname "$0")/support/program.sh"
 
 yes 'the cat sat on the mat' | head -100 >text
 train="train gpt2 --data text --layers 1 --heads 2 --width 16 --context 16 --batch 2 --steps 3 --threads 2"

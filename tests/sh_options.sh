@@ -2,12 +2,7 @@
 # usage: sh_options.sh BUILD/weft
 # Every option of `weft train` does something: a run with it differs from one without, in its losses,
 # its weights, its files, what it prints, or the settings it ran with.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
+. "$(dirname "$0")/support/program.sh"
 tested=''
 
 awk 'BEGIN { srand(1); for (i = 0; i < 400; i++)

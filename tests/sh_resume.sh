@@ -2,20 +2,10 @@
 # usage: sh_resume.sh BUILD/weft
 # Kill a run with -9 at random moments, resume it each time: the same parameters, statistics and
 # metrics as those of a run left alone, for GPT-2 and for a perceptron.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
+. "$(dirname "$0")/support/program.sh"
 seed=$(date +%N | sed 's/^0*//')
 echo "seed $seed"
 
-fail() {
-    echo "FAILED: $*"
-    tail -5 err 2>/dev/null
-    failed=1
-}
 # pause N: 0 to 0.4 seconds, another for every N
 pause() { sleep "$(awk "BEGIN { srand(${seed:-0} + $1); rand(); print rand() * .4 }")"; }
 # without the members that time decides

@@ -8,24 +8,7 @@ data=$WEFT_SOURCE/data
 [ -f "$data/kjv.txt" ] && [ -f "$data/wine_data.csv" ] && [ -f "$data/train-images-idx3-ubyte" ] ||
     { echo "skipped: fill data/ with ci/data.sh"; exit 77; }
 "$weft" study list >/dev/null 2>&1 || { echo "skipped: built without studies"; exit 77; }
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
-
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
-
-refused() { # CODE WORDS ARGUMENTS...
-    code=$1 words=$2
-    shift 2
-    "$weft" study "$@" >out 2>err
-    got=$?
-    [ $got = "$code" ] && grep '^weft: ' err | grep -qF -- "$words" ||
-        { fail "study $* -> $got, expected $code and '$words':"; head -3 err; }
-}
+. "$(dirname "$0")/support/program.sh"
 
 "$weft" study all --smoke --data "$data" --out all >log 2>&1 || { fail "study all"; cat log; }
 [ -s all/index.html ] || fail "no index page"
@@ -49,13 +32,13 @@ one="lars --smoke --data $data"
     rm two/cells/a.clip.scaled=1.seed=1.jsonl
     "$weft" study $one --out two >log 2>&1 || fail "going on"
     cmp before two/metrics.jsonl || fail "a cell that is run again is another"
-    refused 1 'holds study lars' matrix-products --smoke --data "$data" --out one
-    refused 1 'holds the smoke setting' lars --quick --data "$data" --out one
+    refused 1 'holds study lars' "$weft" study matrix-products --smoke --data "$data" --out one
+    refused 1 'holds the smoke setting' "$weft" study lars --quick --data "$data" --out one
 }
 rm one/report.html
 "$weft" study report one >log 2>&1 && [ -s one/report.html ] || fail "study report"
-refused 2 "did you mean 'lars'" larz
-refused 2 "has no part 'z'" lars --part z --data "$data"
-refused 2 'no --paper setting' lars --paper --data "$data"
-refused 1 'nowhere' lars --smoke --data nowhere --out three
+refused 2 "did you mean 'lars'" "$weft" study larz
+refused 2 "has no part 'z'" "$weft" study lars --part z --data "$data"
+refused 2 'no --paper setting' "$weft" study lars --paper --data "$data"
+refused 1 'nowhere' "$weft" study lars --smoke --data nowhere --out three
 exit $failed

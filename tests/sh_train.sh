@@ -1,27 +1,7 @@
 #!/bin/sh
 # usage: sh_train.sh BUILD/weft
 # A newcomer's first hour: train, look at the folder, generate, evaluate, stop, run out of disk.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-failed=0
-
-fail() { # what is wrong; the last output is shown
-    echo "FAILED: $*"
-    tail -5 out err 2>/dev/null
-    failed=1
-}
-# expect CODE WORDS COMMAND...: the exit code, and WORDS in what it printed
-expect() {
-    code=$1 words=$2
-    shift 2
-    "$@" >out 2>err
-    got=$?
-    { [ "$got" = "$code" ] && cat out err | grep -qF -- "$words"; } ||
-        fail "$* -> $got, expected $code and '$words'"
-}
+. "$(dirname "$0")/support/program.sh"
 
 awk 'BEGIN { srand(1); for (i = 0; i < 1500; i++)
     print "the " (rand() < .5 ? "cat" : "dog") " sat on the " (rand() < .5 ? "mat" : "log") }' >text
@@ -112,17 +92,17 @@ wait $pid || fail "SIGHUP did not end in exit code 0"
 [ -s unread/checkpoints/last/model.safetensors ] || fail "SIGPIPE did not save"
 
 # in an evaluation, too: it is done again by --resume, and nothing differs from a run left alone
-yes 'it was the best of times, it was the worst of times' | head -600 >long
+yes 'it was the best of times, it was the worst of times' | head -4000 >long
 long="--data long --layers 1 --heads 2 --width 32 --context 32 --batch 1 --steps 2 --threads 1"
 # shellcheck disable=SC2086
 "$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out judged >out 2>err
 # shellcheck disable=SC2086
-"$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out left >out 2>err &
+"$weft" train gpt2 $long --val-fraction 0.6 --eval-samples 0 --eval-every 1 --out left >left.out 2>err &
 pid=$!
-while ! grep -q "^step 1/" out && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+while ! grep -qs "^step 1/" left.out && kill -0 $pid 2>/dev/null; do sleep 0.02; done
 kill -TERM $pid
 wait $pid
-grep -q "stopped at step 1 of 2" out || fail "SIGTERM is not looked at in an evaluation"
+grep -q "stopped at step 1 of 2" left.out || fail "SIGTERM is not looked at in an evaluation"
 grep -q val_loss left/metrics.jsonl && fail "an unfinished evaluation counts"
 expect 0 "done" "$weft" train gpt2 --resume left
 expect 0 "same: 2 steps" "$weft" diff judged left
@@ -154,5 +134,7 @@ ls full/checkpoints/*.tmp >/dev/null 2>&1 && fail "a half-written checkpoint was
 awk 'BEGIN { print "a,b,y"; for (i = 0; i < 64; i++) print i % 7 ",5," (i % 7 > 3 ? "p" : "q") }' >zero.csv
 expect 1 "layers.0.weight has a NaN or Inf" "$weft" train mlp --data zero.csv --hidden 8 --batch 16 \
     --optimizer adam --eps 0 --steps 20 --save-every 1 --out nan
+expect 1 "move away the one it comes from, huge/checkpoints/step-000002" "$weft" train mlp --data zero.csv \
+    --hidden 8,8 --batch 16 --lr 1e6 --weight-decay 1000 --clip 0 --warmup 0 --steps 9 --save-every 1 --out huge
 [ -e nan/checkpoints/last ] && fail "a checkpoint with NaN weights was kept"
 exit $failed

@@ -2,18 +2,9 @@
 # usage: sh_tune.sh BUILD/weft
 # What cuts work: found by `weft tune`, kept, used by later commands, overridden, and harmless when
 # the file is damaged.
-set -u
-weft=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$(dirname "$0")/support/program.sh"
 unset WEFT_TUNE
 export XDG_CACHE_HOME="$tmp/cache"
-failed=0
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
 
 "$weft" tune --threads 1 >out 2>err || fail "weft tune: $(cat err)"
 file=cache/weft/tuning.json

@@ -1,27 +1,6 @@
 /* Models: configurations that cannot be, batches that do not fit, what training and
  * initialisation must not get wrong. (Statistics: unit_model_watch.c.) */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include "weft/weft.h"
-
-static weft_ctx *context(int threads) {
-    weft_ctx *ctx = NULL;
-    const struct weft_ctx_options o = {.threads = threads};
-    assert_int_equal(weft_ctx_create(&o, &ctx), WEFT_OK);
-    return ctx;
-}
-
-static const struct weft_gpt2_config small = {
-    .vocab = 50, .context = 32, .layers = 3, .heads = 2, .width = 16};
-static const struct weft_training plain_training = {
-    .batch = 2, .seq = 16, .optim = {"adamw", 0.9, 0.95, 1e-8, 0.1, 1.0}};
+#include "tests/support/small_model.h"
 
 /* Creating must fail with this status and a message that holds both words. */
 static void expect_gpt2(struct weft_gpt2_config c, struct weft_training t, enum weft_status st,
@@ -372,16 +351,11 @@ static void test_embedding_dropout(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_configs),
-        cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_bad_batches),
-        cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_placements),
-        cmocka_unit_test(test_init_schemes),
-        cmocka_unit_test(test_context),
-        cmocka_unit_test(test_mse_loss),
-        cmocka_unit_test(test_gradient_groups),
-        cmocka_unit_test(test_embedding_dropout),
+        cmocka_unit_test(test_bad_configs),     cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_bad_batches),     cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_placements),      cmocka_unit_test(test_init_schemes),
+        cmocka_unit_test(test_context),         cmocka_unit_test(test_mse_loss),
+        cmocka_unit_test(test_gradient_groups), cmocka_unit_test(test_embedding_dropout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,15 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
+#include "train/progress.h"
 
 #define ENERGY "/sys/class/powercap/intel-rapl:%d/energy_uj"
-
-static double clock_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- what is stepped ---- */
 struct subject {
@@ -128,10 +122,10 @@ static enum weft_status step(struct subject *s, uint64_t number, size_t rows, do
     struct weft_loss loss;
     struct weft_step done;
     s->batch.rows = rows;
-    const double start = clock_seconds();
+    const double start = weft_clock();
     enum weft_status st = weft_model_grad(s->model, &s->batch, &run, &loss);
     if (st == WEFT_OK) st = weft_model_update(s->model, &run, &done);
-    *seconds = clock_seconds() - start;
+    *seconds = weft_clock() - start;
     return st;
 }
 

@@ -172,10 +172,10 @@ static enum weft_status give_up(weft_trainer *t, enum weft_status why) {
     char message[WEFT_MESSAGE_MAX], where[512];
     snprintf(message, sizeof message, "%s", weft_ctx_message(t->ctx));
     weft_progress_end(&t->progress);
+    const bool follows = why == WEFT_ERR_NONFINITE && t->saved == t->at.step;
     checkpoint_text(t,
-                    t->saved == t->at.step
-                        ? "move it away to go on from the one before: this is what comes of"
-                        : "the last good checkpoint is",
+                    follows ? "to go on from an earlier checkpoint move away the one it comes from,"
+                            : "the last good checkpoint is",
                     where, sizeof where);
     return weft_ctx_fail(t->ctx, why, "%s; %s", message, where);
 }
