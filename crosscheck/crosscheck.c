@@ -30,6 +30,9 @@ enum weft_status weft_cross_run(weft_ctx *ctx, const struct weft_cross_options *
     const double start = weft_now();
     enum weft_status st = make_flush(&w);
     if (st == WEFT_OK) st = o->model != NULL ? weft_cross_model(&w) : weft_cross_cases(&w);
+    if (st == WEFT_OK && out->checks == 0)
+        st = weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                           "--ops chooses nothing: it is empty, or names what --quick leaves out");
     for (size_t i = 0; i < out->checks; i++) out->failed += out->check[i].failed;
     if (!(out->divergence <= WEFT_CROSS_DIVERGENCE)) out->failed++;
     out->seconds = weft_now() - start;

@@ -40,6 +40,7 @@ assert len(a) == len(b) == 50 and a[-1] < 0.8 * a[0] and a != b and d["divergenc
 EOF
 
 expect 2 "nothing is called 'qqq'" "$weft" crosscheck --ops gelu,qqq
+expect 2 '--ops chooses nothing' "$weft" crosscheck --quick --ops ""
 expect 2 '--model' "$weft" crosscheck --model gpt5
 expect 2 'exclude' "$weft" crosscheck --model mlp-tiny --ops gelu
 expect 1 'no/such' "$weft" crosscheck --quick --ops random --json no/such/file
