@@ -12,9 +12,9 @@
  *     of the block ascending; l lives in 32 lanes (key j in lane j mod 32): l <- l alpha + p of the
  *     first 32 keys by FMA, + p of the second 32, folded by the tree of vec_reduce.h at the end;
  *   - y is multiplied by 1 / l, exactly divided.
- * The entropy of a row, H = log l - e / l with e = sum_j exp(s_ij - m_i)(s_ij - m_i), is made beside
- * l, in the same lanes: e <- (e + l (m - m')) alpha + p (s - m'). Every term of e is at most 0, so
- * nothing cancels but log l with e / l.
+ * The entropy of a row, H = log l - e / l with e = sum_j exp(s_ij - m_i)(s_ij - m_i), is made
+ * beside l, in the same lanes: e <- (e + l (m - m')) alpha + p (s - m'). Every term of e is at most
+ * 0, so nothing cancels but log l with e / l.
  *
  * A hidden pair takes part in no chain: it is skipped, not multiplied by 0, so a NaN in a later key
  * cannot reach an earlier query. A row alone (decoding) has the bits of that row in a batch.
@@ -23,7 +23,11 @@
  *   p_ij = exp(s_ij - lse_i)   dp_ij = dy_i . v_j   ds_ij = (p_ij (dp_ij - D_i)) scale
  *   dv_j = sum_i p_ij dy_i     dk_j = sum_i ds_ij q_i     dq_i = sum_j ds_ij k_j
  * dv and dk are one FMA chain each over the visible queries ascending; dq one chain from 0 over the
- * keys of each segment of 256, the segments' sums added in ascending order. */
+ * keys of each segment of 256, the segments' sums added in ascending order.
+ *
+ * Dropout of probabilities (GPT-2's attn_pdrop): with the factor f_ij = 0 or 1 / (1 - p), p_ij
+ * becomes p_ij f_ij, rounded, in the sums of y and dv, and dp_ij becomes dp_ij f_ij; l, lse and the
+ * entropy are those of the whole row, and D_i needs no change. */
 #ifndef WEFT_KERNELS_ATTENTION_H
 #define WEFT_KERNELS_ATTENTION_H
 #include <stddef.h>
@@ -45,9 +49,7 @@ static inline size_t weft_attn_fwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
     return sizeof(float) * (2 * WEFT_ATTN_BLOCK * hp + WEFT_ATTN_ROWS * (hp + 32 + 1));
 }
-static inline size_t weft_attn_entropy_scratch(void) {
-    return sizeof(float) * 32 * WEFT_ATTN_ROWS;
-}
+static inline size_t weft_attn_entropy_scratch(void) { return sizeof(float) * 32 * WEFT_ATTN_ROWS; }
 static inline size_t weft_attn_bwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
     return sizeof(float) * (5 * WEFT_ATTN_SEG * hp + 3 * WEFT_ATTN_BLOCK * hp +
@@ -56,6 +58,15 @@ static inline size_t weft_attn_bwd_scratch(size_t hs) {
 static inline size_t weft_attn_segments(size_t t) {
     return (t + WEFT_ATTN_SEG - 1) / WEFT_ATTN_SEG;
 }
+
+/* Which pairs of a head of a sample drop out. Random word: Philox4x32-10 under the key of (seed,
+ * stream), block counter (16 b + l, query, sample, step), word w, for key 64 b + 16 w + l, 0 <= l <
+ * 16. Dropped when the word's upper 31 bits are < p 2^31. sample, step count modulo 2^32. */
+struct weft_attn_drop {
+    uint64_t seed, step, sample;
+    uint32_t stream; /* one for each head */
+    float p;         /* 0 <= p < 1; 0: none */
+};
 
 /* One head, queries [q0, q1): the unit of work is any such range. */
 struct weft_attn_fwd_args {
@@ -71,6 +82,7 @@ struct weft_attn_fwd_args {
     size_t q0, q1; /* q0 <= q1 <= t */
     float scale;
     bool causal;
+    struct weft_attn_drop drop;
 };
 
 /* One head, keys of segment seg. The segments of a head must not overlap in time when dq_add. */
@@ -90,6 +102,7 @@ struct weft_attn_bwd_args {
     float scale;
     bool causal;
     bool dq_add; /* segment 0 with =, then the others ascending with += makes the whole dq */
+    struct weft_attn_drop drop; /* of the forward pass */
 };
 
 /* dq += the shares of segments 1, 2, ... ascending, where segment 0 wrote dq itself and segment s
