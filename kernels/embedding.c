@@ -101,17 +101,3 @@ void WEFT_FN(embed_grad_f32)(const struct weft_embed_grad_args *a) {
     for (; a->mode == WEFT_EMBED_SET && row < a->vocab; row++)
         grad_row(a, NULL, 0, a->dwte + row * a->ld);
 }
-
-void WEFT_FN(embed_pos_grad_f32)(const float *dy, size_t batch, size_t stride, float *dwpe,
-                                 size_t n, bool accumulate) {
-    size_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        vf sum = accumulate ? v_load(dwpe + i) : v_zero();
-        for (size_t b = 0; b < batch; b++) sum = v_add(sum, v_load(dy + b * stride + i));
-        v_store(dwpe + i, sum);
-    }
-    if (i == n) return;
-    vf sum = accumulate ? v_load_n(dwpe + i, n - i) : v_zero();
-    for (size_t b = 0; b < batch; b++) sum = v_add(sum, v_load_n(dy + b * stride + i, n - i));
-    v_store_n(dwpe + i, sum, n - i);
-}
