@@ -32,12 +32,13 @@ arrow runtime 'runtime/|kernels/([a-z]+\.h|isa\.def|base/)|weft/' ''
 arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h|kernels/base/bug\.h' 'omp|pthread'
 arrow train 'train/|weft/' 'omp'
 arrow crosscheck 'crosscheck/|train/|models/|runtime/|kernels/([a-z]+\.h|base/|ref/)|weft/' 'omp|pthread'
-arrow cli 'cli/|crosscheck/crosscheck\.h|runtime/onednn/onednn\.h|studies/driver\.h|train/|weft/' 'omp'
+arrow topology 'topology/|weft/|kernels/base/bug\.h' 'omp|pthread'
+arrow cli 'cli/|topology/|crosscheck/crosscheck\.h|runtime/onednn/onednn\.h|studies/driver\.h|train/|weft/' 'omp'
 arrow studies 'studies/|train/|weft/|kernels/base/bug\.h' 'omp'
 arrow examples 'weft/' 'omp'
 
 # Things that live in one place.
-all=$(sources kernels include runtime models train crosscheck studies cli)
+all=$(sources kernels include runtime models topology train crosscheck studies cli)
 # shellcheck disable=SC2086
 grep -nHE '#include <([a-z]*intrin|arm_neon)\.h>' $all | grep -v '^kernels/simd/vec_' |
     report 'intrinsics live in kernels/simd/vec_*.h only'
@@ -54,6 +55,9 @@ grep -nH '"kernels/ref/' $all | grep -vE '^(kernels/ref|crosscheck)/' |
 # shellcheck disable=SC2086
 grep -nHE '#include <(dnnl|oneapi)' $all | grep -v '^runtime/onednn/' |
     report 'oneDNN lives in runtime/onednn only'
+# shellcheck disable=SC2086
+grep -nHE '#include <hwloc' $all | grep -v '^topology/topology_hwloc.c:' |
+    report 'hwloc lives in topology/topology_hwloc.c only'
 
 # shellcheck disable=SC2086
 printf '%s\n' $all | sed 's|.*/||' | grep '\.c$' | sort | uniq -d | report 'two sources of one name'

@@ -15,13 +15,13 @@ strtoll strtoull strtod snprintf vsnprintf sscanf __isoc99_sscanf __ctype_b_loc 
 bsearch qsort strerror __errno_location'
 files='fopen fclose fread fwrite fgets fscanf __isoc99_fscanf feof ferror fseek ftell fflush
 opendir readdir closedir open close read'
-system='getenv secure_getenv sysconf syscall getpid sched_getaffinity sched_yield __sched_cpualloc
+system='getenv secure_getenv sysconf syscall getpid sched_getaffinity sched_setaffinity sched_yield __sched_cpualloc
 __sched_cpucount __sched_cpufree clock_gettime nanosleep getauxval __getauxval
 __cpu_model __cpu_indicator_init'
 threads='pthread_create pthread_join pthread_mutex_lock pthread_mutex_unlock
 GOMP_parallel GOMP_barrier omp_get_num_threads omp_get_thread_num omp_get_max_threads
 omp_set_num_threads omp_get_num_procs omp_set_dynamic omp_in_parallel'
-compiler='_GLOBAL_OFFSET_TABLE_ __stack_chk_fail __stack_chk_guard __assert_fail
+compiler='_GLOBAL_OFFSET_TABLE_ __tls_get_addr __stack_chk_fail __stack_chk_guard __assert_fail
 __aarch64_ldadd4_acq_rel __aarch64_ldadd8_acq_rel __aarch64_ldadd4_relax __aarch64_ldadd8_relax
 __aarch64_cas4_acq_rel __aarch64_swp4_acq_rel'
 

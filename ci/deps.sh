@@ -16,6 +16,7 @@ build|libjansson-dev|pc:jansson|JSON: configurations, run directories, checkpoin
 build|zlib1g-dev|pc:zlib|reads .gz data
 build|libxxhash-dev|pc:libxxhash|checksums of tensors
 build|libpcre2-dev|pc:libpcre2-8|splits text into words for GPT-2 tokens
+build|libhwloc-dev|pc:hwloc|binds threads to cores; without it they are not bound
 quickstart|bible-kjv|bible|4.4 MB of real English to train on
 study|libgsl-dev|pc:gsl|statistics of studies; without it there is no weft study
 study|gnuplot-nox|gnuplot|pictures of studies

@@ -14,6 +14,11 @@ struct cli {
     size_t count;
     weft_ctx *ctx;
     const char *tuned_by; /* where the context's tuning comes from */
+    struct cli_binding { /* cli_bind */
+        int cpu[WEFT_MAX_THREADS]; /* of each thread */
+        size_t nodes;              /* memory nodes they lie on; 0: not bound */
+        const char *why;           /* not bound: why not */
+    } bound;
 };
 
 /* Print `weft: <text>` on stderr; return CLI_FAILED, or CLI_USAGE after a hint at --help. */
@@ -23,6 +28,9 @@ int cli_usage(const struct cli *c, const char *fmt, ...) WEFT_FORMAT(2, 3);
 void cli_warn(const char *fmt, ...) WEFT_FORMAT(1, 2);
 /* Turn the status of a call on c->ctx into an exit code, printing its message. */
 int cli_end(const struct cli *c, enum weft_status st);
+
+/* Where --bind puts so many threads, into c->bound; CLI_USAGE when what was asked for cannot be. */
+int cli_bind(struct cli *c, size_t threads);
 
 /* Long work shows how it goes: a weft_progress's write (text on stdout, at once); whether stdout is
  * a terminal, and how many columns it has (0: unknown). */

@@ -8,12 +8,14 @@
 
 #include "cli/cli.h"
 #include "runtime/onednn/onednn.h"
+#include "topology/topology.h"
 
 struct facts {
     struct weft_cpu_info cpu;
     struct weft_limits limits;
+    struct weft_topology topology; /* no PUs: unknown */
     bool measured;
-    char jansson[16], zlib[16], xxhash[16], buffer[WEFT_ONEDNN_VERSION];
+    char jansson[16], zlib[16], xxhash[16], buffer[WEFT_ONEDNN_VERSION], hwloc[WEFT_HWLOC_VERSION];
     const char *onednn; /* NULL: not built in */
 };
 
@@ -31,6 +33,38 @@ static void names_json(struct weft_json *j, const char *key, const char *const *
     weft_json_close(j);
 }
 
+/* "0-3", or why not. */
+static const char *binding_text(const struct cli *c, char *buf, size_t size) {
+    if (c->bound.nodes == 0) return c->bound.why;
+    return weft_cpus_text(c->bound.cpu, (size_t)weft_ctx_threads(c->ctx), buf, size);
+}
+
+static void print_topology(const struct cli *c, const struct facts *f) {
+    char text[128];
+    if (f->topology.pus > 0)
+        printf("%-14s%zu hardware thread%s of %zu core%s on %zu memory node%s, %s the machine "
+               "(hwloc API %s)\n",
+               "topology", f->topology.pus, f->topology.pus > 1 ? "s" : "", f->topology.cores,
+               f->topology.cores > 1 ? "s" : "", f->topology.nodes,
+               f->topology.nodes > 1 ? "s" : "", f->topology.whole ? "all of" : "a part of",
+               f->hwloc);
+    printf("%-14s%s%s (--bind %s)\n", "threads bound",
+           c->bound.nodes > 0 ? "to CPUs " : "no: ", binding_text(c, text, sizeof text), c->o.bind);
+}
+
+static void put_topology(const struct cli *c, const struct facts *f, struct weft_json *j) {
+    char text[1024];
+    weft_json_open(j, "topology", '{');
+    weft_json_text(j, "hwloc", *f->hwloc ? f->hwloc : NULL);
+    weft_json_count(j, "pus", f->topology.pus);
+    weft_json_count(j, "cores", f->topology.cores);
+    weft_json_count(j, "nodes", f->topology.nodes);
+    weft_json_close(j);
+    weft_json_text(j, "bind", c->o.bind);
+    weft_json_text(j, "bound_to", c->bound.nodes > 0 ? binding_text(c, text, sizeof text) : NULL);
+    weft_json_text(j, "unbound_why", c->bound.nodes > 0 ? NULL : c->bound.why);
+}
+
 static int print_json(const struct cli *c, const struct facts *f) {
     const struct weft_tuning tuning = weft_ctx_tuning(c->ctx);
     struct weft_json j = {.pretty = true};
@@ -46,6 +80,7 @@ static int print_json(const struct cli *c, const struct facts *f) {
     weft_json_int(&j, "cores_online", f->cpu.cores_online);
     weft_json_int(&j, "cpuset", f->cpu.cpuset);
     weft_json_real(&j, "quota", f->cpu.quota);
+    put_topology(c, f, &j);
     weft_json_count(&j, "l1d_bytes", f->cpu.l1d);
     weft_json_count(&j, "l2_bytes", f->cpu.l2);
     weft_json_count(&j, "l3_bytes", f->cpu.l3);
@@ -105,6 +140,7 @@ static void print_table(const struct cli *c, const struct facts *f) {
         printf(", cgroup quota %.4g\n", f->cpu.quota);
     else
         printf(", no cgroup quota\n");
+    print_topology(c, f);
     printf("%-14s", "caches");
     print_size("L1d", f->cpu.l1d);
     print_size(", L2", f->cpu.l2);
@@ -127,11 +163,13 @@ int cmd_info(struct cli *c) {
     struct facts f = {.measured = c->o.measure};
     weft_cpu_query(&f.cpu);
     gather_versions(&f);
+    if (weft_topology_hwloc(f.hwloc) != NULL) weft_topology_read(&f.topology);
     if (f.measured) {
         const enum weft_status st = weft_limits_measure(c->ctx, 0, &f.limits);
         if (st != WEFT_OK) return cli_end(c, st);
     }
-    if (c->o.json) return print_json(c, &f);
-    print_table(c, &f);
-    return CLI_OK;
+    if (!c->o.json) print_table(c, &f);
+    const int code = c->o.json ? print_json(c, &f) : CLI_OK;
+    weft_topology_free(&f.topology);
+    return code;
 }

@@ -103,21 +103,27 @@ static void use_tuning(struct cli *c, struct weft_ctx_options options) {
 /* The context of a command, with its --threads and --isa when it has them. */
 static int open_context(struct cli *c) {
     char message[WEFT_MESSAGE_MAX] = "";
-    const struct weft_ctx_options options = {
+    struct weft_ctx_options options = {
         .threads = weft_options_has(&c->o, WEFT_OPT_threads) ? (int)c->o.threads : 0,
         .isa = weft_options_has(&c->o, WEFT_OPT_isa) ? c->o.isa : NULL,
         .message = message,
     };
+    struct weft_cpu_info cpu;
+    weft_cpu_query(&cpu);
+    const int threads = options.threads > 0 ? options.threads : cpu.cores_allowed;
+    const int code = cli_bind(c, (size_t)threads);
+    if (code != CLI_OK) return code;
+    if (c->bound.nodes > 0) {
+        options.cpus = c->bound.cpu;
+        options.cpu_count = (size_t)threads;
+        options.first_touch = c->bound.nodes > 1;
+    }
     const enum weft_status st = weft_ctx_create(&options, &c->ctx);
     if (st != WEFT_OK) return cli_fail("%s", *message ? message : weft_status_text(st));
     use_tuning(c, options);
-    if (options.threads > 0) {
-        struct weft_cpu_info cpu;
-        weft_cpu_query(&cpu);
-        if (options.threads > cpu.cores_allowed)
-            cli_warn("--threads %d is more than the %d core%s this process may use",
-                     options.threads, cpu.cores_allowed, cpu.cores_allowed > 1 ? "s" : "");
-    }
+    if (options.threads > cpu.cores_allowed)
+        cli_warn("--threads %d is more than the %d core%s this process may use", options.threads,
+                 cpu.cores_allowed, cpu.cores_allowed > 1 ? "s" : "");
     return CLI_OK;
 }
 

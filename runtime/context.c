@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/base/compiler.h"
+#include "runtime/affinity.h"
 #include "runtime/backend.h"
 #include "runtime/cpu.h"
 
@@ -80,6 +81,8 @@ enum weft_status weft_ctx_create(const struct weft_ctx_options *options, weft_ct
                            WEFT_MAX_THREADS);
     if (st == WEFT_OK) st = choose_table(ctx, o->isa);
     if (st == WEFT_OK) st = weft_tuning_set(ctx, o->tuning, &cpu);
+    if (st == WEFT_OK) st = weft_affinity_set(ctx, o);
+    ctx->first_touch = o->first_touch;
     if (st != WEFT_OK) {
         if (o->message != NULL) memcpy(o->message, ctx->message, WEFT_MESSAGE_MAX);
         weft_ctx_free(ctx);
@@ -89,7 +92,10 @@ enum weft_status weft_ctx_create(const struct weft_ctx_options *options, weft_ct
     return WEFT_OK;
 }
 
-void weft_ctx_free(weft_ctx *ctx) { free(ctx); }
+void weft_ctx_free(weft_ctx *ctx) {
+    if (ctx != NULL) weft_affinity_release(ctx);
+    free(ctx);
+}
 const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ctx->message; }
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
 int weft_ctx_threads(const weft_ctx *ctx) { return (int)ctx->threads; }

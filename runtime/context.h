@@ -11,6 +11,8 @@ struct weft_ctx {
     size_t cores;      /* cores allowed; threads > cores: waiting threads yield at once */
     struct weft_tuning tuning; /* nothing in it is 0 */
     const struct weft_backend *backend; /* NULL: weft's own kernels */
+    struct weft_affinity *affinity;     /* CPUs of the team's threads (affinity.c); NULL: any */
+    bool first_touch;                   /* graphs spread their memory over the team (touch.c) */
     char message[WEFT_MESSAGE_MAX];
 };
 

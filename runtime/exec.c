@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/base/compiler.h"
+#include "runtime/affinity.h"
 #include "runtime/backend.h"
 #include "runtime/memory.h"
 #include "runtime/parallel.h"
@@ -193,13 +194,11 @@ static void run_nodes(struct team *t, size_t first, size_t end) {
         if (p->phase[i].threads > threads) threads = p->phase[i].threads;
     t->first = first;
     t->end = end;
-    if (threads == 1) {
-        member(t, 0, 1);
-        return;
+    if (threads > 1) {
+        clear_deals(p, phase0, phases_end);
+        weft_gate_init(&t->gate, threads, p->graph->ctx->cores);
     }
-    clear_deals(p, phase0, phases_end);
-    weft_gate_init(&t->gate, threads, p->graph->ctx->cores);
-    weft_parallel(threads, member, t);
+    weft_ctx_parallel(p->graph->ctx, threads, member, t);
 }
 
 static enum weft_status run_node(struct team *t, size_t node, const struct weft_backend *b) {

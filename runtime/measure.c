@@ -3,6 +3,7 @@
  * short rounds counts: interference only ever slows a round down. */
 #include <stdlib.h>
 
+#include "runtime/affinity.h"
 #include "runtime/context.h"
 #include "runtime/memory.h"
 #include "runtime/parallel.h"
@@ -36,11 +37,11 @@ static void work(void *arg, size_t thread, size_t team) {
     }
 }
 
-static double best_seconds(struct job *j, size_t threads) {
+static double best_seconds(weft_ctx *ctx, struct job *j, size_t threads) {
     double best = 0;
     for (int i = 0; i < REPEATS; i++) {
         const double start = weft_now();
-        weft_parallel(threads, work, j);
+        weft_ctx_parallel(ctx, threads, work, j);
         const double t = weft_now() - start;
         if (best == 0 || t < best) best = t;
     }
@@ -83,13 +84,13 @@ enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory, struct weft_l
     struct job j = {.k = ctx->k, .kind = TOUCH, .a = p, .b = p + floats, .c = p + 2 * floats};
     j.floats = floats;
     const size_t threads = ctx->threads < ctx->cores ? ctx->threads : ctx->cores;
-    weft_parallel(threads, work, &j);
+    weft_ctx_parallel(ctx, threads, work, &j);
     j.kind = TRIAD;
-    const double triad = best_seconds(&j, threads);
+    const double triad = best_seconds(ctx, &j, threads);
     j.kind = READ;
-    const double read = best_seconds(&j, threads);
+    const double read = best_seconds(ctx, &j, threads);
     j.kind = FMA;
-    const double fma = best_seconds(&j, threads);
+    const double fma = best_seconds(ctx, &j, threads);
     const double flops = fma_flops(ctx->k, FMA_ROUNDS) * (double)threads;
     const double array = (double)(floats * sizeof(float));
     out->fma_gflops = 1e-9 * flops / fma;

@@ -2,27 +2,56 @@
 #include "runtime/memory.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "weft/context.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_FROM (4 * HUGE_PAGE) /* bytes of a mapping */
 
 void *weft_map(size_t bytes) {
     void *const p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (bytes >= 4 * HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: failure is harmless */
+    if (bytes >= HUGE_FROM) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: failure is harmless */
 #endif
     return p;
 }
 
 void weft_unmap(void *p, size_t bytes) {
     if (p != NULL) munmap(p, bytes);
+}
+
+size_t weft_map_unit(size_t bytes) {
+    const long page = sysconf(_SC_PAGESIZE);
+    return bytes >= HUGE_FROM ? HUGE_PAGE : page > 0 ? (size_t)page : 4096;
+}
+
+#define PAGES_AT_ONCE 512
+
+/* move_pages(2) without places to move to answers where pages are. */
+bool weft_memory_nodes(const void *p, size_t bytes, size_t *page, size_t nodes) {
+    const long answer = sysconf(_SC_PAGESIZE);
+    const size_t size = answer > 0 ? (size_t)answer : 4096;
+    const uintptr_t end = (uintptr_t)p + bytes;
+    memset(page, 0, nodes * sizeof *page);
+    for (uintptr_t at = (uintptr_t)p / size * size; at < end;) {
+        void *where[PAGES_AT_ONCE];
+        int node[PAGES_AT_ONCE];
+        size_t n = 0;
+        for (; n < PAGES_AT_ONCE && at < end; at += size) where[n++] = (void *)at;
+        if (syscall(SYS_move_pages, 0, n, where, NULL, node, 0) != 0) return false;
+        for (size_t i = 0; i < n; i++)
+            if (node[i] >= 0 && (size_t)node[i] < nodes) page[node[i]]++;
+    }
+    return true;
 }
 
 /* The number after `key` at the start of a line, or the first number of the file (key "");

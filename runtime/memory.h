@@ -17,5 +17,11 @@ static inline bool weft_mul(size_t a, size_t b, size_t *out) {
 /* bytes > 0. NULL when the system refuses. Pages are taken when first touched. */
 void *weft_map(size_t bytes);
 void weft_unmap(void *p, size_t bytes);
+/* What is placed as a whole in such a mapping, at multiples of it: a huge page or a page. */
+size_t weft_map_unit(size_t bytes);
+
+/* How many of the pages of [p, p + bytes) are on each memory node, as far as they have been touched:
+ * page[0..nodes). False: the system does not tell. */
+bool weft_memory_nodes(const void *p, size_t bytes, size_t *page, size_t nodes);
 
 #endif

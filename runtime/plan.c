@@ -11,6 +11,7 @@
 #include "runtime/exec.h"
 #include "runtime/memory.h"
 #include "runtime/parallel.h"
+#include "runtime/touch.h"
 
 static size_t tensor_bytes(const struct weft_tensor_desc *d) {
     const size_t size = d->dtype == WEFT_F64 ? 8 : 4;
@@ -234,5 +235,6 @@ enum weft_status weft_graph_commit(weft_graph *g) {
                              "or model",
                              gb * (double)g->memory.total);
     set_pointers(g);
+    weft_touch_first(g);
     return WEFT_OK;
 }

@@ -26,6 +26,7 @@ signature() { # MODEL OPTIONS...
     ls run/checkpoints
     cksum <run/checkpoints/last/model.safetensors
     grep -E '"(threads|isa|samples)"' run/run.json
+    grep -A1 '"cpus"' run/run.json
 }
 
 # differs NAME BASE CHANGED: option NAME; the changed run must succeed and differ.
@@ -93,6 +94,18 @@ else
     "$weft" train gpt2 $gpt2 --backend onednn --out none 2>err && failed=1
     grep -q 'without oneDNN' err || { echo "FAILED: nothing is said about oneDNN"; failed=1; }
     tested="$tested backend"
+fi
+if "$weft" info | grep -q '^topology .* of [2-9][0-9]* cores'; then
+    language bind cores
+    differs bind-policy "gpt2 $gpt2 --bind cores" "gpt2 $gpt2 --bind cores --bind-policy close"
+    "$weft" info --bind cores --threads 1000 2>err && failed=1
+    grep -q 'more threads than cores' err || { echo "FAILED: --bind cores on too few"; failed=1; }
+else
+    echo "built without hwloc, or one core: --bind must say why it does not"
+    # shellcheck disable=SC2086
+    "$weft" train gpt2 $gpt2 --threads 1000 --bind threads --out none 2>err && failed=1
+    grep -qE 'hwloc|more threads' err || { echo "FAILED: nothing is said about --bind"; failed=1; }
+    tested="$tested bind bind-policy"
 fi
 language log-every 1
 language stats-every 2

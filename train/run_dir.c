@@ -119,6 +119,14 @@ enum weft_status weft_run_dir_paths(weft_ctx *ctx, struct weft_options *o) {
     return st == WEFT_OK ? st : weft_ctx_fail(ctx, st, "%s", o->message);
 }
 
+static void put_cpus(const weft_ctx *ctx, struct weft_json *j) {
+    const int *const cpu = weft_ctx_cpus(ctx);
+    if (cpu == NULL) return;
+    weft_json_open(j, "cpus", '[');
+    for (int i = 0; i < weft_ctx_threads(ctx); i++) weft_json_int(j, NULL, cpu[i]);
+    weft_json_close(j);
+}
+
 static void put_data(struct weft_json *j, const struct weft_data *data, double bigram) {
     char hash[17];
     snprintf(hash, sizeof hash, "%016" PRIx64, data->hash);
@@ -151,6 +159,7 @@ enum weft_status weft_run_dir_describe(const struct weft_run_dir *run, const str
     weft_json_count(&j, "seed", o->seed);
     weft_json_text(&j, "isa", weft_ctx_isa(run->ctx));
     weft_json_int(&j, "threads", weft_ctx_threads(run->ctx));
+    put_cpus(run->ctx, &j);
     put_data(&j, data, bigram);
     weft_json_open(&j, "versions", '{');
     weft_json_text(&j, "weft", weft_version());

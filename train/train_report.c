@@ -96,8 +96,9 @@ static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     if (t->meter.bound > 0)
         snprintf(limits, sizeof limits, "; %.0f GFLOP/s, %.1f GB/s: a step takes at least %.3g ms",
                  l->fma_gflops, l->triad_gbs, 1e3 * t->meter.bound);
-    weft_trainer_say(t, "machine    %s, %d thread%s, %s%s", weft_ctx_isa(t->ctx),
-                     weft_ctx_threads(t->ctx), weft_ctx_threads(t->ctx) > 1 ? "s" : "",
+    const char *const bound = weft_ctx_cpus(t->ctx) != NULL ? " (bound)" : "";
+    weft_trainer_say(t, "machine    %s, %d thread%s%s, %s%s", weft_ctx_isa(t->ctx),
+                     weft_ctx_threads(t->ctx), weft_ctx_threads(t->ctx) > 1 ? "s" : "", bound,
                      strcmp(weft_ctx_backend(t->ctx), "native") ? "on oneDNN" : "own kernels",
                      limits);
 }

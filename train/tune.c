@@ -121,6 +121,8 @@ static enum weft_status open_candidate(weft_ctx *ctx, const struct setting *s, c
     char text[WEFT_TUNE_TEXT], message[WEFT_MESSAGE_MAX];
     snprintf(text, sizeof text, "%s%s%s=%zu", before, *before ? "," : "", s->name, value);
     const struct weft_ctx_options o = {.threads = weft_ctx_threads(ctx),
+                                       .cpus = weft_ctx_cpus(ctx),
+                                       .cpu_count = (size_t)weft_ctx_threads(ctx),
                                        .isa = weft_ctx_isa(ctx),
                                        .tuning = text,
                                        .message = message};

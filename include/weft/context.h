@@ -36,15 +36,25 @@ struct weft_ctx_options {
     int threads;     /* 1..WEFT_MAX_THREADS; 0: as many as cpuset and cgroup quota allow */
     const char *isa; /* "emu", "avx2", ...; NULL: $WEFT_ISA, else the best the CPU has */
     const char *tuning; /* "grain_ns=4000,l2=524288": what differs from the defaults; NULL: $WEFT_TUNE */
+    const int *cpus;  /* (cpu_count) thread i of a team is bound to CPU cpus[i], by the system's
+                       * numbers; at least `threads` of them; copied. NULL: wherever the system
+                       * puts threads */
+    size_t cpu_count;
+    bool first_touch; /* the memory of a graph is first touched, when it is committed, by the thread
+                       * that will use it most: for teams on more than one memory (NUMA) node */
     char *message;   /* where a failing weft_ctx_create puts its message (WEFT_MESSAGE_MAX bytes),
                       * or NULL */
 };
 
-/* Create a context. options may be NULL (all defaults). WEFT_ERR_ARG for a bad thread count
- * or tuning,
- * WEFT_ERR_ISA for an ISA unknown, not built in, or not on this CPU. */
+/* Create a context. options may be NULL (all defaults). WEFT_ERR_ARG for a bad thread count, a bad
+ * tuning, or CPUs that are too few or not to be had, WEFT_ERR_ISA for an ISA unknown, not built in,
+ * or not on this CPU.
+ *
+ * With cpus the calling thread is thread 0 of its teams: it is bound by the first call that
+ * computes, and stays so until weft_ctx_free; threads that it starts meanwhile inherit that. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_ctx_create(const struct weft_ctx_options *options,
                                                          weft_ctx **out);
+/* Free it, on the thread that used it: that one and its team get back the affinity they had. */
 WEFT_API void weft_ctx_free(weft_ctx *ctx);
 
 /* One line: what went wrong in the last failing call on this context, where, and what to do. */
@@ -56,6 +66,8 @@ WEFT_API enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, cons
 
 WEFT_API const char *weft_ctx_isa(const weft_ctx *ctx);
 WEFT_API int weft_ctx_threads(const weft_ctx *ctx);
+/* The CPU of each thread, (threads); NULL: not bound. Valid as long as the context. */
+WEFT_API const int *weft_ctx_cpus(const weft_ctx *ctx);
 /* Who computes in all graphs of this context from now on; NULL: weft's own kernels, the default. */
 WEFT_API void weft_ctx_use_backend(weft_ctx *ctx, const weft_backend *backend);
 WEFT_API const char *weft_ctx_backend(const weft_ctx *ctx); /* "native", or the backend's name */
