@@ -27,7 +27,7 @@ static const char usage[] =
     "  --quick              a minute's worth: the limits and some cases of every family\n"
     "  --threads=N,N        thread counts (default: 1 and all cores this process may use)\n"
     "  --isa=NAME,NAME      instruction sets (default: the best of this CPU)\n"
-    "  --peers=NAME,NAME    onednn, openblas, blis, mkl; WEFT_PEER_<NAME>=FILE names the library\n"
+    "  --peers=NAME,NAME    onednn, openblas, blis, mkl, libxsmm; WEFT_PEER_<NAME>=FILE names the library\n"
     "  --again              every case twice: prints what two runs of the same differ by\n"
     "  --benchmark_...      Google Benchmark's options: --benchmark_filter=REGEX,\n"
     "                       --benchmark_list_tests, --benchmark_out=FILE, "

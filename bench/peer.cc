@@ -46,8 +46,7 @@ class CblasPeer final : public Peer {
         name = b.name;
         sgemm_ = symbol<Sgemm>(library, "cblas_sgemm");
         set_threads_ = symbol<void (*)(long)>(library, b.set_threads);
-        const auto text = symbol<const char *(*)()>(library, b.version);
-        version = text ? text() : "?";
+        version = version_of(library, b.version);
         if (!sgemm_) throw std::runtime_error("it has no cblas_sgemm");
     }
     void *create(const PeerShape &, int threads) const override {
@@ -63,6 +62,15 @@ class CblasPeer final : public Peer {
     }
 
   private:
+    static std::string version_of(void *library, const char *name) {
+        if (const auto mkl = symbol<void (*)(char *, int)>(library, "MKL_Get_Version_String")) {
+            char text[200] = "";
+            mkl(text, sizeof text - 1);
+            return std::string(text).substr(0, std::string(text).find_last_not_of(' ') + 1);
+        }
+        const auto text = symbol<const char *(*)()>(library, name);
+        return text ? text() : "?";
+    }
     using Sgemm = void (*)(int, int, int, int, int, int, float, const float *, int, const float *,
                            int, float, float *, int);
     Sgemm sgemm_;
@@ -78,7 +86,7 @@ class PluginPeer final : public Peer {
         plugin_ = get();
         name = plugin;
         version = plugin_->version();
-        can_pack = true;
+        can_pack = std::string(plugin) == "onednn";
     }
     void *create(const PeerShape &s, int threads) const override {
         const weft_bench_product p = {s.m, s.n, s.k, s.a_trans, s.b_trans, s.packed, threads};
@@ -128,11 +136,11 @@ std::unique_ptr<Peer> open_peer(const std::string &name) {
         if (!library) throw std::runtime_error(dlerror());
         return std::make_unique<CblasPeer>(b, library);
     }
-    if (name != "onednn")
-        throw std::runtime_error("there is no such peer: onednn, openblas, blis, mkl");
-    void *const library = open_library(name, {program_folder() + "/weft-bench-onednn.so"});
+    if (name != "onednn" && name != "libxsmm")
+        throw std::runtime_error("there is no such peer: onednn, openblas, blis, mkl, libxsmm");
+    void *const library = open_library(name, {program_folder() + "/weft-bench-" + name + ".so"});
     if (!library) throw std::runtime_error(dlerror());
-    return std::make_unique<PluginPeer>("onednn", library);
+    return std::make_unique<PluginPeer>(name.c_str(), library);
 }
 
 } // namespace

@@ -58,7 +58,10 @@ sanitized() {
 }
 
 threads() { build tsan && TSAN_OPTIONS=halt_on_error=1 run tsan $quick -R '^unit_'; }
-crossed() { build aarch64 && run aarch64 $quick -R '^(check|grad)_'; }
+crossed() {
+    build aarch64 && ci/check_spills.sh build/aarch64 aarch64-linux-gnu-objdump &&
+        run aarch64 $quick -R '^(check|grad)_'
+}
 
 clang_build() {
     cmake -S . -B build/clang -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
@@ -73,6 +76,7 @@ stage layers ci/check_layers.sh
 stage build build release
 stage symbols ci/check_symbols.sh build/release
 [ "$(uname -m)" = x86_64 ] && stage purity ci/check_isa_purity.sh build/release
+[ "$(uname -m)" = x86_64 ] && stage spills ci/check_spills.sh build/release
 stage clang clang_build
 stage asan sanitized
 $full && stage tsan threads

@@ -14,7 +14,7 @@
 
 #define CPUS_MAX 8192 /* what Linux can have */
 
-#define WORD     (8 * sizeof(unsigned long))
+#define WORD (8 * sizeof(unsigned long))
 
 struct mask { /* a longer cpu_set_t */
     unsigned long word[CPUS_MAX / WORD];

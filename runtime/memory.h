@@ -20,8 +20,8 @@ void weft_unmap(void *p, size_t bytes);
 /* What is placed as a whole in such a mapping, at multiples of it: a huge page or a page. */
 size_t weft_map_unit(size_t bytes);
 
-/* How many of the pages of [p, p + bytes) are on each memory node, as far as they have been touched:
- * page[0..nodes). False: the system does not tell. */
+/* How many of the pages of [p, p + bytes) are on each memory node, as far as they have been
+ * touched: page[0..nodes). False: the system does not tell. */
 bool weft_memory_nodes(const void *p, size_t bytes, size_t *page, size_t nodes);
 
 #endif
