@@ -32,11 +32,13 @@ int cli_bind(struct cli *c, size_t threads) {
     b->why = "OpenMP's variables say where";
     if (how == WEFT_BIND_AUTO && openmp_binds()) return CLI_OK;
     struct weft_topology t = {.pu = NULL};
-    /* auto: a cgroup's quota is less than the machine, whatever the cpuset is */
     struct weft_cpu_info cpu;
     weft_cpu_query(&cpu);
+    b->why =
+        threads < 2 ? "one thread" : "no more than two cores"; /* without asking hwloc: 10 ms */
+    if (how == WEFT_BIND_AUTO && (threads < 2 || cpu.cores_online <= 2)) return CLI_OK;
     if (how != WEFT_BIND_NONE) weft_topology_read(&t);
-    if (cpu.cores_allowed < cpu.cpuset) t.whole = false;
+    if (cpu.cores_allowed < cpu.cpuset) t.whole = false; /* a cgroup's quota is less */
     b->nodes =
         weft_topology_bind(&t, how, !strcmp(c->o.bind_policy, "spread"), threads, b->cpu, &b->why);
     const size_t cores = t.cores, pus = t.pus;

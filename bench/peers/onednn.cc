@@ -51,7 +51,8 @@ void *create(const weft_bench_product *p) try {
     auto h = std::make_unique<Handle>();
     const memory::desc a = matrix(p->m, p->k, p->a_trans), c = matrix(p->m, p->n, false);
     h->plain_b = matrix(p->k, p->n, p->b_trans);
-    const memory::desc any(h->plain_b.dims(), memory::data_type::f32, memory::format_tag::any);
+    const memory::dims kn = {static_cast<memory::dim>(p->k), static_cast<memory::dim>(p->n)};
+    const memory::desc any(kn, memory::data_type::f32, memory::format_tag::any);
     h->pd = describe(h->engine, a, p->packed ? any : h->plain_b, c);
     h->matmul = dnnl::matmul(h->pd);
     h->a = memory(h->pd.src_desc(), h->engine, DNNL_MEMORY_NONE);
