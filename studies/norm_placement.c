@@ -120,8 +120,8 @@ static void check_rates(struct study *s) {
     double falls = 0;
     for (size_t i = 0; i + 1 < 4; i++) falls += r[i] > r[i + 1];
     study_check(s, CHECK_EF, 'a',
-                "largest stable rate: post, post + warmup, pre, pre + warmup falls", falls, 0, 0,
-                published);
+                "largest stable rate: post, post + warmup, pre, pre + warmup falls",
+                r[3] > 0 || falls > 0 ? falls : (double)NAN, 0, 0, published);
     study_remark(s,
                  "%g, %g, %g, %g (0: none of the grid); branch %g, with warmup %g; none %g, "
                  "with warmup %g",

@@ -13,6 +13,7 @@
 #include "studies/detect.h"
 #include "studies/draw.h"
 #include "studies/recipe.h"
+#include "studies/stats.h"
 #include "studies/verdict.h"
 
 #define WIDTH  64
@@ -90,7 +91,7 @@ static enum weft_status put_gradients(struct trial *t) {
         const struct weft_param_info *const p = &t->param[i];
         if (strcmp(p->role, "gain") == 0) still += !(p->grad[0] != 0);
         for (size_t k = 0; strcmp(p->role, "block") == 0 && k < trial_count(p); k++)
-            most = fmax(most, fabs((double)p->grad[k]));
+            most = stats_worse(most, fabs((double)p->grad[k]));
     }
     study_put(t->run, 0, -1, "branch", KIND_value, most);
     study_put(t->run, 0, -1, "still", KIND_value, still);

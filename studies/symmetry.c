@@ -13,6 +13,7 @@
 #include "studies/curve.h"
 #include "studies/draw.h"
 #include "studies/recipe.h"
+#include "studies/stats.h"
 #include "studies/verdict.h"
 
 #define POINTS 256
@@ -95,7 +96,7 @@ static enum weft_status put_distance(struct trial *t) {
         double sum = 0;
         for (size_t i = 0; i < cols; i++)
             sum += pow((double)w->data[r * cols + i] - (double)w->data[i], 2);
-        most = fmax(most, sqrt(sum));
+        most = stats_worse(most, sqrt(sum));
     }
     study_put(t->run, (int64_t)t->step + 1, -1, "distance", KIND_value, most);
     return WEFT_OK;
@@ -165,7 +166,7 @@ static enum weft_status run_balance(struct study_run *r) {
         want[u] = unit_of(g, u, 64, &size[u]);
         now = unit_of(w, u, 64, &(double){0});
         if (size[u] > 1e-4) /* the gradient of a dead unit is 0 */
-            worst = fmax(worst, fabs(now - before[u] - want[u]) / size[u]);
+            worst = stats_worse(worst, fabs(now - before[u] - want[u]) / size[u]);
     }
     trial_close(&t);
     if (st == WEFT_OK && ok) study_put(r, 0, -1, "balance", KIND_deviation, worst);
@@ -330,16 +331,18 @@ static double distance(const struct study *s, const char *arm, int64_t step) {
 }
 
 static void check_units(struct study *s) {
-    double apart = study_has(s, 'a') ? 0 : (double)NAN;
+    double apart = 0, seen = 0;
     struct check_worst one = {0}, balance = {0};
     for (size_t k = 0; k < 2; k++) {
         const struct study_cell *const c = units(s, "equal", k ? 64 : 2);
         for (size_t i = 0; c != NULL && i < c->records; i++)
-            if (c->record[i].kind == KIND_value && strcmp(c->record[i].tensor, "distance") == 0)
-                apart = fmax(apart, c->record[i].value);
+            if (c->record[i].kind == KIND_value && strcmp(c->record[i].tensor, "distance") == 0) {
+                apart = stats_worse(apart, c->record[i].value);
+                seen++;
+            }
     }
-    study_check(s, CHECK_ID, 'a', "constant start: largest distance of two units, all steps", apart,
-                0, 0, NULL);
+    study_check(s, CHECK_ID, 'a', "constant start: largest distance of two units, all steps",
+                seen > 0 ? apart : (double)NAN, 0, 0, NULL);
     for (int64_t t = 0; t < 200 && study_has(s, 'a'); t++) {
         const double two = study_value(units(s, "equal", 2), KIND_loss, -1, "", t);
         check_near(&one, study_value(units(s, "one-unit", 2), KIND_loss, -1, "", t) / two, 1, 1e-4,

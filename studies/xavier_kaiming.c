@@ -141,7 +141,7 @@ static enum weft_status run_ratio(struct study_run *r) {
         const double want = sqrt((in + out) / in), ulp = want < 2 ? 0x1p-23 : 0x1p-22;
         double worst = 0;
         for (size_t i = 0; i < trial_count(x); i++)
-            worst = fmax(worst, fabs((double)k->data[i] / (double)x->data[i] - want) / ulp);
+            worst = stats_worse(worst, fabs((double)k->data[i] / (double)x->data[i] - want) / ulp);
         study_put(r, 0, l, "ratio", KIND_value, worst);
     }
     for (size_t i = 0; i < open; i++) trial_close(&t[i]);
@@ -232,7 +232,7 @@ static void check_ratio(struct study *s) {
     const struct study_cell *const c = study_find(s, 'a', "ratio", STUDY_ANY, STUDY_ANY, 0);
     double worst = 0;
     for (int l = 0; l < 3; l++)
-        worst = fmax(worst, study_value(c, KIND_value, l, "ratio", STUDY_LAST));
+        worst = stats_worse(worst, study_value(c, KIND_value, l, "ratio", STUDY_LAST));
     study_check(s, CHECK_ID, 'a', "W_K/W_X = √((n_in+n_out)/n_in), deviation in ulp",
                 c == NULL ? (double)NAN : worst, 0, 2, NULL);
 }
