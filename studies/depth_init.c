@@ -12,6 +12,7 @@
 #include <string.h>
 #include "studies/curve.h"
 #include "studies/detect.h"
+#include "studies/pairs.h"
 #include "studies/recipe.h"
 #include "studies/stats.h"
 #include "studies/theory.h"
@@ -212,25 +213,6 @@ static double drift(const struct study_cell *c) {
     return sum;
 }
 
-static double steps_to_h2(struct study *s, const struct study_cell *c) {
-    size_t n;
-    const double *const loss = study_losses(s, c, &n);
-    return detect_steps_to(loss, n, s->corpus->h2);
-}
-
-/* Final loss against base, paired by seed. */
-static struct stats_test against_base(const struct study *s, const char *arm) {
-    double x[STUDY_MAX_SEEDS], y[STUDY_MAX_SEEDS];
-    const struct study_cell *a[STUDY_MAX_SEEDS], *b[STUDY_MAX_SEEDS];
-    const size_t n = study_seeds_of(s, 'c', arm, STUDY_ANY, STUDY_ANY, a, STUDY_MAX_SEEDS);
-    const size_t m = study_seeds_of(s, 'c', "base", STUDY_ANY, STUDY_ANY, b, STUDY_MAX_SEEDS);
-    for (size_t i = 0; i < n && i < m; i++) {
-        x[i] = study_final_loss(a[i]);
-        y[i] = study_final_loss(b[i]);
-    }
-    return stats_paired(x, y, n < m ? n : m);
-}
-
 static double mean_of(const struct study *s, const char *arm,
                       double (*value)(const struct study_cell *c)) {
     return study_spread_of(s, 'c', arm, STUDY_ANY, STUDY_ANY, value).mean;
@@ -272,11 +254,14 @@ static void check_drift(struct study *s) {
     study_check(s, CHECK_EF, 'c', "drift of stds, probe over base", probe_arm / base, 0, 1 - 1e-9,
                 "no number exists");
     for (size_t a = 0; a < arms_of(s) && study_has(s, 'c'); a++) {
-        const struct stats_test t = against_base(s, arms[a]);
-        study_remark(s, "%s: drift %.3f, loss %.3f (%+.3f ± %.3f), H2 at step %.0f", arms[a],
-                     mean_of(s, arms[a], drift), mean_of(s, arms[a], study_final_loss), t.mean,
-                     t.high - t.mean,
-                     steps_to_h2(s, study_find(s, 'c', arms[a], STUDY_ANY, STUDY_ANY, 1)));
+        const struct study_pairs p =
+            study_pairs_of(s, 'c', arms[a], "base", STUDY_ANY, STUDY_ANY, study_final_loss);
+        const struct stats_test t = study_paired(&p);
+        study_remark(
+            s, "%s: drift %.3f, loss %.3f (%+.3f ± %.3f), H2 at step %.0f", arms[a],
+            mean_of(s, arms[a], drift), mean_of(s, arms[a], study_final_loss), t.mean,
+            t.high - t.mean,
+            study_steps_to(study_find(s, 'c', arms[a], STUDY_ANY, STUDY_ANY, 1), s->corpus->h2));
         study_sum(s, study_text(s, "%s: final loss", arms[a]),
                   mean_of(s, arms[a], study_final_loss));
     }

@@ -231,10 +231,7 @@ static void draw_depths(struct study *s) {
     for (size_t i = 0; i < 3; i++) {
         double *const y = study_doubles(s, n);
         for (size_t d = 0; d < n; d++) {
-            size_t steps;
-            const double *const loss =
-                study_losses(s, study_find(s, 'a', nets[i].name, depths[d], STUDY_ANY, 1), &steps);
-            y[d] = detect_steps_to(loss, steps, 1);
+            y[d] = study_steps_to(study_find(s, 'a', nets[i].name, depths[d], STUDY_ANY, 1), 1);
         }
         figure_curve(f, nets[i].name, figure_hue(i), FIGURE_DOTS,
                      &(struct study_curve){.n = n, .x = depths, .mean = y});
