@@ -12,10 +12,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "studies/adam_tuning.h"
 #include "studies/curve.h"
 #include "studies/detect.h"
 #include "studies/recipe.h"
-#include "studies/tuning.h"
 #include "studies/verdict.h"
 
 #define RATES     5

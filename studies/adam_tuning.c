@@ -1,5 +1,5 @@
-/* See tuning.h. */
-#include "studies/tuning.h"
+/* See adam_tuning.h. */
+#include "studies/adam_tuning.h"
 
 #include <math.h>
 #include "studies/curve.h"

@@ -1,7 +1,7 @@
 /* The playbook's advice on Adam: tune the rate, then beta1, eps, beta2, each over a few values with
  * the numbers before it at their best. On MNIST, 784-256-256-10. */
-#ifndef WEFT_STUDIES_TUNING_H
-#define WEFT_STUDIES_TUNING_H
+#ifndef WEFT_STUDIES_ADAM_TUNING_H
+#define WEFT_STUDIES_ADAM_TUNING_H
 
 #include "studies/trial.h"
 
