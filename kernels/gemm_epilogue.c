@@ -1,7 +1,6 @@
 /* What follows a product (enum weft_epilogue), applied to a part of C that was just stored and is
  * still in L1: rows [i0, i0+rows) by columns [j0, j0+cols), j0 a multiple of 16. Elementwise, exact
- * up to the activation. With statistics the same values come from a function that chooses the
- * activation at run time: they are wanted once in many steps. */
+ * up to the activation. With statistics the same values come from another function. */
 #include "kernels/gemm.h"
 #include "kernels/simd/vec.h"
 #include "kernels/simd/vec_act.h"
@@ -42,76 +41,149 @@ static WEFT_INLINE void finish_rows(const struct weft_gemm_args *g, const enum w
 
 /* ---- with statistics ---- */
 struct sums {
-    vf part[WEFT_GEMM_STATS][GROUP_VECTORS]; /* lane = column of the group */
+    vf part[WEFT_COUNT][GROUP_VECTORS]; /* lane = column of the group; absent ones are 0 */
+    size_t count;
 };
 
 static WEFT_INLINE vf load_cols(const float *p, size_t n) {
     return n == VL ? v_load(p) : v_load_n(p, n);
 }
+static WEFT_INLINE void store_cols(float *p, vf x, size_t n) {
+    if (n == VL)
+        v_store(p, x);
+    else
+        v_store_n(p, x, n);
+}
 
-/* What finish_vec makes of n columns, the act chosen at run time, and what it tells. */
-static WEFT_INLINE void measure(const struct weft_gemm_args *g, size_t i, size_t j, size_t n,
+/* What finish_vec makes of n columns, and what it tells. */
+static WEFT_INLINE void measure(const struct weft_gemm_args *g, const enum weft_epilogue epi,
+                                const enum weft_act act, size_t i, size_t j, size_t n,
                                 struct sums *s, size_t v) {
     float *const c = g->c + i * g->ldc + j;
-    const vm live = m_first(n);
-    const vf old = load_cols(c, n);
-    vf z = v_zero(), x = old;
+    vf x = load_cols(c, n), z = v_zero();
     vm counted = m_first(0);
-    if (g->epilogue == WEFT_EPI_DACT) {
-        x = v_mul(old, v_dact(g->act, load_cols(g->z + i * g->ldz + j, n), WEFT_LEAKY_SLOPE));
+    if (epi == WEFT_EPI_DACT) {
+        x = v_mul(x, v_dact(act, load_cols(g->z + i * g->ldz + j, n), WEFT_LEAKY_SLOPE));
     } else {
-        if (g->epilogue != WEFT_EPI_NONE && g->bias) x = v_add(x, load_cols(g->bias + j, n));
+        if (epi != WEFT_EPI_NONE && g->bias) x = v_add(x, load_cols(g->bias + j, n));
         z = x;
-        if (g->epilogue == WEFT_EPI_BIAS_ACT) {
-            if (g->z) v_store_n(g->z + i * g->ldz + j, z, n);
-            x = v_act(g->act, z, WEFT_LEAKY_SLOPE);
-            const vf slope = v_abs(v_dact(g->act, z, WEFT_LEAKY_SLOPE));
+        if (epi == WEFT_EPI_BIAS_ACT) {
+            if (g->z) store_cols(g->z + i * g->ldz + j, z, n);
+            x = v_act(act, z, WEFT_LEAKY_SLOPE);
+            const vf slope = v_abs(v_dact(act, z, WEFT_LEAKY_SLOPE));
             counted = m_or(v_eq(x, v_zero()), v_lt(slope, v_set1(WEFT_SATURATED)));
-        } else if (g->epilogue == WEFT_EPI_BIAS_RESIDUAL) {
+        } else if (epi == WEFT_EPI_BIAS_RESIDUAL) {
             const vf r = load_cols(g->residual + i * g->ldr + j, n);
             x = v_add(z, r);
             counted = m_and(v_eq(x, r), m_not(v_eq(z, v_zero())));
         }
     }
-    v_store_n(c, x, n);
-    z = v_sel(live, z, v_zero());
-    if (!WEFT_BUG(22)) x = v_sel(live, x, v_zero());
+    store_cols(c, x, n);
+    if (n < VL) {
+        const vm live = m_first(n);
+        z = v_sel(live, z, v_zero());
+        if (!WEFT_BUG(22)) x = v_sel(live, x, v_zero());
+        counted = m_and(counted, live);
+    }
     s->part[WEFT_SUM_Z][v] = z;
     s->part[WEFT_SUM_ZZ][v] = v_mul(z, z);
     s->part[WEFT_SUM_X][v] = x;
     s->part[WEFT_SUM_XX][v] = v_mul(x, x);
-    s->part[WEFT_COUNT][v] = v_sel(m_and(counted, live), v_set1(1.0f), v_zero());
+    if (epi >= WEFT_EPI_BIAS_ACT && epi != WEFT_EPI_DACT) s->count += m_count(counted);
 }
 
 /* Lane l + lane l + 8, then + 4, + 2, + 1, whatever VL is. */
-static WEFT_INLINE float fold_group(vf *v) {
-    for (size_t w = GROUP_VECTORS / 2; w > 0; w /= 2)
-        for (size_t i = 0; i < w; i++) v[i] = v_add(v[i], v[i + w]);
-    return v_fold_add(v[0]);
+static WEFT_INLINE float fold_group(const vf *v) {
+    vf t[GROUP_VECTORS];
+    WEFT_UNROLL(4)
+    for (size_t i = 0; i < GROUP_VECTORS; i++) t[i] = v[i];
+    WEFT_UNROLL(4)
+    for (size_t w = GROUP_VECTORS / 2; w > 0; w /= 2) {
+        WEFT_UNROLL(4)
+        for (size_t i = 0; i < w; i++) t[i] = v_add(t[i], t[i + w]);
+    }
+    return v_fold_add(t[0]);
 }
 
-static WEFT_NOINLINE void finish_measured(const struct weft_gemm_args *g, size_t i0, size_t j0,
-                                          size_t rows, size_t cols) {
-    for (size_t i = i0; i < i0 + rows; i++)
-        for (size_t j = j0; j < j0 + cols; j += WEFT_GEMM_GROUP) {
-            float *const out = g->stats + (i * g->lds + j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
+/* Sums of a group; with DACT z is 0, without activation and residual it is x. */
+static WEFT_INLINE void tell(const struct sums *s, const enum weft_epilogue epi, float *out) {
+    const bool own = epi == WEFT_EPI_BIAS_ACT || epi == WEFT_EPI_BIAS_RESIDUAL;
+    out[WEFT_SUM_X] = fold_group(s->part[WEFT_SUM_X]);
+    out[WEFT_SUM_XX] = fold_group(s->part[WEFT_SUM_XX]);
+    out[WEFT_SUM_Z] = own                    ? fold_group(s->part[WEFT_SUM_Z])
+                      : epi == WEFT_EPI_DACT ? 0
+                                             : out[WEFT_SUM_X];
+    out[WEFT_SUM_ZZ] = own                    ? fold_group(s->part[WEFT_SUM_ZZ])
+                       : epi == WEFT_EPI_DACT ? 0
+                                              : out[WEFT_SUM_XX];
+    out[WEFT_COUNT] = (float)s->count;
+}
+
+static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const enum weft_epilogue epi,
+                                     const enum weft_act act, size_t i0, size_t j0, size_t rows,
+                                     size_t cols) {
+    const size_t end = j0 + cols;
+    for (size_t i = i0; i < i0 + rows; i++) {
+        float *out = g->stats + (i * g->lds + j0 / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
+        size_t j = j0;
+        for (; j + WEFT_GEMM_GROUP <= end; j += WEFT_GEMM_GROUP, out += WEFT_GEMM_STATS) {
             struct sums s;
-            for (size_t v = 0; v < GROUP_VECTORS; v++) {
-                const size_t at = j + v * VL, end = j0 + cols;
-                const size_t n = at >= end ? 0 : end - at < VL ? end - at : VL;
-                if (n > 0)
-                    measure(g, i, at, n, &s, v);
-                else
-                    for (size_t k = 0; k < WEFT_GEMM_STATS; k++) s.part[k][v] = v_zero();
-            }
-            for (size_t k = 0; k < WEFT_GEMM_STATS; k++) out[k] = fold_group(s.part[k]);
+            s.count = 0;
+            WEFT_UNROLL(4)
+            for (size_t v = 0; v < GROUP_VECTORS; v++)
+                measure(g, epi, act, i, j + v * VL, VL, &s, v);
+            tell(&s, epi, out);
         }
+        if (j == end) continue;
+        struct sums s;
+        s.count = 0;
+        for (size_t v = 0; v < GROUP_VECTORS; v++) {
+            const size_t at = j + v * VL;
+            if (at < end)
+                measure(g, epi, act, i, at, end - at < VL ? end - at : VL, &s, v);
+            else
+                for (size_t k = 0; k < WEFT_COUNT; k++) s.part[k][v] = v_zero();
+        }
+        tell(&s, epi, out);
+    }
+}
+
+/* A function of its own for the activations of nets that are mostly looked at; the others choose at
+ * run time. */
+typedef void measure_fn(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
+                        size_t cols);
+#define WEFT_MEASURE(name, epi, act)                                                               \
+    static WEFT_NOINLINE void name(const struct weft_gemm_args *g, size_t i0, size_t j0,           \
+                                   size_t rows, size_t cols) {                                     \
+        measure_rows(g, epi, act, i0, j0, rows, cols);                                             \
+    }
+WEFT_MEASURE(measure_none, WEFT_EPI_NONE, WEFT_ACT_NONE)
+WEFT_MEASURE(measure_bias, WEFT_EPI_BIAS, WEFT_ACT_NONE)
+WEFT_MEASURE(measure_residual, WEFT_EPI_BIAS_RESIDUAL, WEFT_ACT_NONE)
+WEFT_MEASURE(measure_act, WEFT_EPI_BIAS_ACT, g->act)
+WEFT_MEASURE(measure_relu, WEFT_EPI_BIAS_ACT, WEFT_ACT_RELU)
+WEFT_MEASURE(measure_gelu, WEFT_EPI_BIAS_ACT, WEFT_ACT_GELU_TANH)
+WEFT_MEASURE(measure_dact, WEFT_EPI_DACT, g->act)
+WEFT_MEASURE(measure_drelu, WEFT_EPI_DACT, WEFT_ACT_RELU)
+WEFT_MEASURE(measure_dgelu, WEFT_EPI_DACT, WEFT_ACT_GELU_TANH)
+#undef WEFT_MEASURE
+
+static measure_fn *measurer(const struct weft_gemm_args *g) {
+    const bool relu = g->act == WEFT_ACT_RELU, gelu = g->act == WEFT_ACT_GELU_TANH;
+    switch (g->epilogue) {
+    case WEFT_EPI_BIAS: return measure_bias;
+    case WEFT_EPI_BIAS_RESIDUAL: return measure_residual;
+    case WEFT_EPI_BIAS_ACT: return relu ? measure_relu : gelu ? measure_gelu : measure_act;
+    case WEFT_EPI_DACT: return relu ? measure_drelu : gelu ? measure_dgelu : measure_dact;
+    case WEFT_EPI_NONE: break;
+    }
+    return measure_none;
 }
 
 void WEFT_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
                                 size_t cols) {
     if (g->stats) {
-        finish_measured(g, i0, j0, rows, cols);
+        measurer(g)(g, i0, j0, rows, cols);
         return;
     }
 #define WEFT_FINISH(epi, act) finish_rows(g, epi, act, i0, j0, rows, cols)

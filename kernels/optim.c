@@ -5,7 +5,8 @@
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_reduce.h"
 
-#define CHUNK 1024 /* elements summed in f32 before the fold in f64 */
+#define CHUNK   1024 /* elements summed in f32 before the fold in f64 */
+#define STRETCH 256
 
 struct step { /* the scalars, broadcast */
     vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny;
@@ -36,8 +37,7 @@ static WEFT_INLINE vf flush(vf x, vf tiny) { return v_sel(v_lt(v_abs(x), tiny), 
 static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule rule,
                              const bool stats, vf g, vf *m, vf *v, vf *rate) {
     if (rule == WEFT_OPTIM_SGD) return v_mul(s->lr, g);
-    if (rule == WEFT_OPTIM_SIGN)
-        return v_sel(v_eq(g, v_zero()), v_zero(), v_copysign(s->lr, g));
+    if (rule == WEFT_OPTIM_SIGN) return v_sel(v_eq(g, v_zero()), v_zero(), v_copysign(s->lr, g));
     if (rule == WEFT_OPTIM_MOMENTUM || rule == WEFT_OPTIM_NESTEROV) {
         *m = flush(v_fma(s->beta1, *m, g), s->tiny);
         return v_mul(s->lr, rule == WEFT_OPTIM_MOMENTUM ? *m : v_fma(s->beta1, *m, g));
@@ -60,14 +60,32 @@ static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule ru
     return v_div(rule == WEFT_OPTIM_NADAM ? v_fma(s->cg, g, num) : num, den);
 }
 
-struct sums {
+struct sums { /* of 32 virtual lanes */
     v32 w, w2, dw2, wg, rate, max, g2, g_max;
 };
+struct sum { /* of one vector of them */
+    vf w, w2, dw2, wg, rate, max, g2, g_max;
+};
 
-/* Vector i.. of a block, n valid lanes (all when n == VL), sums into virtual lanes j*VL... */
+static WEFT_INLINE struct sum sums_take(const struct sums *s, size_t j) {
+    return (struct sum){s->w.v[j],    s->w2.v[j],  s->dw2.v[j], s->wg.v[j],
+                        s->rate.v[j], s->max.v[j], s->g2.v[j],  s->g_max.v[j]};
+}
+static WEFT_INLINE void sums_put(struct sums *s, size_t j, const struct sum *one) {
+    s->w.v[j] = one->w;
+    s->w2.v[j] = one->w2;
+    s->dw2.v[j] = one->dw2;
+    s->wg.v[j] = one->wg;
+    s->rate.v[j] = one->rate;
+    s->max.v[j] = one->max;
+    s->g2.v[j] = one->g2;
+    s->g_max.v[j] = one->g_max;
+}
+
+/* Vector i.. of a block, n valid lanes (all when n == VL). */
 static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct step *s,
-                               const enum weft_optim_rule rule, struct sums *sums, size_t i,
-                               size_t j, size_t n, const bool tail) {
+                               const enum weft_optim_rule rule, struct sum *sum, size_t i, size_t n,
+                               const bool tail) {
     const size_t states = weft_optim_states(rule);
     const vf w = tail ? v_load_n(a->w + i, n) : v_load(a->w + i);
     const vf g = tail ? v_load_n(a->g + i, n) : v_load(a->g + i);
@@ -78,7 +96,7 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     if (states > 1) v = tail ? v_load_n(a->v + i, n) : v_load(a->v + i);
 
     const vf grad = v_fma(s->l2, w, v_mul(s->clip, g));
-    const vf next = v_sub(v_mul(s->keep, w), update(s, rule, sums != NULL, grad, &m, &v, &rate));
+    const vf next = v_sub(v_mul(s->keep, w), update(s, rule, sum != NULL, grad, &m, &v, &rate));
 
     if (tail)
         v_store_n(a->w + i, next, n);
@@ -96,17 +114,17 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
         else
             v_store(a->v + i, v);
     }
-    if (!sums) return;
+    if (!sum) return;
     const vf dw = v_sub(next, w);
     if (tail) rate = v_sel(m_first(n), rate, v_zero());
-    sums->w.v[j] = v_add(sums->w.v[j], next);
-    sums->w2.v[j] = v_fma(next, next, sums->w2.v[j]);
-    sums->dw2.v[j] = v_fma(dw, dw, sums->dw2.v[j]);
-    sums->wg.v[j] = v_fma(WEFT_BUG(5) ? next : w, g, sums->wg.v[j]);
-    sums->rate.v[j] = v_add(sums->rate.v[j], rate);
-    sums->max.v[j] = v_max_abs(sums->max.v[j], next);
-    sums->g2.v[j] = v_fma(g, g, sums->g2.v[j]);
-    sums->g_max.v[j] = v_max_abs(sums->g_max.v[j], g);
+    sum->w = v_add(sum->w, next);
+    sum->w2 = v_fma(next, next, sum->w2);
+    sum->dw2 = v_fma(dw, dw, sum->dw2);
+    sum->wg = v_fma(WEFT_BUG(5) ? next : w, g, sum->wg);
+    sum->rate = v_add(sum->rate, rate);
+    sum->max = v_max_abs(sum->max, next);
+    sum->g2 = v_fma(g, g, sum->g2);
+    sum->g_max = v_max_abs(sum->g_max, g);
 }
 
 static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
@@ -121,32 +139,53 @@ static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out)
     if (!(g_max <= out->g_max)) out->g_max = out->g_max == out->g_max ? g_max : out->g_max;
 }
 
-static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule,
-                              const bool stats) {
+static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule) {
+    const struct step s = step_make(a);
+    size_t i = 0;
+    for (; i + 32 <= a->n; i += 32) V32_EACH(j) vector(a, &s, rule, NULL, i + j * VL, VL, false);
+    V32_TAIL(i, j, m, a->n) vector(a, &s, rule, NULL, i, m, true);
+}
+
+/* With statistics: the sums of one vector of the 32 virtual lanes after the other over STRETCH
+ * elements, which stay in the L1 cache as the sums do in registers. */
+static WEFT_INLINE void sweep_stats(const struct weft_optim_args *a,
+                                    const enum weft_optim_rule rule) {
     const struct step s = step_make(a);
     struct weft_optim_stats total = {0};
     for (size_t lo = 0; lo < a->n; lo += CHUNK) {
         const size_t hi = a->n - lo < CHUNK ? a->n : lo + CHUNK;
-        struct sums sums;
-        if (stats) {
-            const v32 zero = v32_zero();
-            sums = (struct sums){zero, zero, zero, zero, zero, zero, zero, zero};
-        }
+        const v32 zero = v32_zero();
+        struct sums sums = {zero, zero, zero, zero, zero, zero, zero, zero};
         size_t i = lo;
-        for (; i + 32 <= hi; i += 32)
-            V32_EACH(j) vector(a, &s, rule, stats ? &sums : NULL, i + j * VL, j, VL, false);
-        V32_TAIL(i, j, m, hi) vector(a, &s, rule, stats ? &sums : NULL, i, j, m, true);
-        if (stats) fold(&sums, &total);
+        for (; i + 32 <= hi; i += STRETCH) {
+            const size_t end = hi - i < STRETCH ? i + (hi - i) / 32 * 32 : i + STRETCH;
+            V32_EACH(j) {
+                struct sum one = sums_take(&sums, j);
+                for (size_t k = i + j * VL; k < end; k += 32)
+                    vector(a, &s, rule, &one, k, VL, false);
+                sums_put(&sums, j, &one);
+            }
+            if (end < i + STRETCH) {
+                i = end;
+                break;
+            }
+        }
+        V32_TAIL(i, j, m, hi) {
+            struct sum one = sums_take(&sums, j);
+            vector(a, &s, rule, &one, i, m, true);
+            sums_put(&sums, j, &one);
+        }
+        fold(&sums, &total);
     }
-    if (stats) *a->stats = total;
+    *a->stats = total;
 }
 
 /* A function of its own for each: compilers take their time over one that holds them all. */
 typedef void sweep_fn(const struct weft_optim_args *a);
 #define SWEEP(name, rule)                                                                          \
-    static WEFT_NOINLINE void name(const struct weft_optim_args *a) { sweep(a, rule, false); }     \
+    static WEFT_NOINLINE void name(const struct weft_optim_args *a) { sweep(a, rule); }            \
     static WEFT_NOINLINE void name##_stats(const struct weft_optim_args *a) {                      \
-        sweep(a, rule, true);                                                                      \
+        sweep_stats(a, rule);                                                                      \
     }
 SWEEP(sgd, WEFT_OPTIM_SGD)
 SWEEP(momentum, WEFT_OPTIM_MOMENTUM)

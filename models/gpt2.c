@@ -197,7 +197,7 @@ static weft_tensor join(const struct net *n, weft_program *p, weft_tensor h, str
         x = dense(n, p, h, d, NULL, x, mode);
     } else {
         weft_tensor f = dense(n, p, h, d, NULL, WEFT_NONE, mode);
-        if (branch) f = norm(n, p, f, ln, mode);
+        if (branch && !WEFT_BUG(89)) f = norm(n, p, f, ln, mode);
         if (rezero)
             x = weft_gain(p, weft_dropout(p, f, prob, WEFT_NONE), gain, x);
         else

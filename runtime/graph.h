@@ -95,6 +95,7 @@ struct weft_probe_desc {
     const struct weft_probe_kind *kind; /* probe.c */
     size_t node;       /* the one whose by-products it reads */
     weft_tensor delta; /* of a layer: what measures its gradient; WEFT_NONE: nothing can */
+    const double *table; /* of entropies: the largest that each row can have */
 };
 
 struct weft_program {

@@ -7,9 +7,9 @@
  *
  * Every parameter with a gradient is cut into segments (its named slices, else itself), each
  * segment into blocks of WEFT_OPTIM_BLOCK elements. Blocks are swept in any order and by anybody;
- * what they report is folded in block order. Statistics of parts of slices (heads) have a finer grid
- * of their own: asking for them does not change the order of the norm. A gradient that is not finite:
- * nothing is changed. */
+ * what they report is folded in block order. Statistics of parts of slices (heads) have a finer
+ * grid of their own: asking for them does not change the order of the norm. A gradient that is not
+ * finite: nothing is changed. */
 #include <math.h>
 #include <string.h>
 
@@ -40,7 +40,7 @@ struct sweep {
     size_t segments, blocks, tasks, elements;
     bool parts; /* slices are cut into their parts */
 };
-struct update { /* shared by gradnorm and optimizer */
+struct update {                /* shared by gradnorm and optimizer */
     struct sweep *norm, *step; /* the same, unless there are parts */
     const struct weft_optim_kind *kind;
     struct weft_optim_args args[2]; /* of this step: without and with decay; set by gradnorm */
@@ -229,7 +229,8 @@ static void norm_result(const struct weft_exec *x, const struct weft_node *n) {
     }
     const double norm = weft_sqrt(sq);
     double scale = 1;
-    if (clip > 0 && norm > clip) scale = clip / (norm + (WEFT_BUG(32) ? 0.01 : 1e-6)); /* PyTorch's 1e-6 */
+    if (clip > 0 && norm > clip)
+        scale = clip / (norm + (WEFT_BUG(32) ? 0.01 : 1e-6)); /* PyTorch's 1e-6 */
     if (!isfinite(norm)) scale = 0;
     double *const out = x_f64(x, n->out[0]);
     out[0] = norm;
@@ -428,7 +429,7 @@ bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_sta
 void weft_optim_join(struct weft_segment_stats *a, const struct weft_segment_stats *b) {
     a->count += b->count;
     a->w_sum += b->w_sum;
-    a->w_sumsq += b->w_sumsq;
+    a->w_sumsq += WEFT_BUG(88) ? a->w_sumsq : b->w_sumsq;
     a->w_absmax = larger(b->w_absmax, a->w_absmax);
     a->g_sumsq += b->g_sumsq;
     a->g_absmax = larger(b->g_absmax, a->g_absmax);

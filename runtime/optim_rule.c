@@ -82,7 +82,11 @@ struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
         .lr = (float)lr,
         .clip = (float)scale,
         .l2 = (float)(kind->decoupled ? 0 : shrink),
-        .keep = (float)(kind->decoupled ? 1 - (WEFT_BUG(35) ? 2e-3 : lr) * shrink : 1),
+        .keep = (float)(kind->decoupled ? 1 - (WEFT_BUG(35)   ? 2e-3
+                                               : WEFT_BUG(87) ? lr / 2
+                                                              : lr) *
+                                                  shrink
+                                        : 1),
         .beta1 = (float)o->beta1,
         .beta1c = (float)(1 - o->beta1),
         .beta2 = (float)o->beta2,

@@ -1,5 +1,5 @@
-/* What nodes tell about the values that pass them: probes are placed while building, their numbers are
- * folded in f64, in a fixed order, from the small arrays that the kernels leave behind. */
+/* What nodes tell about the values that pass them: probes are placed while building, their numbers
+ * are folded in f64, in a fixed order, from the small arrays that the kernels leave behind. */
 #include "runtime/probe.h"
 
 #include <math.h>
@@ -111,11 +111,17 @@ static bool keep_maxima(weft_program *p, size_t node) {
     return true;
 }
 
+/* The largest entropy of each row: the logarithm of its keys. */
+static const double *log_table(weft_graph *g, size_t t) {
+    double *const table = weft_graph_alloc(g, (t + 1) * sizeof *table);
+    for (size_t i = 0; table != NULL && i < t; i++) table[i] = weft_log((double)(i + 1));
+    return table;
+}
+
 static bool add_entropy(weft_program *p, size_t node) {
     const struct weft_tensor_desc d = *weft_desc(p->graph, p->node[node].out[1]);
     keep(p, p->node[node].in[0]);
-    return add_output(p, node, 3,
-                      weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2]));
+    return add_output(p, node, 3, weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2]));
 }
 
 static void read_logit_max(struct reader *r) {
@@ -133,10 +139,10 @@ static void read_entropy(struct reader *r) {
     const struct weft_tensor_desc *const d = desc(r, r->n->out[3]);
     const float *const x = d->data;
     const size_t t = d->shape[2], heads = rows_of(r, r->n->out[3]);
+    const double *const most = r->d->table; /* ln of the number of keys */
     double sum = 0;
     for (size_t h = 0; h < heads; h++)
-        for (size_t i = 1; i < t; i++)
-            sum += (double)x[h * t + i] / weft_log((double)(i + 1));
+        for (size_t i = 1; i < t; i++) sum += (double)x[h * t + i] / most[i];
     struct weft_probe_value *const v =
         put(r, "entropy", "attn", t < 2 ? (double)NAN : sum / (double)(heads * (t - 1)));
     show(r, v, r->n->in[0]);
@@ -147,9 +153,8 @@ static void read_entropy(struct reader *r) {
 static bool add_measure(weft_program *p, size_t node) {
     const struct weft_tensor_desc y = *weft_desc(p->graph, p->node[node].out[0]);
     const size_t cols = weft_gemm_groups(y.shape[2]) * WEFT_GEMM_STATS;
-    const weft_tensor t = y.batched
-                              ? weft_act_tensor(p, WEFT_F32, y.shape[0], y.shape[1], cols)
-                              : weft_fixed_tensor(p, WEFT_F32, weft_desc_rows(&y), cols);
+    const weft_tensor t = y.batched ? weft_act_tensor(p, WEFT_F32, y.shape[0], y.shape[1], cols)
+                                    : weft_fixed_tensor(p, WEFT_F32, weft_desc_rows(&y), cols);
     keep(p, p->node[node].out[0]);
     return add_output(p, node, 2, t);
 }
@@ -157,25 +162,33 @@ static bool add_measure(weft_program *p, size_t node) {
 /* Sums over all groups of all rows of a tensor of statistics. */
 static void fold_groups(const struct reader *r, weft_tensor t, double sum[WEFT_GEMM_STATS]) {
     const struct weft_tensor_desc *const d = desc(r, t);
-    const float *const x = d->data;
+    const float *const p = d->data;
     const size_t n = rows_of(r, t) * d->shape[2];
-    memset(sum, 0, WEFT_GEMM_STATS * sizeof *sum);
-    for (size_t i = 0; i < n; i++) sum[i % WEFT_GEMM_STATS] += (double)x[i];
+    double z = 0, zz = 0, x = 0, xx = 0, count = 0; /* in registers */
+    for (size_t i = 0; i < n; i += WEFT_GEMM_STATS) {
+        z += (double)p[i + WEFT_SUM_Z];
+        zz += (double)p[i + WEFT_SUM_ZZ];
+        x += (double)p[i + WEFT_SUM_X];
+        xx += (double)p[i + WEFT_SUM_XX];
+        count += (double)p[i + WEFT_COUNT];
+    }
+    sum[WEFT_SUM_Z] = z;
+    sum[WEFT_SUM_ZZ] = zz;
+    sum[WEFT_SUM_X] = x;
+    sum[WEFT_SUM_XX] = xx;
+    sum[WEFT_COUNT] = count;
 }
 
 /* The sum of squares of a gradient, as the node that wrote it left it. */
 static double sum_delta(const struct reader *r, const struct weft_node *writer, weft_tensor t) {
     const struct weft_tensor_desc *const d = desc(r, t);
-    double sum[WEFT_GEMM_STATS] = {0};
-    if (writer->op == &weft_op_linear_dx) {
-        fold_groups(r, t, sum);
-        return sum[WEFT_SUM_XX];
-    }
-    const size_t rows = rows_of(r, t) * d->shape[2];
-    for (size_t i = 0; i < rows; i++)
-        sum[0] += d->dtype == WEFT_F64 ? ((const double *)d->data)[i]
-                                       : (double)((const float *)d->data)[i];
-    return sum[0];
+    const bool groups = writer->op == &weft_op_linear_dx;
+    const size_t n = rows_of(r, t) * d->shape[2], step = groups ? WEFT_GEMM_STATS : 1;
+    double sum = 0;
+    for (size_t i = groups ? WEFT_SUM_XX : 0; i < n; i += step)
+        sum += d->dtype == WEFT_F64 ? ((const double *)d->data)[i]
+                                    : (double)((const float *)d->data)[i];
+    return sum;
 }
 
 static void read_delta(struct reader *r, const char *role, double count) {
@@ -304,7 +317,12 @@ void weft_probe(weft_program *p, const char *kind, weft_tensor t) {
         const struct weft_node *const n = &p->node[i];
         if ((n->op != k->op[0] && n->op != k->op[1]) || n->out[0] != t) continue;
         if (!k->place(p, i)) return;
-        p->probe[p->probes++] = (struct weft_probe_desc){.kind = k, .node = i, .delta = WEFT_NONE};
+        p->probe[p->probes++] = (struct weft_probe_desc){
+            .kind = k,
+            .node = i,
+            .delta = WEFT_NONE,
+            .table =
+                k->read == read_entropy ? log_table(g, weft_desc(g, n->out[3])->shape[2]) : NULL};
         return;
     }
     weft_graph_fail(g, WEFT_ERR_ARG, "probe %s: the tensor is not the output of %s", kind,
@@ -314,11 +332,8 @@ void weft_probe(weft_program *p, const char *kind, weft_tensor t) {
 size_t weft_probe_read(const weft_program *p, size_t i, size_t rows,
                        struct weft_probe_value out[WEFT_PROBE_VALUES]) {
     const struct weft_probe_desc *const d = &p->probe[i];
-    struct reader r = {.p = p,
-                       .d = d,
-                       .n = &p->node[d->node],
-                       .samples = rows == 0 ? p->batch : rows,
-                       .out = out};
+    struct reader r = {
+        .p = p, .d = d, .n = &p->node[d->node], .samples = rows == 0 ? p->batch : rows, .out = out};
     d->kind->read(&r);
     return r.count;
 }

@@ -5,6 +5,7 @@
  *   b  in mid-training: a small GPT, one batch in a hundred is random bytes; none, P90, the running
  * P90 of all norms so far ("auto"), rows at most 0.01 of their weights ("agc", Brock et al. 2021)
  *   c  what clipping does, step by step
+ *   d  b with LayerNorm after
  *
  * Percentiles are nearest ranks of a calibration run at a small rate, inside the cell. */
 #include <math.h>
@@ -27,7 +28,7 @@ static const char *const ways[] = {"none", "p90", "auto", "agc"};
 #define WAYS 4
 
 static double steps_of(const struct study *s, char part) {
-    return part == 'b' ? study_pick(s, 4, 400, 2000, 2000) : study_pick(s, 3, 250, 250, 250);
+    return part == 'a' ? study_pick(s, 3, 250, 250, 250) : study_pick(s, 4, 400, 2000, 2000);
 }
 static uint64_t calibration(const struct study *s) {
     return (uint64_t)study_pick(s, 10, 100, 250, 250);
@@ -58,12 +59,13 @@ static void grid(struct study *s) {
                     for (size_t seed = 1; seed <= seeds_of(s); seed++)
                         study_add(s, 'a', arm_of(warm, c), seed, c > 0 ? a + first : a, gains[g],
                                   rates[k]);
-    for (size_t w = 0; w < WAYS; w++)
-        for (size_t seed = 1; seed <= seeds_of(s); seed++)
-            study_add(s, 'b', ways[w], seed,
-                      recipe_gpt_flops(m.gpt2.layers, m.gpt2.width, m.gpt2.context, m.how.batch,
-                                       steps_of(s, 'b')),
-                      STUDY_ANY, STUDY_ANY);
+    for (char part = 'b'; part <= 'd'; part += 2)
+        for (size_t w = 0; w < WAYS; w++)
+            for (size_t seed = 1; seed <= seeds_of(s); seed++)
+                study_add(s, part, ways[w], seed,
+                          recipe_gpt_flops(m.gpt2.layers, m.gpt2.width, m.gpt2.context, m.how.batch,
+                                           steps_of(s, part)),
+                          STUDY_ANY, STUDY_ANY);
     study_add(s, 'c', "clip", 1, 1e9, STUDY_ANY, STUDY_ANY);
     s->plain = true;
     s->epochs = recipe_mnist_epochs(steps_of(s, 'a'));
@@ -134,8 +136,8 @@ static void spoiled(struct trial *t, uint64_t step, struct weft_batch *out) {
 
 static double norm_of_gradients(const struct trial *t) {
     double sum = 0;
-    for (size_t p = 0; p < t->params; p++)
-        for (size_t i = 0; i < trial_count(&t->param[p]); i++)
+    for (size_t p = 0; p < t->params; p++) /* the last norm is not used behind a norm */
+        for (size_t i = 0; t->param[p].grad != NULL && i < trial_count(&t->param[p]); i++)
             sum += (double)t->param[p].grad[i] * (double)t->param[p].grad[i];
     return sqrt(sum);
 }
@@ -155,6 +157,7 @@ static enum weft_status run_language(struct study_run *r) {
     struct trial_trace trace = {0};
     const char *const way = r->cell->arm;
     history.n = 0;
+    if (r->cell->part == 'd') spec.gpt2.norm = "post";
     spec.fill = spoiled;
     spec.how.optim.clip = 0;
     if (strcmp(way, "agc") == 0) spec.how.optim.agc = 0.01;
@@ -225,8 +228,8 @@ static enum weft_status run_steps(struct study_run *r) {
 
 static enum weft_status run(struct study_run *r) {
     return r->cell->part == 'a'   ? run_deep(r)
-           : r->cell->part == 'b' ? run_language(r)
-                                  : run_steps(r);
+           : r->cell->part == 'c' ? run_steps(r)
+                                  : run_language(r);
 }
 
 /* ---- numbers ---- */
@@ -285,10 +288,11 @@ static void check_fixes(struct study *s) {
                  warm = final_of(deep(s, 1, 0, 1.2, 0.05));
     const double half = final_of(deep(s, 0, 2, 1.2, 0.05)),
                  p90 = final_of(deep(s, 0, 1, 1.2, 0.05));
-    const double wrong = (double)(isfinite(none) + isfinite(warm) + !isfinite(half));
+    const double wrong = isnan(none) || isnan(warm) || isnan(half)
+                             ? (double)NAN
+                             : (double)(isfinite(none) + isfinite(warm) + !isfinite(half));
     study_check(s, CHECK_EF, 'a', "bad start: none and warmup diverge, P50/2 trains: exceptions",
-                isnan(none + warm * 0) && isnan(none) ? (double)NAN : wrong, 0, 0,
-                "\"clipping fixes early instability\" [src], no number");
+                wrong, 0, 0, "\"clipping fixes early instability\" [src], no number");
     study_remark(s,
                  "final loss at gain 1.2, lr 0.05: none %.3g, warmup %.3g, P90 %.3g, P50/2 %.3g, "
                  "P90 with warmup %.3g",
@@ -300,23 +304,32 @@ static void check_fixes(struct study *s) {
 }
 
 /* The largest loss in the steps that follow a bad batch, over seeds. */
-static double after_bad(struct study *s, const char *way) {
+static double after_bad(struct study *s, char part, const char *way) {
     const struct study_cell *cell[STUDY_MAX_SEEDS];
-    const size_t seeds = study_seeds_of(s, 'b', way, STUDY_ANY, STUDY_ANY, cell, STUDY_MAX_SEEDS);
+    const size_t seeds = study_seeds_of(s, part, way, STUDY_ANY, STUDY_ANY, cell, STUDY_MAX_SEEDS);
     double most = seeds > 0 ? 0 : (double)NAN;
-    for (size_t i = 0; i < seeds; i++)
+    for (size_t i = 0; i < seeds; i++) {
+        if (!isnan(study_value(cell[i], KIND_diverged, 0, "run", STUDY_LAST)))
+            return (double)INFINITY;
         for (int64_t t = EVERY; t < (int64_t)steps_of(s, 'b'); t += EVERY)
             for (int64_t k = 1; k <= 10; k++)
                 most = fmax(most, study_value(cell[i], KIND_loss, 0, "run", t + k));
+    }
     return most;
 }
 
-static void check_bad_batches(struct study *s) {
-    const double none = after_bad(s, "none"), p90 = after_bad(s, "p90");
-    study_check(s, CHECK_EF, 'b', "largest loss after a bad batch, P90 over none", p90 / none, 0,
-                1 - 1e-9, NULL);
+static void check_bad_batches(struct study *s, char part, const char *what) {
+    const double none = after_bad(s, part, "none"), p90 = after_bad(s, part, "p90");
+    study_check(s, CHECK_EF, part, what,
+                isfinite(none)  ? p90 - none
+                : isfinite(p90) ? -1e3
+                                : (double)NAN,
+                -(double)INFINITY, -1e-9, NULL);
     study_remark(s, "none %.3f, P90 %.3f, running P90 %.3f, AGC %.3f", none, p90,
-                 after_bad(s, "auto"), after_bad(s, "agc"));
+                 after_bad(s, part, "auto"), after_bad(s, part, "agc"));
+}
+
+static void report_thresholds(struct study *s) {
     double loss[ROOM], over = 0;
     const struct study_cell *const c = deep(s, 0, 2, 1.2, 0.05);
     const size_t n = study_series(c, KIND_gnorm, 0, "run", NULL, loss, ROOM);
@@ -383,13 +396,16 @@ static void draw_matrix(struct study *s) {
     }
 }
 
-static void draw_bad(struct study *s) {
-    struct study_figure *const f = figure_xy(
-        s, "mid_training", "A batch of random bytes every hundredth step", "step", "training loss");
+static void draw_bad(struct study *s, char part) {
+    struct study_figure *const f =
+        figure_xy(s, part == 'b' ? "mid_training" : "mid_training_post",
+                  part == 'b' ? "A batch of random bytes every hundredth step"
+                              : "The same with LayerNorm after",
+                  "step", "training loss");
     f->y.hi = 8;
     for (size_t w = 0; w < WAYS; w++) {
         const struct study_curve c =
-            study_curve_of(s, 'b', ways[w], STUDY_ANY, STUDY_ANY, KIND_loss, 0, "run");
+            study_curve_of(s, part, ways[w], STUDY_ANY, STUDY_ANY, KIND_loss, 0, "run");
         figure_curve(f, ways[w], figure_hue(w), FIGURE_LINE, &c);
     }
 }
@@ -398,14 +414,17 @@ static void judge(struct study *s) {
     check_steps(s);
     check_share(s);
     check_fixes(s);
-    check_bad_batches(s);
+    check_bad_batches(s, 'b', "largest loss after a bad batch, P90 minus none");
+    check_bad_batches(s, 'd', "the same with LayerNorm after");
+    report_thresholds(s);
     if (study_has(s, 'a')) {
         draw_norms(s, "norm_vs_step", "Gradient norms, Kaiming, lr 0.05", 1);
         draw_norms(s, "fig9", "Gradient norms, Kaiming × 1.2, lr 0.05", 1.2);
         draw_histogram(s);
         draw_matrix(s);
     }
-    if (study_has(s, 'b')) draw_bad(s);
+    for (char part = 'b'; part <= 'd'; part += 2)
+        if (study_has(s, part)) draw_bad(s, part);
 }
 
 const struct weft_study study_clipping = {
@@ -414,8 +433,10 @@ const struct weft_study study_clipping = {
                 "instead?",
     .source = "Deep Learning Tuning Playbook, \"gradient clipping\", Fig. 9; only 90% and 50% are "
               "printed there",
-    .parts = "abc",
-    .part = {"a deep perceptron", "bad batches in mid-training", "what clipping does"},
+    .parts = "abcd",
+    .part = {"a deep perceptron", "bad batches in mid-training", "what clipping does",
+             "b with LayerNorm after (not in --quick)"},
+    .slow = "d",
     .numbers = {"gain", "lr"},
     .data = "mnist text",
     .language = true,

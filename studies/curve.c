@@ -2,7 +2,9 @@
 #include "studies/curve.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include "studies/detect.h"
+#include "studies/stats.h"
 
 /* Adds a cell's series to the sums; the longest series gives the steps. */
 static void add(double *x, double *mean, double *low, double *high, double *count,
@@ -66,6 +68,41 @@ double *study_losses(struct study *s, const struct study_cell *c, size_t *n) {
     double *const y = study_doubles(s, room);
     *n = study_series(c, KIND_loss, -1, "", NULL, y, room);
     return y;
+}
+
+double study_mean_loss(const struct study_cell *c) {
+    double sum = 0;
+    size_t n = 0;
+    if (isfinite(study_value(c, KIND_diverged, -1, "", STUDY_LAST))) return (double)NAN;
+    for (size_t i = 0; c != NULL && i < c->records; i++)
+        if (c->record[i].kind == KIND_loss) {
+            sum += c->record[i].value;
+            n++;
+        }
+    return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+double study_steps_to(const struct study_cell *c, double x) {
+    const size_t room = study_count(c, KIND_loss);
+    double *const loss = malloc((room + 1) * sizeof *loss);
+    const size_t n = loss == NULL ? 0 : study_series(c, KIND_loss, -1, "", NULL, loss, room);
+    const double at = detect_steps_to(loss, n, x);
+    free(loss);
+    return at;
+}
+
+void study_window_sds(struct study *s, const struct study_cell *const *cell, size_t cells,
+                      size_t steps, size_t windows, double *y) {
+    const double *loss[STUDY_MAX_SEEDS];
+    size_t n[STUDY_MAX_SEEDS];
+    for (size_t i = 0; i < cells; i++) loss[i] = study_losses(s, cell[i], &n[i]);
+    for (size_t k = 0; k < windows; k++) {
+        double mean[STUDY_MAX_SEEDS];
+        for (size_t i = 0; i < cells; i++)
+            mean[i] =
+                n[i] >= steps * (k + 1) ? stats_mean(loss[i] + steps * k, steps) : (double)NAN;
+        y[k] = stats_sd(mean, cells);
+    }
 }
 
 void figure_curve(struct study_figure *f, const char *label, struct figure_color color,

@@ -17,6 +17,14 @@ struct study_curve study_smooth_of(struct study *s, char part, const char *arm, 
 /* The values of one cell as the study's memory; *n of them. */
 double *study_losses(struct study *s, const struct study_cell *c, size_t *n);
 
+/* Mean loss over all steps; NaN: it diverged, or there is none. */
+double study_mean_loss(const struct study_cell *c);
+/* The first step at which the smoothed loss is at most x; infinity: none. */
+double study_steps_to(const struct study_cell *c, double x);
+/* sd over cells of the loss averaged in windows of so many steps, y: (windows). */
+void study_window_sds(struct study *s, const struct study_cell *const *cell, size_t cells,
+                      size_t steps, size_t windows, double *y);
+
 /* A line with a shade from least to largest, when there are several seeds. */
 void figure_curve(struct study_figure *f, const char *label, struct figure_color color,
                   enum figure_mark mark, const struct study_curve *c);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "studies/curve.h"
 #include "studies/detect.h"
+#include "studies/pairs.h"
 #include "studies/recipe.h"
 #include "studies/stats.h"
 #include "studies/theory.h"
@@ -49,7 +50,7 @@ static void grid(struct study *s) {
     const struct trial_spec m = model(s);
     const double flops =
         recipe_gpt_flops(LAYERS, m.gpt2.width, m.gpt2.context, m.how.batch, (double)steps_of(s));
-    const bool all = s->set.setting >= STUDY_DEFAULT;
+    const bool all = s->set.setting != STUDY_SMOKE;
     for (size_t f = 0; f < 4; f++)
         for (size_t d = 0; d < depths_of(s); d++)
             study_add(s, 'a', factors[f], 1,
@@ -95,6 +96,24 @@ static enum weft_status run_first(struct study_run *r) {
     spec.start = scale_projections;
     spec.eval_samples = TRIAL_NO_EVAL;
     return trial_run(r, &spec);
+}
+
+/* Learned scalars of a layer, times the mean of its heads': what W_q, W_k, W_v are multiplied by.
+ */
+static enum weft_status put_scales(struct trial *t) {
+    if (!t->due) return WEFT_OK;
+    for (size_t i = 0; i + 1 < t->params; i++) {
+        const struct weft_param_info *const one = &t->param[i], *const heads = &t->param[i + 1];
+        if (strcmp(one->role, "scale") != 0 || trial_count(one) != 1) continue;
+        const size_t n = trial_count(heads) / 3;
+        for (size_t k = 0; k < 3; k++) {
+            double mean = 0;
+            for (size_t h = 0; h < n; h++) mean += (double)heads->data[k * n + h] / (double)n;
+            study_put(t->run, (int64_t)t->step, one->layer, slices[k], KIND_value,
+                      mean * (double)one->data[0]);
+        }
+    }
+    return WEFT_OK;
 }
 
 struct reached { /* by a run before: std of each slice */
@@ -146,6 +165,7 @@ static enum weft_status run(struct study_run *r) {
     spec.tensors = "q k v attn";
     spec.decades = true;
     spec.eval_samples = r->s->set.setting == STUDY_SMOKE ? 4 : 128;
+    if (spec.gpt2.scales) spec.after = put_scales;
     if (strcmp(c->arm, "probe") == 0) {
         const enum weft_status st = probe(r, &spec, &reached);
         if (st != WEFT_OK) return st;
@@ -234,8 +254,14 @@ static void check_drift(struct study *s) {
     study_check(s, CHECK_EF, 'c', "drift of stds, probe over base", probe_arm / base, 0, 1 - 1e-9,
                 "no number exists");
     for (size_t a = 0; a < arms_of(s) && study_has(s, 'c'); a++) {
-        study_remark(s, "%s: drift %.3f, loss %.3f", arms[a], mean_of(s, arms[a], drift),
-                     mean_of(s, arms[a], study_final_loss));
+        const struct study_pairs p =
+            study_pairs_of(s, 'c', arms[a], "base", STUDY_ANY, STUDY_ANY, study_final_loss);
+        const struct stats_test t = study_paired(&p);
+        study_remark(
+            s, "%s: drift %.3f, loss %.3f (%+.3f ± %.3f), H2 at step %.0f", arms[a],
+            mean_of(s, arms[a], drift), mean_of(s, arms[a], study_final_loss), t.mean,
+            t.high - t.mean,
+            study_steps_to(study_find(s, 'c', arms[a], STUDY_ANY, STUDY_ANY, 1), s->corpus->h2));
         study_sum(s, study_text(s, "%s: final loss", arms[a]),
                   mean_of(s, arms[a], study_final_loss));
     }
@@ -291,15 +317,34 @@ static void draw_drift(struct study *s) {
     }
 }
 
+/* Largest attention logit of the last step, over layers. */
+static double last_logit(const struct study_cell *c) {
+    double most = -(double)INFINITY;
+    for (int l = 0; l < LAYERS; l++)
+        most = stats_worse(most, study_value(c, KIND_logit_max, l, "attn", STUDY_LAST));
+    return most;
+}
+
 static void draw_stds(struct study *s) {
     struct study_figure *const f =
-        figure_xy(s, "proj_std", "Final loss against the projections' std", "std", "training loss");
-    double *const y = study_doubles(s, 5);
+        figure_xy(s, "proj_std", "Projections' std: final loss, largest attention logit (dashed)",
+                  "std", "training loss");
+    double *const y = study_doubles(s, 5), *const top = study_doubles(s, 5);
     f->x.log = true;
-    for (size_t i = 0; i < 5; i++)
+    f->right = (struct figure_axis){.label = "largest logit"};
+    for (size_t i = 0; i < 5; i++) {
         y[i] = study_spread_of(s, 'b', "projection", stds[i], STUDY_ANY, study_final_loss).mean;
+        top[i] = study_spread_of(s, 'b', "projection", stds[i], STUDY_ANY, last_logit).mean;
+    }
     figure_curve(f, "loss", figure_hue(0), FIGURE_DOTS,
                  &(struct study_curve){.n = 5, .x = stds, .mean = y});
+    figure_line(f, &(struct figure_series){.label = "logit",
+                                           .color = figure_hue(1),
+                                           .mark = FIGURE_DASHED,
+                                           .right = true,
+                                           .n = 5,
+                                           .x = stds,
+                                           .y = top});
 }
 
 static void judge(struct study *s) {
@@ -308,7 +353,12 @@ static void judge(struct study *s) {
     if (study_has(s, 'a')) draw_growth(s);
     if (study_has(s, 'c')) draw_drift(s);
     if (study_has(s, 'c')) draw_losses(s);
-    if (study_has(s, 'b') && s->set.setting >= STUDY_DEFAULT) draw_stds(s);
+    if (study_has(s, 'c') && arms_of(s) == 5)
+        figure_layers(
+            s, "scales", "Learned scalars on W_q, by layer", "scale",
+            &(struct study_series_of){'c', "learned", STUDY_ANY, STUDY_ANY, KIND_value, "q"},
+            LAYERS);
+    if (study_find(s, 'b', "projection", stds[0], STUDY_ANY, 1) != NULL) draw_stds(s);
 }
 
 const struct weft_study study_depth_init = {
@@ -319,6 +369,7 @@ const struct weft_study study_depth_init = {
     .parts = "abc",
     .part = {"the stream at initialisation", "std of the projections (not in --quick)",
              "trained with five ways to start"},
+    .slow = "b",
     .numbers = {"value"},
     .data = "text",
     .language = true,

@@ -58,7 +58,7 @@ static size_t first_rise(const double *loss, size_t n) {
 
 struct detect_curve detect_look(const double *loss, size_t n, size_t planned, double base) {
     struct detect_curve r = {.first_rise = first_rise(loss, n), .end = (double)INFINITY};
-    r.rising = r.first_rise < n;
+    r.rising = r.first_rise < planned; /* a loss that is missing was not finite */
     r.early = r.rising && (double)r.first_rise < TAIL * (double)planned;
     bool whole = n > 0 && n == planned;
     for (size_t i = 0; i < n; i++) whole &= isfinite(loss[i]) != 0;

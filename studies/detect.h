@@ -16,7 +16,7 @@
 
 struct detect_curve {
     bool feasible, rising;
-    size_t first_rise; /* step; n when it does not rise */
+    size_t first_rise; /* step; planned when it does not rise */
     bool early;        /* in the first 5% of the planned steps */
     double end;        /* mean of the last 5%; infinity when a loss is missing or not finite */
 };

@@ -51,6 +51,12 @@ static enum weft_status check_settings(weft_ctx *ctx, const struct weft_study *d
         if (strchr(def->parts, *p) == NULL)
             return weft_ctx_fail(ctx, WEFT_ERR_ARG, "study %s has no part '%c': it has %s",
                                  def->name, *p, def->parts);
+    bool any = set->setting != STUDY_QUICK || def->slow == NULL;
+    for (const char *p = set->parts; *p != 0 && !any; p++) any = strchr(def->slow, *p) == NULL;
+    if (!any)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "study %s: --quick leaves out part %s: run it without --quick",
+                             def->name, set->parts);
     if (set->setting == STUDY_PAPER && !def->paper)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                              "study %s has no --paper setting: no size was published", def->name);

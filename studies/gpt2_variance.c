@@ -13,14 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "studies/curve.h"
-#include "studies/draw.h"
+#include "studies/equilibrium.h"
 #include "studies/look.h"
 #include "studies/recipe.h"
 #include "studies/stats.h"
 #include "studies/verdict.h"
 
 #define LAYERS 12
-#define STD0   0.02
+#define STD0   EQUILIBRIUM_STD
 static const char *const slices[] = {"q", "k", "v"};
 
 struct size { /* of a training */
@@ -41,13 +41,6 @@ static struct size size_of(const struct study *s, char part) {
     if (part == 'f' && s->set.setting == STUDY_QUICK) z.steps = 200;
     if (s->set.setting == STUDY_SMOKE) z.steps = 3;
     return z;
-}
-
-static size_t noise_weights(const struct study *s) {
-    return (size_t)study_pick(s, 20000, 200000, 200000, 200000);
-}
-static uint64_t noise_steps(const struct study *s) {
-    return (uint64_t)study_pick(s, 300, 1600, 1600, 1600);
 }
 
 static double flops_of(const struct study *s, char part) {
@@ -72,7 +65,7 @@ static void grid(struct study *s) {
         study_add(s, 'f', "momentum", seed, flops_of(s, 'f'), STUDY_ANY, STUDY_ANY);
         study_add(s, 'f', "adam-l2", seed, flops_of(s, 'f'), STUDY_ANY, STUDY_ANY);
     }
-    for (size_t seed = 1; seed <= study_seeds(s, 1, 2, 2) && !quick && !smoke; seed++) {
+    for (size_t seed = 1; seed <= study_seeds(s, 1, 2, 2) && !smoke; seed++) {
         if (seed == 1 && !study_has(s, 'b')) s->proof = s->cells;
         study_add(s, 'g', "adamw", seed, flops_of(s, 'g'), STUDY_ANY, STUDY_ANY);
     }
@@ -102,37 +95,6 @@ static struct weft_schedule schedule_of(const struct size *z) {
                                   .min_fraction = 0.1,
                                   .steps = z->steps,
                                   .warmup = z->warmup};
-}
-
-/* ---- a: noise ---- */
-static void no_batch(struct trial *t, uint64_t step, struct weft_batch *out) {
-    static const float zeros[1000];
-    (void)t, (void)step;
-    *out = (struct weft_batch){.inputs = zeros, .values = zeros, .rows = 1};
-}
-
-static enum weft_status noise(struct trial *t) {
-    struct weft_param_info *const p = &t->param[0];
-    draw_normal(t->run->cell->seed, DRAW_NOISE, t->step * trial_count(p), 1, p->grad,
-                trial_count(p));
-    return WEFT_OK;
-}
-
-static enum weft_status run_noise(struct study_run *r) {
-    const struct trial_spec spec = {
-        .fill = no_batch,
-        .mlp = {.inputs = 200, .outputs = noise_weights(r->s) / 200, .inner = true},
-        .how = {.batch = 1,
-                .watch = "weights",
-                .optim = {"adamw", 0.9, r->cell->number[1], 1e-8, r->cell->number[0]}},
-        .init = {.name = "normal", .std = STD0},
-        .steps = noise_steps(r->s),
-        .lr = 2e-3,
-        .every = 20,
-        .kinds = "std norm update_ratio",
-        .grad = noise,
-    };
-    return trial_run(r, &spec);
 }
 
 /* ---- c: histograms ---- */
@@ -233,7 +195,7 @@ static enum weft_status after(struct trial *t) {
 static enum weft_status run(struct study_run *r) {
     const struct study_cell *const c = r->cell;
     const struct size z = size_of(r->s, c->part);
-    if (c->part == 'a') return run_noise(r);
+    if (c->part == 'a') return equilibrium_run(r);
     struct trial_spec spec = recipe_gpt(LAYERS, z.width, z.context, z.batch);
     spec.how.watch = "weights heads stream entropy";
     spec.how.keep = true;
@@ -261,25 +223,18 @@ static enum weft_status run(struct study_run *r) {
 }
 
 /* ---- numbers ---- */
-/* dS/dt = -2 eta lambda S + eta^2 over the real schedule: std after each number of steps. */
 static double *yardstick(struct study *s, const struct size *z) {
-    double *const std = study_doubles(s, (size_t)z->steps + 1), square = STD0 * STD0;
     const struct weft_schedule schedule = schedule_of(z);
-    for (uint64_t t = 0; t <= z->steps; t++) {
-        const double lr = weft_schedule_lr(&schedule, t);
-        std[t] = sqrt(square);
-        square += lr * lr - 2 * lr * z->decay * square;
-    }
-    return std;
+    return equilibrium_std(s, &schedule, z->decay);
 }
 
-static double median_ratio(struct study *s, const struct size *z, char part) {
+static double median_ratio(struct study *s, const struct size *z, char part, const char *arm) {
     double ratio[3 * LAYERS];
     const double want = yardstick(s, z)[z->steps];
     for (size_t k = 0; k < 3; k++)
         for (int l = 0; l < LAYERS; l++) {
             const struct study_curve c =
-                study_curve_of(s, part, "adamw", STUDY_ANY, STUDY_ANY, KIND_std, l, slices[k]);
+                study_curve_of(s, part, arm, STUDY_ANY, STUDY_ANY, KIND_std, l, slices[k]);
             ratio[(size_t)l * 3 + k] = c.n > 0 ? c.mean[c.n - 1] / want : (double)NAN;
         }
     return stats_median(ratio, 3 * LAYERS);
@@ -332,30 +287,6 @@ static void spreads(struct study *s, char part, double *end, double *most) {
 }
 
 /* ---- checks ---- */
-static void check_noise(struct study *s) {
-    struct check_worst std = {0}, step = {0};
-    const double lr = 2e-3, want_step = sqrt(0.1 / 1.9);
-    for (size_t i = 0; i < s->cells; i++) {
-        const struct study_cell *const c = &s->cell[i];
-        const double decay = c->number[0];
-        for (size_t k = 0; c->part == 'a' && k < c->records; k++) {
-            const struct study_record *const r = &c->record[k];
-            const double t = (double)r->step + 1, fade = exp(-2 * lr * decay * t);
-            const double rest = decay > 0 ? lr / (2 * decay) * (1 - fade) : lr * lr * t;
-            if (r->layer != 0 || r->step < 100) continue;
-            if (r->kind == KIND_std)
-                check_near(&std, r->value / sqrt(STD0 * STD0 * fade + rest), 1, 0.05,
-                           "λ %g, β2 %g, step %.0f", decay, c->number[1], t);
-            if (r->kind == KIND_update_ratio && decay == 0)
-                check_near(&step, r->value * study_value(c, KIND_std, 0, r->tensor, r->step) / lr,
-                           want_step, 0.08 * want_step, "β2 %g, step %.0f", c->number[1], t);
-        }
-    }
-    study_check_worst(s, CHECK_TH, 'a', "weights that see noise: std follows the closed form", &std,
-                      NULL);
-    study_check_worst(s, CHECK_TH, 'a', "rms of m̂/√v̂ = √((1-β1)/(1+β1))", &step, NULL);
-}
-
 static void check_kurtosis(struct study *s, char part, const struct size *z) {
     struct check_worst w = {0};
     const struct study_cell *const c = study_find(s, part, "adamw", STUDY_ANY, STUDY_ANY, 1);
@@ -368,7 +299,7 @@ static void check_kurtosis(struct study *s, char part, const struct size *z) {
 
 static void check_training(struct study *s, char part, const struct size *z) {
     double layer[LAYERS], early[LAYERS], half[LAYERS], end, most;
-    const double ratio = median_ratio(s, z, part);
+    const double ratio = median_ratio(s, z, part, "adamw");
     for (int l = 0; l < LAYERS; l++) layer[l] = l + 1;
     paces(s, part, z, early, half);
     spreads(s, part, &end, &most);
@@ -393,7 +324,41 @@ static void check_training(struct study *s, char part, const struct size *z) {
                  ratio, rho, rho < 0 ? "" : ": shallow layers do not lead at this size");
 }
 
+/* Parts e and f beside the main one; only AdamW has a yardstick, without decay S_0 + Σ η². */
+static const struct arm {
+    char part; /* 0: the main one */
+    const char *name, *label;
+} arms[] = {{0, "adamw", "AdamW"},
+            {'e', "no-decay", "AdamW without decay"},
+            {'f', "momentum", "SGD with momentum"},
+            {'f', "adam-l2", "Adam with L2"}};
+
+static void report_arms(struct study *s, char part) {
+    struct size z = size_of(s, 'e');
+    z.decay = 0;
+    study_check(s, CHECK_RP, 'e', "without decay: median of final std / yardstick",
+                median_ratio(s, &z, 'e', "no-decay"), 0, 0, NULL);
+    for (size_t i = 0; i < sizeof arms / sizeof *arms; i++) {
+        const char own = arms[i].part ? arms[i].part : part;
+        const struct study_spread l =
+            study_spread_of(s, own, arms[i].name, STUDY_ANY, STUDY_ANY, study_final_loss);
+        if (study_has(s, own)) study_remark(s, "loss, %s: %.3f", arms[i].label, l.mean);
+    }
+}
+
 /* ---- figures ---- */
+/* W_q of the sixth layer under each optimizer. */
+static void draw_arms(struct study *s, char part) {
+    struct study_figure *const f =
+        figure_xy(s, "arms", "Standard deviation of W_q, layer 6, by optimizer", "step", "std");
+    for (size_t i = 0; i < sizeof arms / sizeof *arms; i++) {
+        const char own = arms[i].part ? arms[i].part : part;
+        const struct study_curve c =
+            study_curve_of(s, own, arms[i].name, STUDY_ANY, STUDY_ANY, KIND_std, 5, "q");
+        if (study_has(s, own)) figure_curve(f, arms[i].label, figure_hue(i), FIGURE_LINE, &c);
+    }
+}
+
 static void draw_std(struct study *s, char part, const struct size *z) {
     const size_t n = (size_t)z->steps + 1;
     double *const x = study_doubles(s, n);
@@ -421,9 +386,7 @@ static void draw_histogram(struct study *s, char part, const struct size *z) {
         double *const fit = study_doubles(s, LOOK_BINS);
         const uint64_t step = i == 3 ? z->steps : at[i];
         if (!look_density(c, step, "q.h5", 8 * STD0, x, y)) continue;
-        const double std = study_value(c, KIND_std, -1, "q.h5", (int64_t)step);
-        for (size_t b = 0; b < LOOK_BINS; b++)
-            fit[b] = exp(-x[b] * x[b] / (2 * std * std)) / (std * sqrt(2 * acos(-1)));
+        look_normal(study_value(c, KIND_std, -1, "q.h5", (int64_t)step), x, fit);
         figure_curve(f, study_text(s, "step %.0f", (double)step), figure_hue(i), FIGURE_LINE,
                      &(struct study_curve){.n = LOOK_BINS, .x = x, .mean = y});
         figure_curve(f, NULL, figure_hue(i), FIGURE_DOTTED,
@@ -465,10 +428,12 @@ static void judge(struct study *s) {
     };
     const char part = main_part(s);
     const struct size z = size_of(s, part);
-    check_noise(s);
+    equilibrium_check(s, 'a');
     check_kurtosis(s, part, &z);
     check_training(s, part, &z);
+    report_arms(s, part);
     if (!study_has(s, part)) return;
+    draw_arms(s, part);
     draw_std(s, part, &z);
     draw_histogram(s, part, &z);
     draw_growth(s, part);
@@ -489,6 +454,7 @@ const struct weft_study study_gpt2_variance = {
     .part = {"weights that see noise", "training, with histograms and signal to noise",
              "without decay", "SGD with momentum, Adam with L2",
              "b at GPT(12,192,256), 2000 steps (not in --quick)"},
+    .slow = "g",
     .numbers = {"decay", "beta2"},
     .data = "text",
     .language = true,

@@ -110,7 +110,11 @@ const char *study_setting_name(enum study_setting setting) {
 }
 
 /* ---- settings ---- */
-bool study_has(const struct study *s, char part) { return strchr(s->set.parts, part) != NULL; }
+bool study_has(const struct study *s, char part) {
+    const char *const slow = s->def->slow;
+    if (s->set.setting == STUDY_QUICK && slow != NULL && strchr(slow, part) != NULL) return false;
+    return strchr(s->set.parts, part) != NULL;
+}
 
 double study_pick(const struct study *s, double smoke, double quick, double normal, double paper) {
     const double value[] = {smoke, quick, normal, paper};

@@ -18,6 +18,7 @@
 #include "studies/recipe.h"
 #include "studies/small_matrix.h"
 #include "studies/theory.h"
+#include "studies/stats.h"
 #include "studies/verdict.h"
 
 #define OUT      256
@@ -91,7 +92,7 @@ static double far_from_orthogonal(const struct weft_param_info *w, double gain) 
             double dot = 0;
             for (size_t i = 0; i < cols; i++)
                 dot += (double)w->data[a * cols + i] * (double)w->data[b * cols + i];
-            worst = fmax(worst, fabs(dot / (gain * gain) - (a == b)));
+            worst = stats_worse(worst, fabs(dot / (gain * gain) - (a == b)));
         }
     return worst;
 }
@@ -112,7 +113,7 @@ static enum weft_status run_sample(struct study_run *r) {
         for (size_t i = 0; i < n; i++) {
             const double x = (double)t.param[0].data[i];
             sum += x * x;
-            most = fmax(most, fabs(x));
+            most = stats_worse(most, fabs(x));
         }
         study_put(r, 0, -1, "variance", KIND_value, sum / (double)n);
         study_put(r, 0, -1, "absmax", KIND_value, most);
@@ -158,7 +159,8 @@ static void run_convolutions(struct study_run *r) {
         draw_normal_f64(1, DRAW_CHOICE, o / 4 * 9 * CHANNELS, k + o * 9 * CHANNELS, 9 * CHANNELS);
     for (size_t p = 0; p < SIDE * SIDE; p++) {
         convolve(k, x, p / SIDE, p % SIDE, 4 * CHANNELS, y);
-        for (size_t o = 0; o < 4 * CHANNELS; o++) uneven = fmax(uneven, fabs(y[o] - y[o / 4 * 4]));
+        for (size_t o = 0; o < 4 * CHANNELS; o++)
+            uneven = stats_worse(uneven, fabs(y[o] - y[o / 4 * 4]));
     }
     study_put(r, 0, -1, "icnr", KIND_deviation, uneven);
 }
@@ -213,7 +215,7 @@ static enum weft_status unit_variance(struct trial *t) {
             trial_scale(&t->param[2 * l], 0, WIDTH, 1 / std);
         }
         most = fmax(most, tries);
-        worst = fmax(worst, fabs(std - 1));
+        worst = stats_worse(worst, fabs(std - 1));
     }
     study_put(t->run, 0, -1, "tries", KIND_value, most);
     study_put(t->run, 0, -1, "lsuv", KIND_deviation, worst);

@@ -43,6 +43,11 @@ bool look_density(const struct study_cell *c, uint64_t step, const char *tensor,
     return all > 0;
 }
 
+void look_normal(double std, const double *x, double *y) {
+    for (size_t b = 0; b < LOOK_BINS; b++)
+        y[b] = exp(-x[b] * x[b] / (2 * std * std)) / (std * sqrt(2 * acos(-1)));
+}
+
 /* ---- signal and noise ---- */
 /* Sums of gradients and of their squares over fresh batches. */
 static enum weft_status add_gradients(struct trial *t, struct weft_param_info *const *param,

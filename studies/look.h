@@ -14,6 +14,8 @@ void look_histogram(struct study_run *r, uint64_t step, const char *tensor, cons
 /* The density in each bin of such records; x, y: (LOOK_BINS). false: there are none. */
 bool look_density(const struct study_cell *c, uint64_t step, const char *tensor, double half,
                   double *x, double *y);
+/* The density of N(0, std^2) at x, (LOOK_BINS) both. */
+void look_normal(double std, const double *x, double *y);
 
 #define LOOK_SNR 16 /* micro-batches behind a ratio */
 /* For each of the given parameters, from LOOK_SNR batches that no step has seen:

@@ -2,6 +2,7 @@
  *
  *   a  GPT, LayerNorm before      b  LayerNorm after
  *   c  the detectors on curves whose verdict is known; a rate of 0
+ *   d  a perceptron on MNIST, SGD with momentum
  *
  * A cell is a whole procedure: the sweep, without warmup and clipping, then lr*, 2 lr*, 5 lr* and
  * 10 lr* for longer, with a held-out loss after every step. */
@@ -29,28 +30,59 @@ static struct size size_of(const struct study *s) {
     const struct size of[] = {{2, 4, 6}, {9, 200, 500}, {13, 2000, 500}, {13, 2000, 500}};
     return of[s->set.setting];
 }
-static double rate(const struct size *z, size_t i) {
-    return 1e-4 * pow(10, 3.0 * (double)i / (double)(z->rates - 1));
+static const struct variant { /* what is swept: part, arm, first rate, names of its figures */
+    char part;
+    const char *arm;
+    double first;
+    const char *axis, *above, *early, *norm;
+} variants[] = {{'a', "pre", 1e-4, "axis", "above", "early500", "gradnorm"},
+                {'b', "post", 1e-4, "axis_post", "above_post", "early500_post", "gradnorm_post"},
+                {'d', "mlp", 1e-3, "axis_mlp", "above_mlp", "early500_mlp", "gradnorm_mlp"}};
+#define VARIANTS (sizeof variants / sizeof *variants)
+
+static const struct variant *variant_of(char part) {
+    size_t i = 0;
+    while (variants[i].part != part) i++;
+    return &variants[i];
+}
+static double rate(const struct size *z, char part, size_t i) {
+    return variant_of(part)->first * pow(10, 3.0 * (double)i / (double)(z->rates - 1));
+}
+static double base_of(const struct study *s, char part) { /* loss without knowledge */
+    return part == 'd' ? log(10) : s->corpus->h1;
+}
+static struct trial_spec perceptron(const struct study *s) {
+    struct trial_spec spec = recipe_mnist(256, 2);
+    spec.how.optim = (struct weft_optim){.name = "momentum", .beta1 = 0.9};
+    spec.eval_samples = s->set.setting == STUDY_SMOKE ? 64 : 256;
+    return spec;
 }
 static struct trial_spec model(const struct study *s, char part) {
+    if (part == 'd') return perceptron(s);
     struct trial_spec spec = s->set.setting == STUDY_SMOKE   ? recipe_gpt(2, 32, 32, 4)
                              : s->set.setting == STUDY_QUICK ? recipe_gpt(4, 64, 64, 8)
                                                              : recipe_gpt(4, 192, 256, 16);
     if (part == 'b') spec.gpt2.norm = "post";
     spec.how.optim.clip = 0;
+    spec.eval_samples = 16;
     return spec;
+}
+
+static double flops_of(const struct study *s, char part) {
+    const struct size z = size_of(s);
+    const struct trial_spec m = model(s, part);
+    const double steps = (double)(z.rates * z.steps + ABOVE * z.longer);
+    if (part == 'd') return recipe_mnist_flops(256, 2, steps);
+    return recipe_gpt_flops(m.gpt2.layers, m.gpt2.width, m.gpt2.context, m.how.batch, steps);
 }
 
 static void grid(struct study *s) {
     const struct size z = size_of(s);
     const struct trial_spec m = model(s, 'a');
-    const double steps = (double)(z.rates * z.steps + ABOVE * z.longer);
-    const double flops =
-        recipe_gpt_flops(m.gpt2.layers, m.gpt2.width, m.gpt2.context, m.how.batch, steps);
-    for (char part = 'a'; part <= (s->set.setting == STUDY_QUICK ? 'a' : 'b'); part++)
+    for (size_t v = 0; v < VARIANTS; v++)
         for (size_t seed = 1; seed <= study_seeds(s, 1, 1, 2); seed++) {
-            if (part == 'a' && seed == 1) s->proof = s->cells;
-            study_add(s, part, part == 'a' ? "pre" : "post", seed, flops, STUDY_ANY, STUDY_ANY);
+            const char part = variants[v].part;
+            study_add(s, part, variants[v].arm, seed, flops_of(s, part), STUDY_ANY, STUDY_ANY);
         }
     study_add(s, 'c', "detectors", 1, 1e6, STUDY_ANY, STUDY_ANY);
     study_add(s, 'c', "standstill", 1, 1e8, STUDY_ANY, STUDY_ANY);
@@ -58,8 +90,10 @@ static void grid(struct study *s) {
     s->epochs = recipe_gpt_epochs((double)(z.steps * m.how.batch * m.gpt2.context));
     study_note(s, "model", "GPT(%zu,%zu,%zu), batch %zu, AdamW, no warmup, no clipping",
                m.gpt2.layers, m.gpt2.width, m.gpt2.context, m.how.batch);
-    study_note(s, "rates", "%zu from 1e-4 to 0.1, %.0f steps; above the best %.0f", z.rates,
-               (double)z.steps, (double)z.longer);
+    study_note(s, "perceptron", "784-256-256-10, batch 128, SGD with momentum 0.9");
+    study_note(s, "rates",
+               "%zu from 1e-4 to 0.1 (perceptron 1e-3 to 1), %.0f steps; above the best %.0f",
+               z.rates, (double)z.steps, (double)z.longer);
 }
 
 /* ---- cells ---- */
@@ -77,11 +111,10 @@ static enum weft_status run_sweep(struct study_run *r) {
     struct trial_trace trace = {.loss = calloc(z.steps, sizeof(double))};
     enum weft_status st = trace.loss == NULL ? WEFT_ERR_NOMEM : WEFT_OK;
     spec.steps = z.steps;
-    spec.eval_samples = 16;
     for (size_t i = 0; i < z.rates && st == WEFT_OK && !r->stopped; i++) {
-        spec.lr = rate(&z, i);
+        spec.lr = rate(&z, r->cell->part, i);
         st = trial_trace(r, &spec, "sweep", (int)i, &trace);
-        curve[i] = detect_look(trace.loss, trace.n, z.steps, r->s->corpus->h1);
+        curve[i] = detect_look(trace.loss, trace.n, z.steps, base_of(r->s, r->cell->part));
         val[i] = trace.val;
         if (r->mode == STUDY_TWIN) break;
     }
@@ -95,7 +128,7 @@ static enum weft_status run_sweep(struct study_run *r) {
     spec.steps = z.longer;
     spec.eval_every = 1;
     for (size_t i = 0; i < ABOVE && st == WEFT_OK && !r->stopped; i++) {
-        spec.lr = above[i] * rate(&z, best);
+        spec.lr = above[i] * rate(&z, r->cell->part, best);
         st = trial_trace(r, &spec, "above", (int)i, &trace);
     }
     return st;
@@ -156,7 +189,7 @@ struct sweep {
 static struct detect_curve look(struct study *s, const struct study_cell *c, const char *what,
                                 int number, uint64_t planned, double *room) {
     const size_t n = study_series(c, KIND_loss, number, what, NULL, room, (size_t)planned);
-    return detect_look(room, n, (size_t)planned, s->corpus->h1);
+    return detect_look(room, n, (size_t)planned, base_of(s, c == NULL ? 'a' : c->part));
 }
 
 static struct sweep sweep_of(struct study *s, const struct study_cell *c) {
@@ -164,7 +197,7 @@ static struct sweep sweep_of(struct study *s, const struct study_cell *c) {
     double *const room = study_doubles(s, (size_t)z.steps);
     struct sweep w = {.best = {.best = z.rates}};
     for (size_t i = 0; i < z.rates; i++) {
-        w.x[i] = rate(&z, i);
+        w.x[i] = rate(&z, c == NULL ? 'a' : c->part, i);
         w.val[i] = study_value(c, KIND_val_loss, (int)i, "sweep", STUDY_LAST);
         w.curve[i] = look(s, c, "sweep", (int)i, z.steps, room);
     }
@@ -201,48 +234,69 @@ static void check_detectors(struct study *s) {
                 isnan(a - b) ? (double)NAN : a != b, 0, 0, NULL);
 }
 
-static void check_above(struct study *s) {
+/* What lies above lr*. */
+struct summit {
+    struct sweep sweep;
+    struct detect_curve high; /* at 10 lr* */
+    bool found;
+    double at; /* lr* */
+};
+static struct summit summit_of(struct study *s, char part) {
     const struct size z = size_of(s);
-    const struct sweep w = sweep_of(s, cell(s, 'a'));
-    const struct detect_curve high =
-        look(s, cell(s, 'a'), "above", ABOVE - 1, z.longer, study_doubles(s, (size_t)z.longer));
-    const bool found = w.best.best < z.rates;
-    const double at = found ? w.x[w.best.best] : (double)NAN;
-    const bool unstable = (w.best.has_edge && w.best.edge) || high.rising || !high.feasible;
-    study_check(s, CHECK_EF, 'a', "lr* is at the edge, or 10 lr* rises or fails",
-                found ? (double)unstable : (double)NAN, 1, 1, "\"unstable\" workloads [src]");
-    study_remark(s, "10 lr* first rises at step %.0f, %s", (double)high.first_rise,
-                 high.early ? "early" : "in mid-training");
-    study_check(s, CHECK_RP, 'a', "best rate", at, 0, 0,
+    struct summit m = {.sweep = sweep_of(s, cell(s, part)), .at = (double)NAN};
+    m.high =
+        look(s, cell(s, part), "above", ABOVE - 1, z.longer, study_doubles(s, (size_t)z.longer));
+    m.found = m.sweep.best.best < z.rates;
+    if (m.found) m.at = m.sweep.x[m.sweep.best.best];
+    return m;
+}
+
+static void check_above(struct study *s, char part) {
+    const struct summit m = summit_of(s, part);
+    const bool unstable = (m.sweep.best.has_edge && m.sweep.best.edge) || m.high.rising;
+    study_check(s, CHECK_EF, part,
+                part == 'd' ? "perceptron: lr* is at the edge, or 10 lr* rises or fails"
+                            : "lr* is at the edge, or 10 lr* rises or fails",
+                m.found ? (double)(unstable || !m.high.feasible) : (double)NAN, 1, 1,
+                "\"unstable\" workloads [src]");
+    study_remark(s, "lr* %.3g; 10 lr* first rises at step %.0f, %s", m.at,
+                 (double)m.high.first_rise, m.high.early ? "early" : "in mid-training");
+}
+
+static void answer(struct study *s) {
+    const char part = study_has(s, 'a') ? 'a' : 'd';
+    const struct summit m = summit_of(s, part);
+    study_check(s, CHECK_RP, 'a', "best rate", m.at, 0, 0,
                 "4e-3, infeasible from 1.5e-2 on, of an unnamed model [F]");
-    study_sum(s, "lr*", at);
+    study_sum(s, "lr*", m.at);
+    if (cell(s, 'd') != NULL) study_sum(s, "lr* of the perceptron", summit_of(s, 'd').at);
     study_answer(s,
                  "The best of the grid is %.2g; the next rate above it %s, and ten times that rate "
                  "%s.",
-                 at,
-                 !w.best.has_edge ? "is not in the grid"
-                 : w.best.edge    ? "rises or fails"
-                                  : "trains too",
-                 high.feasible ? high.rising ? "rises on its way" : "trains" : "fails");
+                 m.at,
+                 !m.sweep.best.has_edge ? "is not in the grid"
+                 : m.sweep.best.edge    ? "rises or fails"
+                                        : "trains too",
+                 m.high.feasible ? m.high.rising ? "rises on its way" : "trains" : "fails");
 }
 
 /* ---- figures ---- */
 static void draw_axis(struct study *s, char part) {
     const struct size z = size_of(s);
     struct study_figure *const f =
-        figure_xy(s, part == 'a' ? "axis" : "axis_post", "Final validation loss against the rate",
+        figure_xy(s, variant_of(part)->axis, "Final validation loss against the rate",
                   "learning rate", "validation loss");
     const struct sweep w = sweep_of(s, cell(s, part));
     double *const x = study_doubles(s, z.rates), *const y = study_doubles(s, z.rates);
     double *const bad = study_doubles(s, z.rates);
     f->x.log = true;
-    f->y.lo = 1.5;
-    f->y.hi = 5;
-    figure_rule(f, s->corpus->h1, "entropy of a byte");
+    f->y.lo = part == 'd' ? 0 : 1.5;
+    f->y.hi = part == 'd' ? 3 : 5;
+    figure_rule(f, base_of(s, part), part == 'd' ? "guessing" : "entropy of a byte");
     for (size_t i = 0; i < z.rates; i++) {
         x[i] = w.x[i];
         y[i] = w.curve[i].feasible ? w.val[i] : (double)NAN;
-        bad[i] = w.curve[i].feasible ? (double)NAN : 4.9;
+        bad[i] = w.curve[i].feasible ? (double)NAN : f->y.hi - 0.1;
     }
     figure_curve(f, "feasible", figure_hue(0), FIGURE_DOTS,
                  &(struct study_curve){.n = z.rates, .x = x, .mean = y});
@@ -250,30 +304,30 @@ static void draw_axis(struct study *s, char part) {
                  &(struct study_curve){.n = z.rates, .x = x, .mean = bad});
 }
 
-static void draw_above(struct study *s, const char *name, const char *title, enum study_kind kind,
-                       const char *axis) {
+static void draw_above(struct study *s, char part, const char *name, const char *title,
+                       enum study_kind kind, const char *axis) {
     const size_t room = (size_t)size_of(s).longer + 1;
     struct study_figure *const f = figure_xy(s, name, title, "step", axis);
     f->y.log = kind == KIND_gnorm;
-    if (kind == KIND_loss) f->y.hi = 6;
+    if (kind == KIND_loss) f->y.hi = part == 'd' ? 4 : 6;
     for (int i = 0; i < ABOVE; i++) {
         double *const x = study_doubles(s, room), *const y = study_doubles(s, room);
-        const size_t n = study_series(cell(s, 'a'), kind, i, "above", x, y, room);
+        const size_t n = study_series(cell(s, part), kind, i, "above", x, y, room);
         figure_curve(f, study_text(s, "%.0f lr*", above[i]), figure_hue((size_t)i), FIGURE_LINE,
                      &(struct study_curve){.n = n, .x = x, .mean = y});
     }
 }
 
 /* The held-out loss at 2 lr*: every step, and what a sparse schedule shows. */
-static void draw_early(struct study *s) {
+static void draw_early(struct study *s, char part) {
     const size_t room = (size_t)size_of(s).longer + 1;
-    struct study_figure *const f = figure_xy(s, "early500",
+    struct study_figure *const f = figure_xy(s, variant_of(part)->early,
                                              "Twice the best rate, evaluated every "
                                              "step and every hundredth",
                                              "step", "held-out loss");
     double *const x = study_doubles(s, room), *const y = study_doubles(s, room);
     double *const sx = study_doubles(s, room), *const sy = study_doubles(s, room);
-    const size_t n = study_series(cell(s, 'a'), KIND_val_loss, 1, "above", x, y, room);
+    const size_t n = study_series(cell(s, part), KIND_val_loss, 1, "above", x, y, room);
     size_t m = 0;
     for (size_t i = 0; i < n; i++)
         if (fmod(x[i], 100) == 0) {
@@ -288,13 +342,19 @@ static void draw_early(struct study *s) {
 
 static void judge(struct study *s) {
     check_detectors(s);
-    check_above(s);
-    if (cell(s, 'b') != NULL) draw_axis(s, 'b');
-    if (!study_has(s, 'a')) return;
-    draw_axis(s, 'a');
-    draw_above(s, "above", "Training loss at and above the best rate", KIND_loss, "training loss");
-    draw_early(s);
-    draw_above(s, "gradnorm", "Norm of the gradient at and above the best rate", KIND_gnorm, "‖g‖");
+    check_above(s, 'a');
+    check_above(s, 'd');
+    answer(s);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        const struct variant *const k = &variants[v];
+        if (cell(s, k->part) == NULL) continue;
+        draw_axis(s, k->part);
+        draw_above(s, k->part, k->above, "Training loss at and above the best rate", KIND_loss,
+                   "training loss");
+        draw_early(s, k->part);
+        draw_above(s, k->part, k->norm, "Norm of the gradient at and above the best rate",
+                   KIND_gnorm, "‖g‖");
+    }
 }
 
 const struct weft_study study_lr_sweep = {
@@ -302,10 +362,11 @@ const struct weft_study study_lr_sweep = {
     .question = "What is the best learning rate, is it at the edge of stability, and do curves "
                 "above it go up?",
     .source = "Deep Learning Tuning Playbook, \"identifying unstable workloads\", Fig. 7",
-    .parts = "abc",
+    .parts = "abcd",
     .part = {"sweep and above", "the same with LayerNorm after (not in --quick)",
-             "detectors, a rate of 0"},
-    .data = "text",
+             "detectors, a rate of 0", "a perceptron on MNIST"},
+    .slow = "b",
+    .data = "text mnist",
     .language = true,
     .grid = grid,
     .run = run,

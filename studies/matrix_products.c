@@ -132,7 +132,7 @@ static double overflow(uint64_t rep, double *worst) {
         logs += log(size);
         for (int i = 0; i < N * N; i++) scaled[i] = other[i] / size;
         if (!isfinite(plain)) return (double)step;
-        *worst = fmax(*worst, fabs(log(plain) / 2 - logs));
+        *worst = stats_worse(*worst, fabs(log(plain) / 2 - logs));
     }
     return (double)NAN;
 }
@@ -226,7 +226,7 @@ static void run_bounds(struct study_run *r) {
         broken += !(fabs(left / right - 1) <= 1e-4); /* |det AB| = |det A| |det B| */
         broken += !(l[N - 1] * more >= sa[N - 1] * sb[N - 1]);
         broken += !(sab[0] / sab[N - 1] <= more * sa[0] / sa[N - 1] * sb[0] / sb[N - 1]);
-        tightest = fmax(tightest, l[0] / (sa[0] * sb[0]));
+        tightest = stats_worse(tightest, l[0] / (sa[0] * sb[0]));
         if (i >= 300) continue;
         study_put(r, (int64_t)i, -1, "eigenvalue", KIND_value, l[0]);
         study_put(r, (int64_t)i, -1, "bound", KIND_value, sa[0] * sb[0]);

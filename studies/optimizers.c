@@ -4,12 +4,15 @@
  *      the largest stable rate of SGD and of momentum on a quadratic of condition 100
  *   b  MNIST and a small GPT, each rule at five rates
  *   c  a perceptron of twenty layers whose weights are 1.2 times too large
+ *   d  the printed conventions on MNIST, beside the usual ones of b
+ *   e  Adam tuned in the order of importance: rate, beta1, eps, beta2
  *
  * The printed conventions ("<rule>_playbook") differ from the usual ones: RMSProp starts at v = 1
  * with eps inside the root, Adam and NAdam add eps to a root that is not corrected. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "studies/adam_tuning.h"
 #include "studies/curve.h"
 #include "studies/detect.h"
 #include "studies/recipe.h"
@@ -71,7 +74,8 @@ static const struct {
 
 static const struct rule *rule_of(const char *name) {
     for (size_t i = 0; i < RULES; i++)
-        if (strcmp(rules[i].name, name) == 0) return &rules[i];
+        if (strcmp(rules[i].name, name) == 0 || strcmp(rules[i].printed, name) == 0)
+            return &rules[i];
     return NULL;
 }
 
@@ -105,6 +109,13 @@ static void grid(struct study *s) {
         for (size_t seed = 1; seed <= study_seeds(s, 1, 2, 3); seed++)
             study_add(s, 'c', hard[i].rule, seed, recipe_mnist_flops(128, 20, c), hard[i].lr,
                       STUDY_ANY);
+    for (size_t i = 3; i < PRINTED; i++)
+        for (size_t k = smoke ? 2 : 0; k < (smoke ? 3 : RATES); k++)
+            for (size_t seed = 1; seed <= seeds_of(s); seed++)
+                study_add(s, 'd', rules[i].printed, seed, recipe_mnist_flops(256, 2, b),
+                          rate(rules[i].mnist, k), 0);
+    study_add(s, 'e', "tuning", 1, recipe_mnist_flops(256, 2, TUNING_TRIALS * b), STUDY_ANY,
+              STUDY_ANY);
     s->plain = true;
     s->epochs = recipe_mnist_epochs(fmax(b, c));
     study_note(s, "models", "784-256-256-10; GPT(4,%d,%d); 784-128^20-10 with Kaiming × 1.2",
@@ -215,7 +226,7 @@ static enum weft_status run_training(struct study_run *r) {
                              : small        ? recipe_gpt(4, 64, 64, 8)
                                             : recipe_gpt(4, 192, 256, 16);
     spec.how.optim = (struct weft_optim){
-        rule->name, rule->beta1, rule->beta2, 1e-8, strcmp(rule->name, "adamw") == 0 ? 0.1 : 0, 0};
+        c->arm, rule->beta1, rule->beta2, 1e-8, strcmp(rule->name, "adamw") == 0 ? 0.1 : 0, 0};
     spec.steps = steps_of(r->s, c->part);
     spec.lr = c->number[0];
     spec.eval_samples = TRIAL_NO_EVAL;
@@ -223,6 +234,7 @@ static enum weft_status run_training(struct study_run *r) {
 }
 
 static enum weft_status run(struct study_run *r) {
+    if (r->cell->part == 'e') return tuning_run(r, steps_of(r->s, 'b'));
     if (r->cell->part != 'a') return run_training(r);
     switch ((int)r->cell->number[1]) {
     case 0: return run_golden(r);
@@ -307,6 +319,27 @@ static void check_hard(struct study *s) {
     study_remark(s, "final loss (inf: diverged): %s; guessing has %.3f", text, log(10));
 }
 
+static void report_conventions(struct study *s) {
+    double most = (double)NAN;
+    char text[300] = "";
+    for (size_t i = 3; i < PRINTED; i++) {
+        double printed = (double)NAN, usual = (double)NAN;
+        for (size_t k = 0; k < RATES; k++) {
+            const double at = rate(rules[i].mnist, k);
+            printed = fmin(printed,
+                           study_spread_of(s, 'd', rules[i].printed, at, 0, study_final_loss).mean);
+            usual =
+                fmin(usual, study_spread_of(s, 'b', rules[i].name, at, 0, study_final_loss).mean);
+        }
+        if (!(fabs(printed - usual) <= most)) most = fabs(printed - usual);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s: %.3f as printed, %.3f",
+                 *text ? "; " : "", rules[i].name, printed, usual);
+    }
+    study_check(s, CHECK_RP, 'd', "best losses on MNIST, printed and usual rules: largest gap",
+                most, 0, 0, NULL);
+    study_remark(s, "%s", text);
+}
+
 /* ---- figures ---- */
 static void draw_paths(struct study *s) {
     struct study_figure *const f =
@@ -366,6 +399,8 @@ static void judge(struct study *s) {
     check_twins(s);
     check_limits(s);
     check_hard(s);
+    report_conventions(s);
+    tuning_report(s, 'e');
     for (size_t i = 0; i < RULES; i++)
         for (int gpt = 0; gpt < 2 && study_has(s, 'b'); gpt++) {
             double lr = (double)NAN;
@@ -377,6 +412,7 @@ static void judge(struct study *s) {
                          i ? ", " : "", rules[i].name, loss);
         }
     if (study_has(s, 'a')) draw_paths(s);
+    if (study_has(s, 'e')) tuning_draw(s, 'e');
     for (int gpt = 0; gpt < 2 && study_has(s, 'b'); gpt++) draw_training(s, gpt);
     if (study_has(s, 'b')) draw_rates(s);
     study_answer(s, "The rules are as printed on every instruction set%s%s.",
@@ -388,9 +424,10 @@ const struct weft_study study_optimizers = {
     .question = "Are the seven update rules implemented as printed, and can Adam take what "
                 "momentum cannot?",
     .source = "Deep Learning Tuning Playbook, update rules; rates and sizes are choices of ours",
-    .parts = "abc",
+    .parts = "abcde",
     .part = {"rules on quadratics, on every ISA", "MNIST and a small GPT at five rates each",
-             "a deep perceptron with weights 1.2 times too large"},
+             "a deep perceptron with weights 1.2 times too large", "printed conventions on MNIST",
+             "Adam tuned"},
     .numbers = {"lr", "kind"},
     .data = "mnist text",
     .language = true,

@@ -13,6 +13,7 @@
 #include "studies/detect.h"
 #include "studies/draw.h"
 #include "studies/recipe.h"
+#include "studies/stats.h"
 #include "studies/verdict.h"
 
 #define WIDTH  64
@@ -90,7 +91,7 @@ static enum weft_status put_gradients(struct trial *t) {
         const struct weft_param_info *const p = &t->param[i];
         if (strcmp(p->role, "gain") == 0) still += !(p->grad[0] != 0);
         for (size_t k = 0; strcmp(p->role, "block") == 0 && k < trial_count(p); k++)
-            most = fmax(most, fabs((double)p->grad[k]));
+            most = stats_worse(most, fabs((double)p->grad[k]));
     }
     study_put(t->run, 0, -1, "branch", KIND_value, most);
     study_put(t->run, 0, -1, "still", KIND_value, still);
@@ -230,10 +231,7 @@ static void draw_depths(struct study *s) {
     for (size_t i = 0; i < 3; i++) {
         double *const y = study_doubles(s, n);
         for (size_t d = 0; d < n; d++) {
-            size_t steps;
-            const double *const loss =
-                study_losses(s, study_find(s, 'a', nets[i].name, depths[d], STUDY_ANY, 1), &steps);
-            y[d] = detect_steps_to(loss, steps, 1);
+            y[d] = study_steps_to(study_find(s, 'a', nets[i].name, depths[d], STUDY_ANY, 1), 1);
         }
         figure_curve(f, nets[i].name, figure_hue(i), FIGURE_DOTS,
                      &(struct study_curve){.n = n, .x = depths, .mean = y});

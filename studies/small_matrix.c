@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kernels/base/bug.h"
 
 void matrix_multiply(const double *a, const double *b, double *c, size_t n, size_t cols) {
     for (size_t i = 0; i < n; i++)
@@ -28,7 +29,7 @@ void matrix_orthonormalise(double *q, double *logs, size_t n) {
     for (size_t k = 0; k < n; k++) {
         double r = 0;
         for (int pass = 0; pass < 2; pass++)
-            for (size_t j = 0; j < k; j++) {
+            for (size_t j = WEFT_BUG(86) ? 1 : 0; j < k; j++) {
                 double dot = 0;
                 for (size_t i = 0; i < n; i++) dot += q[i * n + j] * q[i * n + k];
                 for (size_t i = 0; i < n; i++) q[i * n + k] -= dot * q[i * n + j];

@@ -27,7 +27,10 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* NULL where a value is NaN, which has no rank. */
 static double *sorted(const double *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (isnan(x[i])) return NULL;
     double *const s = malloc((n + 1) * sizeof *s);
     if (s == NULL) return NULL;
     memcpy(s, x, n * sizeof *s);

@@ -1,15 +1,18 @@
 /* Statistics of studies, exactly as they are defined here; distributions from GSL.
  *
- *   paired t        d_i = a_i - b_i, t = mean/(sd/sqrt n) with n-1, two-sided p, CI95, d_z =
- * mean/sd Pitman-Morgan   equal variances of pairs: r = corr(a+b, a-b), t = r sqrt((n-2)/(1-r^2)),
- * df n-2 Holm            adjusted p of a family of tests (Holm 1979) Spearman        Pearson's r of
- * mid-ranks; p over all permutations for n <= 10, else by t Wilson          95% interval of a share
- * (Wilson 1927) slope           least squares y = a + b x with the standard error of b factorial
- * 2^k design: effect = mean(+) - mean(-), SE from replicates, up to pairs With fewer than
- * STATS_LEAST values a p is NaN: it would be a number without a meaning. */
+ * - paired t: d_i = a_i - b_i, t = mean/(sd/sqrt n) with n-1, two-sided p, CI95, d_z = mean/sd
+ * - Pitman-Morgan, equal variances of pairs: r = corr(a+b, a-b), t = r sqrt((n-2)/(1-r^2)), df n-2
+ * - Holm: adjusted p of a family of tests (Holm 1979)
+ * - Spearman: Pearson's r of mid-ranks; p over all permutations for n <= 10, else by t
+ * - Wilson: 95% interval of a share (Wilson 1927)
+ * - slope: least squares y = a + b x with the standard error of b
+ * - factorial 2^k design: effect = mean(+) - mean(-), SE from replicates, up to pairs
+ *
+ * With fewer than STATS_LEAST values a p is NaN: it would be a number without a meaning. */
 #ifndef WEFT_STUDIES_STATS_H
 #define WEFT_STUDIES_STATS_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -51,10 +54,13 @@ struct stats_effect {
  * of their bits; returns how many: k + k(k-1)/2. */
 size_t stats_factorial(const double *y, size_t k, size_t replicates, struct stats_effect *out);
 
+/* The larger of two; a NaN stays, where fmax would lose it and a check would pass. */
+static inline double stats_worse(double a, double b) { return isnan(a) || a >= b ? a : b; }
+
 double stats_mean(const double *x, size_t n);
 double stats_sd(const double *x, size_t n); /* with n-1; NaN below two */
+/* Both NaN where a value is. Percentile: the value of rank ceil(share n), share in (0, 1]. */
 double stats_median(const double *x, size_t n);
-/* The value of rank ceil(share n): nearest rank, share in (0, 1]. */
 double stats_percentile(const double *x, size_t n, double share);
 double stats_quantile_t(double p, double df);
 

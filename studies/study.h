@@ -62,6 +62,7 @@ struct weft_study {
     const char *source;   /* what is reproduced, and where it was published */
     const char *parts;    /* "abc"; what each is stands in part[] */
     const char *part[8];
+    const char *slow;                   /* the parts that --quick leaves out; NULL: none */
     const char *numbers[STUDY_NUMBERS]; /* names of a cell's numbers; NULL: unused */
     const char *data;                   /* "mnist wine text": what is needed; NULL: nothing */
     bool language;                      /* cells train GPT-2: another speed than small nets have */
@@ -107,6 +108,7 @@ struct study {
 };
 
 /* ---- for grid ---- */
+/* Does a part run: wanted by the user, and by the setting? */
 bool study_has(const struct study *s, char part);
 /* The value of this setting. */
 double study_pick(const struct study *s, double smoke, double quick, double normal, double paper);

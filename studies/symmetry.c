@@ -13,6 +13,8 @@
 #include "studies/curve.h"
 #include "studies/draw.h"
 #include "studies/recipe.h"
+#include "studies/small_matrix.h"
+#include "studies/stats.h"
 #include "studies/verdict.h"
 
 #define POINTS 256
@@ -85,6 +87,14 @@ static enum weft_status rates_of_one(struct trial *t) {
     return WEFT_OK;
 }
 
+/* Singular values of W1 (2, 2) above 1e-6 of the largest. */
+static double rank_of(const struct weft_param_info *w) {
+    double m[4], size[2];
+    for (size_t i = 0; i < 4; i++) m[i] = (double)w->data[i];
+    matrix_singular_values(m, size, 2);
+    return (size[0] > 0) + (size[1] > 1e-6 * size[0]);
+}
+
 /* Largest |w_i - w_j| over hidden units. */
 static enum weft_status put_distance(struct trial *t) {
     const struct weft_param_info *const w = &t->param[0];
@@ -95,9 +105,11 @@ static enum weft_status put_distance(struct trial *t) {
         double sum = 0;
         for (size_t i = 0; i < cols; i++)
             sum += pow((double)w->data[r * cols + i] - (double)w->data[i], 2);
-        most = fmax(most, sqrt(sum));
+        most = stats_worse(most, sqrt(sum));
     }
     study_put(t->run, (int64_t)t->step + 1, -1, "distance", KIND_value, most);
+    if (cols == 2 && w->shape[0] == 2)
+        study_put(t->run, (int64_t)t->step + 1, -1, "rank", KIND_value, rank_of(w));
     return WEFT_OK;
 }
 
@@ -165,7 +177,7 @@ static enum weft_status run_balance(struct study_run *r) {
         want[u] = unit_of(g, u, 64, &size[u]);
         now = unit_of(w, u, 64, &(double){0});
         if (size[u] > 1e-4) /* the gradient of a dead unit is 0 */
-            worst = fmax(worst, fabs(now - before[u] - want[u]) / size[u]);
+            worst = stats_worse(worst, fabs(now - before[u] - want[u]) / size[u]);
     }
     trial_close(&t);
     if (st == WEFT_OK && ok) study_put(r, 0, -1, "balance", KIND_deviation, worst);
@@ -330,16 +342,18 @@ static double distance(const struct study *s, const char *arm, int64_t step) {
 }
 
 static void check_units(struct study *s) {
-    double apart = study_has(s, 'a') ? 0 : (double)NAN;
+    double apart = 0, seen = 0;
     struct check_worst one = {0}, balance = {0};
     for (size_t k = 0; k < 2; k++) {
         const struct study_cell *const c = units(s, "equal", k ? 64 : 2);
         for (size_t i = 0; c != NULL && i < c->records; i++)
-            if (c->record[i].kind == KIND_value && strcmp(c->record[i].tensor, "distance") == 0)
-                apart = fmax(apart, c->record[i].value);
+            if (c->record[i].kind == KIND_value && strcmp(c->record[i].tensor, "distance") == 0) {
+                apart = stats_worse(apart, c->record[i].value);
+                seen++;
+            }
     }
-    study_check(s, CHECK_ID, 'a', "constant start: largest distance of two units, all steps", apart,
-                0, 0, NULL);
+    study_check(s, CHECK_ID, 'a', "constant start: largest distance of two units, all steps",
+                seen > 0 ? apart : (double)NAN, 0, 0, NULL);
     for (int64_t t = 0; t < 200 && study_has(s, 'a'); t++) {
         const double two = study_value(units(s, "equal", 2), KIND_loss, -1, "", t);
         check_near(&one, study_value(units(s, "one-unit", 2), KIND_loss, -1, "", t) / two, 1, 1e-4,
@@ -347,7 +361,7 @@ static void check_units(struct study *s) {
     }
     study_check_worst(s, CHECK_TH, 'a', "two equal units are one with twice the output weight",
                       &one, NULL);
-    const double broken = fmin(distance(s, "dropout", 5), distance(s, "w2-random", 1));
+    const double broken = -stats_worse(-distance(s, "dropout", 5), -distance(s, "w2-random", 1));
     study_check(s, CHECK_ID, 'a', "dropout by step 5, random W2 by step 1: smaller distance",
                 broken, 1e-30, (double)INFINITY, NULL);
     check_near(&balance, study_value(units(s, "balance", 64), KIND_deviation, -1, "balance", 0), 0,
@@ -355,6 +369,15 @@ static void check_units(struct study *s) {
     study_check_worst(s, CHECK_ID, 'a',
                       "a step adds η²(‖g_in‖²+g_b²−‖g_out‖²) to ‖w_in‖²+b²−‖w_out‖²", &balance,
                       NULL);
+}
+
+static void check_rank(struct study *s) {
+    struct check_worst w = {0};
+    for (size_t i = 0; i < 4 && study_has(s, 'a'); i++)
+        check_near(&w, study_value(units(s, arms[i], 2), KIND_value, -1, "rank", STUDY_LAST),
+                   i == 0 ? 1 : 2, 0.5, "%s", arms[i]);
+    study_check_worst(s, CHECK_ID, 'a', "rank of W1 at the end: 1 from a constant start, else 2",
+                      &w, NULL);
 }
 
 static void check_changes(struct study *s) {
@@ -446,6 +469,7 @@ static void judge(struct study *s) {
     check_units(s);
     check_changes(s);
     check_rest(s);
+    check_rank(s);
     if (study_has(s, 'a')) draw_distance(s);
     if (study_has(s, 'a')) draw_losses(s);
     if (study_has(s, 'c')) draw_regressions(s);

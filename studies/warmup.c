@@ -6,7 +6,8 @@
  *   6  prepended to the baseline: w more steps   7  above 5% of the steps: raise them
  *
  * a: fixed bases over the grid of w.  b: the procedure.  On a deep perceptron whose weights
- * start 1.2 times too large; in the default setting (c) also on a GPT with LayerNorm after. */
+ * start 1.2 times too large; in the default setting (c) also on a GPT with LayerNorm after.
+ * d: the higher base with gradients clipped during the warmup, which the source leaves open. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static const double bases[] = {0.01, 0.02};
 static const double probes[] = {5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2};
 #define WARMUPS 6
 #define PROBES  6
-#define ROOM    4096                                     /* most steps of a run */
+#define CLIP    10.0 /* of part d: about half the median norm before training */
+#define ROOM    4096 /* most steps of a run */
 enum { PROBE, WARMED = 100, BASELINE = 200, PREPENDED }; /* numbers of runs in a procedure */
 
 static size_t warmups_of(const struct study *s) {
@@ -50,11 +52,15 @@ static void grid(struct study *s) {
     double all = 0;
     for (size_t w = 0; w < warmups_of(s); w++) all += length_of(s, warmups[w]);
     for (char part = 'a'; part <= 'c'; part += 2)
-        for (size_t b = 0; b < 2 && (part == 'a' || s->set.setting >= STUDY_DEFAULT); b++)
+        for (size_t b = 0; b < 2 && (part == 'a' || s->set.setting != STUDY_SMOKE); b++)
             for (size_t w = 0; w < warmups_of(s); w++)
                 for (size_t seed = 1; seed <= study_seeds(s, 1, 1, 3); seed++)
                     study_add(s, part, "ramp", seed, flops_of(part, length_of(s, warmups[w])),
                               part == 'c' ? bases[b] / 5 : bases[b], warmups[w]);
+    for (size_t w = 1; w < warmups_of(s); w++)
+        for (size_t seed = 1; seed <= study_seeds(s, 1, 1, 3); seed++)
+            study_add(s, 'd', "ramp", seed, flops_of('d', length_of(s, warmups[w])), bases[1],
+                      warmups[w]);
     study_add(s, 'b', "procedure", 1, flops_of('b', all + (PROBES + 2) * steps_of(s)), STUDY_ANY,
               STUDY_ANY);
     s->plain = true;
@@ -75,12 +81,19 @@ static double rate(const struct trial *t, uint64_t step) {
     return ramp_rate(r->base, r->warmup, (double)step);
 }
 
+static enum weft_status clip_while_warm(struct trial *t) {
+    const struct ramp *const r = t->user;
+    t->clip = (double)t->step < r->warmup ? CLIP : 0;
+    return WEFT_OK;
+}
+
 static enum weft_status train(struct study_run *r, double base, double warmup, double steps,
                               const char *what, int number, struct trial_trace *out) {
     struct trial_spec spec = model(r->s, r->cell->part);
     struct ramp ramp = {base, warmup};
     spec.steps = (uint64_t)steps;
     spec.rate = rate;
+    if (r->cell->part == 'd') spec.grad = clip_while_warm;
     spec.user = &ramp;
     return trial_trace(r, &spec, what, number, out);
 }
@@ -211,6 +224,23 @@ static void check_grid(struct study *s) {
     study_remark(s, "expected: not up to 10 steps, from 100 on");
 }
 
+/* The shortest warmup that is feasible at a base; NaN: none. */
+static double shortest_of(struct study *s, char part, double base) {
+    for (size_t w = 0; w < warmups_of(s); w++)
+        if (feasible(s, part, base, warmups[w]) == 1) return warmups[w];
+    return (double)NAN;
+}
+
+static void report_others(struct study *s) {
+    study_check(s, CHECK_RP, 'd', "clipped at 10 during warmup, rate 0.02: shortest warmup",
+                shortest_of(s, 'd', bases[1]), 0, 0, "left open [src]");
+    study_remark(s, "without clipping %.0f (nan: none of the grid)", shortest_of(s, 'a', bases[1]));
+    study_check(s, CHECK_RP, 'c', "GPT with LayerNorm after, rate 0.002: shortest warmup",
+                shortest_of(s, 'c', bases[0] / 5), 0, 0, NULL);
+    study_remark(s, "at rate 0.004 %.0f (nan: none of the grid)",
+                 shortest_of(s, 'c', bases[1] / 5));
+}
+
 static void answer(struct study *s) {
     const struct study_cell *const c = procedure(s);
     const double u = study_value(c, KIND_value, -1, "unstable", 0);
@@ -286,6 +316,7 @@ static void judge(struct study *s) {
     check_rates(s);
     check_prepended(s);
     check_grid(s);
+    report_others(s);
     answer(s);
     if (study_has(s, 'a')) draw_curves(s);
     if (study_has(s, 'a')) draw_map(s);
@@ -296,9 +327,10 @@ const struct weft_study study_warmup = {
     .name = "warmup",
     .question = "What is the shortest warmup that opens a ten times higher learning rate?",
     .source = "Deep Learning Tuning Playbook, \"applying learning rate warmup\", Fig. 6",
-    .parts = "abc",
+    .parts = "abcd",
     .part = {"two rates over steps of warmup", "the procedure",
-             "GPT with LayerNorm after (not in --quick)"},
+             "GPT with LayerNorm after (not in --quick)", "clipped during warmup"},
+    .slow = "c",
     .numbers = {"base", "warmup"},
     .data = "mnist text",
     .grid = grid,

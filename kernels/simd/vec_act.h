@@ -61,8 +61,8 @@ static WEFT_INLINE vf act_dlogistic(vf t) {
     return v_div(v_div(e, d), d);
 }
 
-/* f'(z), from the pre-activation; f'(0) of relu, leaky_relu, selu is that of z < 0 (as PyTorch). A NaN
- * gives what the side of z >= 0 gives, except where f' is computed from it. */
+/* f'(z), from the pre-activation; f'(0) of relu, leaky_relu, selu is that of z < 0 (as PyTorch). A
+ * NaN gives what the side of z >= 0 gives, except where f' is computed from it. */
 static WEFT_INLINE vf v_dact(const enum weft_act act, vf z, float slope) {
     const vf one = v_set1(1.0f);
     switch (act) {
@@ -70,7 +70,8 @@ static WEFT_INLINE vf v_dact(const enum weft_act act, vf z, float slope) {
     case WEFT_ACT_LEAKY_RELU: return v_sel(v_le(z, v_zero()), v_set1(slope), one);
     case WEFT_ACT_GELU_TANH: return v_dgelu_tanh(z);
     case WEFT_ACT_GELU_ERF: return v_dgelu_erf(z);
-    case WEFT_ACT_TANH: return v_mul(v_set1(4.0f), act_dlogistic(v_abs(v_add(z, z))));
+    case WEFT_ACT_TANH:
+        return v_mul(v_set1(4.0f), act_dlogistic(v_abs(WEFT_BUG(85) ? z : v_add(z, z))));
     case WEFT_ACT_SIGMOID:
         return WEFT_BUG(29) ? act_dlogistic(v_mul(z, z)) : act_dlogistic(v_abs(z));
     case WEFT_ACT_SILU: return v_dsilu(z);
