@@ -4,9 +4,18 @@
 #include "kernels/simd/vec_act.h"
 #include "kernels/simd/vec_reduce.h"
 
+#define SIDE 3 /* vectors side by side: operations of one fill the gaps of the other chains */
+
 static WEFT_INLINE void fwd(const struct weft_act_args *a, const enum weft_act act) {
     const size_t n = a->n;
     size_t i = 0;
+    for (; i + SIDE * VL <= n; i += SIDE * VL) {
+        vf y[SIDE];
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < SIDE; j++) y[j] = v_act(act, v_load(a->z + i + j * VL), a->slope);
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < SIDE; j++) v_store(a->y + i + j * VL, y[j]);
+    }
     for (; i + VL <= n; i += VL) v_store(a->y + i, v_act(act, v_load(a->z + i), a->slope));
     if (i < n)
         v_store_n(a->y + i, v_act(act, v_load_n(a->z + i, n - i), a->slope), n - i - WEFT_BUG(4));
@@ -16,6 +25,17 @@ static WEFT_INLINE void bwd_add(const struct weft_act_args *a, const enum weft_a
                                 const bool add) {
     const size_t n = a->n;
     size_t i = 0;
+    for (; i + SIDE * VL <= n; i += SIDE * VL) {
+        vf d[SIDE];
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < SIDE; j++) {
+            const size_t at = i + j * VL;
+            d[j] = v_mul(v_load(a->dy + at), v_dact(act, v_load(a->z + at), a->slope));
+            if (add) d[j] = v_add(v_load(a->dx + at), d[j]);
+        }
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < SIDE; j++) v_store(a->dx + i + j * VL, d[j]);
+    }
     for (; i + VL <= n; i += VL) {
         const vf d = v_mul(v_load(a->dy + i), v_dact(act, v_load(a->z + i), a->slope));
         v_store(a->dx + i, add ? v_add(v_load(a->dx + i), d) : d);

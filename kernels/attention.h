@@ -47,7 +47,7 @@ static inline size_t weft_attn_pad(size_t hs) { return (hs + 15) & ~(size_t)15; 
 /* Scratch in bytes, 64-aligned, of attn_fwd and attn_kv; of attn_bwd. */
 static inline size_t weft_attn_fwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
-    return sizeof(float) * (2 * WEFT_ATTN_BLOCK * hp + WEFT_ATTN_ROWS * (hp + 32 + 1));
+    return sizeof(float) * (2 * WEFT_ATTN_BLOCK * hp + WEFT_ATTN_ROWS * (2 * hp + 32 + 1));
 }
 static inline size_t weft_attn_entropy_scratch(void) { return sizeof(float) * 32 * WEFT_ATTN_ROWS; }
 static inline size_t weft_attn_bwd_scratch(size_t hs) {
@@ -80,7 +80,7 @@ struct weft_attn_fwd_args {
     void *scratch;  /* weft_attn_fwd_scratch(hs) bytes, with entropy _entropy_scratch() more */
     size_t t, hs, ld, ldy;
     size_t q0, q1; /* q0 <= q1 <= t */
-    float scale;
+    float scale;   /* > 0 */
     bool causal;
     struct weft_attn_drop drop;
 };
@@ -141,7 +141,7 @@ struct weft_attn_kv_args {
     float *y;            /* (n, hs) ld=ldy, = */
     void *scratch;       /* weft_attn_fwd_scratch(hs) bytes */
     size_t n, hs, ld, ldy, pos;
-    float scale;
+    float scale; /* > 0 */
 };
 
 #endif

@@ -110,6 +110,39 @@ static WEFT_NOINLINE void row_dropped(const struct work *w, size_t i, size_t j, 
     }
 }
 
+/* Row i of the query block, of whose scores `seen` are visible: p and ds in place of s and dp. */
+static WEFT_INLINE void row_scores(const struct work *w, size_t i, const size_t seen) {
+    const vf scale = v_set1(w->a->scale), lse = v_set1(w->lse[i]);
+    const vf big_d = v_set1(WEFT_BUG(58) ? 0.0F : w->big_d[i]);
+    float *row = w->p + i * BLOCK, *ds = w->ds + i * BLOCK;
+    for (size_t half = 0; half < seen; half += 32) {
+        v32 x, p;
+        V32_EACH(j) {
+            const size_t c = half + j * VL;
+            x.v[j] = c < seen ? v_sub(v_mul(v_load(row + c), scale), lse) : v_zero();
+        }
+        math_exp_all(x.v, p.v, V32N);
+        V32_EACH(j) {
+            const size_t c = half + j * VL;
+            if (c >= seen) break;
+            const vf y = math_exp_ends(x.v[j], p.v[j]);
+            v_store(row + c, y);
+            v_store(ds + c, v_mul(v_mul(y, v_sub(v_load(ds + c), big_d)), scale));
+        }
+    }
+}
+
+/* What row i of the next query block, and of this one's dq, is made of comes into L2. */
+static WEFT_INLINE void fetch_ahead(const struct work *w, size_t i) {
+    const struct weft_attn_bwd_args *a = w->a;
+    const size_t next = w->i0 + BLOCK + i;
+    if (a->dq_add) fetch_row(a->dq + (w->i0 + i) * a->lddq, a->hs);
+    if (next >= a->t) return;
+    fetch_row(a->q + next * a->ld, a->hs);
+    fetch_row(a->dy + next * a->ldy, a->hs);
+    fetch_row(a->y + next * a->ldy, a->hs);
+}
+
 /* p and ds of the query block against the keys [j, j + n) of the segment. Only visible pairs hold
  * results; a row is worked in whole vectors. */
 static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool diagonal) {
@@ -132,20 +165,14 @@ static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool 
         s.c = w->ds + i * BLOCK;
         product_nt(&s);
     }
-    const vf scale = v_set1(w->a->scale);
     for (size_t i = 0; i < w->rows; i++) {
-        const vf lse = v_set1(w->lse[i]);
-        const vf big_d = v_set1(WEFT_BUG(58) ? 0.0F : w->big_d[i]);
-        const size_t seen = diagonal ? i + 1 : n;
-        if (w->drop.on) {
-            row_dropped(w, i, j, seen);
-            continue;
-        }
-        for (size_t c = i * BLOCK; c < i * BLOCK + seen; c += VL) {
-            const vf p = v_exp(v_sub(v_mul(v_load(w->p + c), scale), lse));
-            v_store(w->p + c, p);
-            v_store(w->ds + c, v_mul(v_mul(p, v_sub(v_load(w->ds + c), big_d)), scale));
-        }
+        if (j == 0) fetch_ahead(w, i);
+        if (w->drop.on)
+            row_dropped(w, i, j, diagonal ? i + 1 : n);
+        else if (n == BLOCK && !diagonal)
+            row_scores(w, i, BLOCK);
+        else
+            row_scores(w, i, diagonal ? i + 1 : n);
     }
 }
 

@@ -19,9 +19,9 @@
 
 /* Queries [r0, r1) of a head, r1 - r0 <= WEFT_ATTN_ROWS, at these positions of the key sequence. */
 struct sweep {
-    const float *q; /* the query at position r0, ld=ldq */
-    float *y;       /* likewise its result, ld=ldy */
-    size_t ldq, ldy, hs, hp;
+    float *q; /* (r1 - r0, hp) the queries, packed */
+    float *y; /* the result of the query at position r0, ld=ldy */
+    size_t ldy, hs, hp;
     size_t r0, r1;
     float scale;
     bool causal;
@@ -29,66 +29,84 @@ struct sweep {
     float *l; /* (r1 - r0, 32) lanes of the sum of p */
     float *m; /* (r1 - r0) running maximum */
     float *e; /* (r1 - r0, 32) lanes of the sum of p (s - m); NULL: no entropy */
+    const float *k, *v; /* keys and values ld=ld as the caller has them; NULL: packed already */
+    size_t ld, keys;    /* how many of them the sweep wants */
     struct drop drop;
 };
 
-/* Bytes of scratch in front of the sweep's own: one packed block of keys and one of values. */
-static WEFT_INLINE void sweep_init(struct sweep *s, float *scratch) {
+/* q: the query at position r0. In front of the sweep's own scratch: a packed block of keys, and one
+ * of values. */
+static WEFT_INLINE void sweep_init(struct sweep *s, const float *q, size_t ldq, float *scratch) {
     const size_t rows = s->r1 - s->r0;
-    s->o = scratch + 2 * BLOCK * s->hp;
+    s->q = scratch + 2 * BLOCK * s->hp;
+    s->o = s->q + WEFT_ATTN_ROWS * s->hp;
     s->l = s->o + WEFT_ATTN_ROWS * s->hp;
     s->m = s->l + WEFT_ATTN_ROWS * 32;
     if (s->e) s->e = s->m + WEFT_ATTN_ROWS;
+    pack_rows(q, ldq, rows, s->hs, s->q);
     for (size_t i = 0; i < rows * s->hp; i += VL) v_store(s->o + i, v_zero());
     for (size_t i = 0; i < rows * 32; i += VL) v_store(s->l + i, v_zero());
     for (size_t i = 0; s->e && i < rows * 32; i += VL) v_store(s->e + i, v_zero());
     for (size_t i = 0; i < rows; i++) s->m[i] = LOWEST; /* not -inf: exp(-inf - -inf) is no 0 */
 }
 
-/* s[0, n) <- s scale; returns the larger of m and their maximum (NaN wins). */
-static WEFT_INLINE float row_scale_max(float *s, size_t n, vf scale, float m) {
-    vf top = v_set1(m);
+/* The maxima of s[0, n), lane by lane; NaN wins. */
+static WEFT_INLINE vf row_max(const float *s, size_t n) {
+    const vf none = v_set1(-MATH_INF);
+    vf top = none;
     size_t c = 0;
-    for (; c + VL <= n; c += VL) {
-        const vf x = v_mul(v_load(s + c), scale);
-        v_store(s + c, x);
-        top = v_max(top, x);
-    }
-    if (c < n) {
-        const vf x = v_mul(v_load(s + c), scale);
-        v_store(s + c, x);
-        top = v_max(top, v_sel(m_first(n - c), x, top));
-    }
-    return v_fold_max(top);
+    for (; c + VL <= n; c += VL) top = v_max(top, v_load(s + c));
+    return c < n ? v_max(top, v_sel(m_first(n - c), v_load(s + c), none)) : top;
 }
 
-/* s[0, n) <- p = exp(s - m), the lanes l <- l alpha + p. Entries of s past n are left as they are.
- * A NaN among the scores is m, hence alpha, hence l and y: p need not be one. */
-static WEFT_INLINE void row_exp(float *s, size_t n, float m, vf alpha, float *l) {
-    const vf top = v_set1(m);
-    for (size_t c = 0; c < BLOCK; c += VL) {
-        const size_t lane = c % 32;
-        vf p = v_zero();
-        if (c + VL <= n) {
-            p = v_exp_neg(v_sub(v_load(s + c), top));
-            v_store(s + c, p);
-        } else if (c < n) {
-            p = v_keep(m_first(n - c), v_exp_neg(v_sub(v_load(s + c), top)));
-            v_store(s + c, p);
+/* Rows [j, j + VL) of the group's scores, of which row j sees n and the next ones step more each:
+ * m <- m' = max(m, scale max s), down = m - m', alpha = exp(down). As scale > 0, rounding keeps the
+ * order: scale max s is max (scale s). */
+static WEFT_INLINE void rows_max(const float *p, size_t rows, size_t n, size_t step, vf scale,
+                                 float *m, float *down, float *alpha) {
+    vf top[VL];
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < VL; i++) top[i] = row_max(p + i * BLOCK, i < rows ? n + i * step : 0);
+    v_transpose(top);
+    WEFT_UNROLL_ALL
+    for (size_t w = VL / 2; w > 0; w /= 2) WEFT_UNROLL_ALL
+    for (size_t i = 0; i < w; i++) top[i] = v_max(top[i], top[i + w]);
+    const vf old = v_load_n(m, rows < VL ? rows : VL);
+    const vf new = v_max(old, v_mul(top[0], scale));
+    const vf d = v_sub(old, new);
+    v_store(down, d);
+    v_store(alpha, v_exp(WEFT_BUG(12) ? v_zero() : d));
+    v_store_n(m, new, rows < VL ? rows : VL);
+}
+
+/* s[0, n) <- p = exp(scale s - m), the lanes l <- l alpha + p. Entries of s past n are left as they
+ * are. A NaN among the scores is m, hence alpha, hence l and y: p need not be one. */
+static WEFT_INLINE void row_exp(float *s, const size_t n, vf scale, vf m, vf alpha, float *l) {
+    for (size_t half = 0; half < BLOCK; half += 32) {
+        v32 x, p;
+        V32_EACH(j) {
+            const size_t c = half + j * VL;
+            x.v[j] = c < n ? v_sub(v_mul(v_load(s + c), scale), m) : v_zero();
         }
-        const vf old = v_load(l + lane);
-        v_store(l + lane, c < 32 ? v_fma(old, alpha, p) : v_add(old, p));
+        math_exp_all(x.v, p.v, V32N);
+        V32_EACH(j) {
+            const size_t c = half + j * VL;
+            vf y = math_exp_low(x.v[j], p.v[j]);
+            if (c + VL > n) y = v_keep(m_first(c < n ? n - c : 0), y);
+            if (c < n) v_store(s + c, y);
+            const vf old = v_load(l + j * VL);
+            v_store(l + j * VL, half == 0 ? v_fma(old, alpha, y) : v_add(old, y));
+        }
     }
 }
 
 /* The same, and the lanes of the entropy; down = the old maximum minus m. */
-static WEFT_NOINLINE void row_exp_measured(float *s, size_t n, float m, vf alpha, vf down, float *l,
-                                           float *e) {
-    const vf top = v_set1(m);
+static WEFT_NOINLINE void row_exp_measured(float *s, size_t n, vf scale, vf m, vf alpha, vf down,
+                                           float *l, float *e) {
     for (size_t c = 0; c < BLOCK; c += VL) {
         const size_t lane = c % 32;
         const vm live = m_first(c >= n ? 0 : n - c < VL ? n - c : VL);
-        const vf d = v_keep(live, v_sub(v_load(s + c), top));
+        const vf d = v_keep(live, v_sub(v_mul(v_load(s + c), scale), m));
         const vf p = v_keep(live, v_exp_neg(d));
         if (c < n) v_store(s + c, p);
         const vf pd = v_sel(v_eq(p, v_zero()), v_zero(), v_mul(p, d)); /* 0 * -inf is 0 here */
@@ -117,12 +135,11 @@ static WEFT_NOINLINE void group_drop(const struct drop *d, size_t r, size_t rows
 static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t rows, const float *kt,
                                       const float *v, size_t j0, size_t n, size_t step) {
     float p[GROUP * BLOCK] WEFT_ALIGN(64);
-    float alpha[GROUP] WEFT_ALIGN(64) = {0};
-    float down[GROUP] WEFT_ALIGN(64) = {0};
+    float alpha[GROUP] WEFT_ALIGN(64), down[GROUP] WEFT_ALIGN(64);
     const size_t i = r - s->r0;
     float *m = s->m + i;
-    product_nt(&(struct product){.a = s->q + i * s->ldq,
-                                 .rs = s->ldq,
+    product_nt(&(struct product){.a = s->q + i * s->hp,
+                                 .rs = s->hp,
                                  .b = kt,
                                  .ldb = BLOCK,
                                  .c = p,
@@ -131,21 +148,24 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
                                  .cols = n + (rows - 1) * step,
                                  .hi = s->hs});
     const vf scale = v_set1(s->scale);
-    for (size_t j = 0; j < rows; j++) {
-        const float top = row_scale_max(p + j * BLOCK, n + j * step, scale, m[j]);
-        down[j] = m[j] - top;
-        alpha[j] = WEFT_BUG(12) ? 0 : down[j];
-        m[j] = top;
-    }
-    for (size_t j = 0; j < rows; j += VL) v_store(alpha + j, v_exp(v_load(alpha + j)));
-    for (size_t j = 0; j < rows; j++) {
-        const vf shrink = v_set1(alpha[j]);
-        float *o = s->o + (i + j) * s->hp;
-        if (s->e)
-            row_exp_measured(p + j * BLOCK, n + j * step, m[j], shrink, v_set1(down[j]),
-                             s->l + (i + j) * 32, s->e + (i + j) * 32);
+    const bool whole = n == BLOCK && step == 0;
+    for (size_t j = 0; j < rows; j += VL)
+        if (whole && j + VL <= rows)
+            rows_max(p + j * BLOCK, VL, BLOCK, 0, scale, m + j, down + j, alpha + j);
         else
-            row_exp(p + j * BLOCK, n + j * step, m[j], shrink, s->l + (i + j) * 32);
+            rows_max(p + j * BLOCK, rows - j, n + j * step, step, scale, m + j, down + j,
+                     alpha + j);
+    for (size_t j = 0; j < rows; j++) {
+        const vf shrink = v_set1(alpha[j]), top = v_set1(m[j]);
+        float *o = s->o + (i + j) * s->hp, *l = s->l + (i + j) * 32, *row = p + j * BLOCK;
+        for (size_t d = 0; whole && d < 4 * s->hp; d += 16) WEFT_PREFETCH(v + 4 * j * s->hp + d);
+        if (s->e)
+            row_exp_measured(row, n + j * step, scale, top, shrink, v_set1(down[j]), l,
+                             s->e + (i + j) * 32);
+        else if (whole)
+            row_exp(row, BLOCK, scale, top, shrink, l);
+        else
+            row_exp(row, n + j * step, scale, top, shrink, l);
         if (alpha[j] == 1) continue; /* the usual case after some blocks, and exact */
         for (size_t d = 0; d < s->hp; d += VL) v_store(o + d, v_mul(v_load(o + d), shrink));
     }
@@ -161,15 +181,24 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
                                  .hi_step = step});
 }
 
+/* Four rows of keys and values, on their way for the next block; groups of queries take turns. */
+static WEFT_INLINE void fetch_ahead(const struct sweep *s, size_t row) {
+    for (size_t j = row; s->k && j < row + 4 && j < s->keys; j++) {
+        fetch_row(s->k + j * s->ld, s->hs);
+        fetch_row(s->v + j * s->ld, s->hs);
+    }
+}
+
 /* All queries of the sweep that see the block of n keys at position j0. */
 static void sweep_block(const struct sweep *s, const float *kt, const float *v, size_t j0,
                         size_t n) {
     size_t r = s->causal && j0 > s->r0 ? j0 : s->r0;
-    while (r < s->r1) {
+    for (size_t ahead = j0 + BLOCK; r < s->r1; ahead += 4) {
         const size_t next = (r / GROUP + 1) * GROUP; /* a group never straddles two blocks */
         const size_t rows = (next < s->r1 ? next : s->r1) - r;
         const bool diagonal = s->causal && r < j0 + BLOCK;
         group_block(s, r, rows, kt, v, j0, diagonal ? r - j0 + !WEFT_BUG(11) : n, diagonal);
+        fetch_ahead(s, ahead);
         r += rows;
     }
 }
@@ -217,10 +246,12 @@ static size_t sweep_end(size_t r0, size_t r1) {
 }
 
 void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
-    struct sweep s = {.ldq = a->ld,
-                      .ldy = a->ldy,
+    struct sweep s = {.ldy = a->ldy,
                       .hs = a->hs,
                       .hp = weft_attn_pad(a->hs),
+                      .k = a->k,
+                      .v = a->v,
+                      .ld = a->ld,
                       .scale = a->scale,
                       .causal = a->causal,
                       .drop = drop_init(&a->drop),
@@ -229,12 +260,11 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
     float *v = kt + BLOCK * s.hp;
     for (s.r0 = a->q0; s.r0 < a->q1; s.r0 = s.r1) {
         s.r1 = sweep_end(s.r0, a->q1);
-        s.q = a->q + s.r0 * a->ld;
         s.y = a->y + s.r0 * a->ldy;
-        sweep_init(&s, a->scratch);
-        const size_t keys = a->causal ? s.r1 : a->t;
-        for (size_t j0 = 0; j0 < keys; j0 += BLOCK) {
-            const size_t n = keys - j0 < BLOCK ? keys - j0 : BLOCK;
+        sweep_init(&s, a->q + s.r0 * a->ld, a->ld, a->scratch);
+        s.keys = a->causal ? s.r1 : a->t;
+        for (size_t j0 = 0; j0 < s.keys; j0 += BLOCK) {
+            const size_t n = s.keys - j0 < BLOCK ? s.keys - j0 : BLOCK;
             pack_columns(a->k + j0 * a->ld, a->ld, n, a->hs, kt);
             pack_rows(a->v + j0 * a->ld, a->ld, n, a->hs, v);
             sweep_block(&s, kt, v, j0, n);
@@ -245,18 +275,13 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
 }
 
 void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) {
-    struct sweep s = {.ldq = a->ld,
-                      .ldy = a->ldy,
-                      .hs = a->hs,
-                      .hp = weft_attn_pad(a->hs),
-                      .scale = a->scale,
-                      .causal = true};
+    struct sweep s = {
+        .ldy = a->ldy, .hs = a->hs, .hp = weft_attn_pad(a->hs), .scale = a->scale, .causal = true};
     const size_t end = a->pos + a->n;
     for (s.r0 = a->pos; s.r0 < end; s.r0 = s.r1) {
         s.r1 = sweep_end(s.r0, end);
-        s.q = a->q + (s.r0 - a->pos) * a->ld;
         s.y = a->y + (s.r0 - a->pos) * a->ldy;
-        sweep_init(&s, a->scratch);
+        sweep_init(&s, a->q + (s.r0 - a->pos) * a->ld, a->ld, a->scratch);
         for (size_t j0 = 0; j0 < s.r1; j0 += BLOCK) {
             const size_t n = s.r1 - j0 < BLOCK ? s.r1 - j0 : BLOCK;
             sweep_block(&s, a->kcache + j0 * a->hs, a->vcache + j0 * s.hp, j0, n);

@@ -12,7 +12,8 @@
 #include "kernels/simd/vec.h"
 #include "kernels/tile.h"
 
-#define BLOCK ((size_t)WEFT_ATTN_BLOCK)
+#define BLOCK  ((size_t)WEFT_ATTN_BLOCK)
+#define UNROLL ((size_t)2) /* steps of k; the best of 1, 2, 4 and 8 */
 
 struct product {
     const float *a; /* element (r, k) at a[r * rs + k * ks] */
@@ -39,9 +40,24 @@ static WEFT_INLINE void edge(vf *acc, const float *a, size_t rs, const float *b,
     }
 }
 
+/* Step k of the common range. */
+static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
+                             const size_t NV) {
+    vf bv[4];
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
+    WEFT_UNROLL_ALL
+    for (size_t r = 0; r < R; r++) {
+        const vf ar = v_bcast(a + r * rs);
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < NV; j++) acc[r * NV + j] = v_fma(ar, bv[j], acc[r * NV + j]);
+    }
+}
+
 /* One register tile: R rows from r0, NV vectors from column c0. */
 static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
-                             const size_t R, const size_t NV, const bool zero) {
+                             const size_t R, const size_t NV, const bool zero,
+                             const bool triangle) {
     vf acc[ATTN_MR * ATTN_NRV];
     const size_t ldb = p->ldb, ldc = p->ldc;
     float *c = p->c + r0 * ldc + c0;
@@ -55,20 +71,12 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
     const float *a = p->a + r0 * rs + lo * ks;
     const float *b = p->b + lo * ldb + c0;
     size_t k = lo;
-    for (; k < lo + (R - 1) * p->lo_step; k++, a += ks, b += ldb)
+    for (; triangle && k < lo + (R - 1) * p->lo_step; k++, a += ks, b += ldb)
         edge(acc, a, rs, b, R, NV, k - lo, true);
-    for (; k < hi; k++, a += ks, b += ldb) {
-        vf bv[4];
-        WEFT_UNROLL_ALL
-        for (size_t j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
-        WEFT_UNROLL_ALL
-        for (size_t r = 0; r < R; r++) {
-            const vf ar = v_bcast(a + r * rs);
-            WEFT_UNROLL_ALL
-            for (size_t j = 0; j < NV; j++) acc[r * NV + j] = v_fma(ar, bv[j], acc[r * NV + j]);
-        }
-    }
-    for (; k < hi + (R - 1) * p->hi_step; k++, a += ks, b += ldb)
+    for (; k + UNROLL <= hi; k += UNROLL, a += UNROLL * ks, b += UNROLL * ldb) WEFT_UNROLL_ALL
+    for (size_t u = 0; u < UNROLL; u++) step(acc, a + u * ks, rs, b + u * ldb, R, NV);
+    for (; k < hi; k++, a += ks, b += ldb) step(acc, a, rs, b, R, NV);
+    for (; triangle && k < hi + (R - 1) * p->hi_step; k++, a += ks, b += ldb)
         edge(acc, a, rs, b, R, NV, k - hi, false);
 
     WEFT_UNROLL_ALL
@@ -78,20 +86,30 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
 
 /* R rows. A single one, as in decoding, takes four vectors to have enough chains in flight. */
 static WEFT_INLINE void strip(const struct product *p, size_t r0, size_t rs, size_t ks,
-                              const size_t R, const bool zero) {
+                              const size_t R, const bool zero, const bool triangle) {
     const size_t NV = R == 1 ? 4 : ATTN_NRV;
     size_t c0 = 0;
-    for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL) tile(p, r0, c0, rs, ks, R, NV, zero);
+    for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL)
+        tile(p, r0, c0, rs, ks, R, NV, zero, triangle);
     if (NV > 2)
-        for (; c0 + VL < p->cols; c0 += 2 * VL) tile(p, r0, c0, rs, ks, R, 2, zero);
-    for (; c0 < p->cols; c0 += VL) tile(p, r0, c0, rs, ks, R, 1, zero);
+        for (; c0 + VL < p->cols; c0 += 2 * VL) tile(p, r0, c0, rs, ks, R, 2, zero, triangle);
+    for (; c0 < p->cols; c0 += VL) tile(p, r0, c0, rs, ks, R, 1, zero, triangle);
 }
 
-static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero) {
+static WEFT_INLINE void strips(const struct product *p, size_t rs, size_t ks, const bool zero,
+                               const bool triangle) {
     size_t r = 0;
-    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero);
-    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero);
-    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero);
+    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero, triangle);
+    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero, triangle);
+    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero, triangle);
+}
+
+/* Two instances: what the edges of a triangle need would push accumulators out of registers. */
+static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero) {
+    if (p->lo_step | p->hi_step)
+        strips(p, rs, ks, zero, true);
+    else
+        strips(p, rs, ks, zero, false);
 }
 
 /* C = A B, A row-major with stride rs. */
@@ -99,16 +117,22 @@ static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs
 /* C += A B, A (rows, 64) row-major. */
 static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false); }
 
+/* A row that will be packed soon comes into L2. */
+static WEFT_INLINE void fetch_row(const float *row, size_t hs) {
+    for (size_t d = 0; d < hs; d += 16) WEFT_PREFETCH_L2(row + d);
+}
+
 /* VL by VL of pack_columns, or what of it exists. */
 static WEFT_INLINE void pack_square(const float *src, size_t ld, size_t rows, size_t cols,
                                     float *dst, const bool whole) {
     vf r[VL];
-    WEFT_UNROLL_ALL
-    for (size_t j = 0; j < VL; j++)
-        r[j] = whole      ? v_load(src + j * ld)
-               : j < rows ? v_load_n(src + j * ld, cols)
-                          : v_zero();
-    v_transpose(r);
+    if (whole) {
+        v_load_t(r, src, ld, VL);
+    } else {
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < VL; j++) r[j] = j < rows ? v_load_n(src + j * ld, cols) : v_zero();
+        v_transpose(r);
+    }
     WEFT_UNROLL_ALL
     for (size_t j = 0; j < VL; j++)
         if (whole || j < cols) v_store(dst + j * BLOCK, r[j]);

@@ -32,6 +32,12 @@ static WEFT_INLINE void finish_rows(const struct weft_gemm_args *g, const enum w
     for (size_t i = i0; i < i0 + rows; i++) {
         float *const c = g->c + i * g->ldc;
         size_t j = j0;
+        for (; j + 2 * VL <= j0 + cols; j += 2 * VL) { /* a vector's chain in the other's gaps */
+            const vf x = finish_vec(g, epi, act, v_load(c + j), i, j, VL);
+            const vf y = finish_vec(g, epi, act, v_load(c + j + VL), i, j + VL, VL);
+            v_store(c + j, x);
+            v_store(c + j + VL, y);
+        }
         for (; j + VL <= j0 + cols; j += VL)
             v_store(c + j, finish_vec(g, epi, act, v_load(c + j), i, j, VL));
         const size_t n = j0 + cols - j;

@@ -20,22 +20,18 @@ static WEFT_INLINE void pack_block(const size_t w, const size_t width, const boo
                                    const float *src, size_t ld, size_t rows, size_t kn,
                                    float *dst) {
     vf t[VL];
-    WEFT_UNROLL_ALL
-    for (size_t i = 0; i < VL; i++) {
-        if (!edge)
-            t[i] = i < width ? v_load(src + i * ld) : v_zero();
-        else
-            t[i] = i < rows ? v_load_n(src + i * ld, kn) : v_zero();
-    }
-    v_transpose(t);
     if (!edge) {
+        v_load_t(t, src, ld, width);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < VL; i++) v_store(dst + i * w, t[i]);
-    } else {
-        WEFT_UNROLL_ALL
-        for (size_t i = 0; i < VL; i++)
-            if (i < kn) v_store_n(dst + i * w, t[i], width);
+        return;
     }
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < VL; i++) t[i] = i < rows ? v_load_n(src + i * ld, kn) : v_zero();
+    v_transpose(t);
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < VL; i++)
+        if (i < kn) v_store_n(dst + i * w, t[i], width);
 }
 
 /* One panel from K_INNER: rows <= w live rows. */

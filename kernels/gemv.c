@@ -11,14 +11,13 @@
 static WEFT_INLINE void block(const size_t m, const bool edge, const float *a, size_t lda,
                               const float *w, size_t ldw, size_t n, size_t kn, vf *part) {
     vf t[VL];
-    WEFT_UNROLL_ALL
-    for (size_t j = 0; j < VL; j++) {
-        if (!edge)
-            t[j] = v_load(w + j * ldw);
-        else
-            t[j] = j < n ? v_load_n(w + j * ldw, kn) : v_zero();
+    if (edge) {
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < VL; j++) t[j] = j < n ? v_load_n(w + j * ldw, kn) : v_zero();
+        v_transpose(t);
+    } else {
+        v_load_t(t, w, ldw, VL);
     }
-    v_transpose(t);
     WEFT_UNROLL_ALL
     for (size_t q = 0; q < VL; q++) {
         if (edge && q >= kn) break;

@@ -66,7 +66,8 @@ static WEFT_INLINE void fwd_cols(const struct weft_layernorm_args *a, const floa
 
 static WEFT_INLINE void fwd_row(const struct weft_layernorm_args *a, size_t row,
                                 const bool residual) {
-    const size_t at = row * (a->ld ? a->ld : a->c);
+    const size_t ld = a->ld ? a->ld : a->c;
+    const size_t at = row * ld;
     const float n = (float)a->c;
     const float *x = a->x + at;
     float total;
@@ -87,8 +88,13 @@ static WEFT_INLINE void fwd_row(const struct weft_layernorm_args *a, size_t row,
     a->mean[row] = mean;
     a->rstd[row] = rstd;
 
+    const size_t next = row + 1 < a->rows ? at + ld : at;
     size_t i = 0;
-    for (; i + VL <= a->c; i += VL) fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, VL);
+    for (; i + VL <= a->c; i += VL) { /* the next row comes from memory meanwhile */
+        WEFT_PREFETCH(a->x + next + i);
+        if (residual) WEFT_PREFETCH(a->f + next + i);
+        fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, VL);
+    }
     if (i < a->c) fwd_cols(a, x, a->y + at, v_set1(mean), v_set1(rstd), i, a->c - i);
 }
 
@@ -165,7 +171,15 @@ static WEFT_INLINE void bwd_rows(const struct weft_layernorm_bwd_args *a, size_t
         if (a->dx) bwd_means(a, a->dy + (row0 + k) * ld, a->x + (row0 + k) * ld, &row[k]);
     }
     size_t i = 0;
-    for (; i + VL <= a->c; i += VL) bwd_cols(a, row, row0, n, part, first, i, VL);
+    const size_t next = (row0 + 2 * n <= a->rows ? row0 + n : row0) * ld;
+    for (; i + VL <= a->c; i += VL) {
+        WEFT_UNROLL_ALL
+        for (size_t k = 0; k < n; k++) { /* the next rows come from memory meanwhile */
+            WEFT_PREFETCH(a->x + next + k * ld + i);
+            WEFT_PREFETCH(a->dy + next + k * ld + i);
+        }
+        bwd_cols(a, row, row0, n, part, first, i, VL);
+    }
     if (i < a->c) bwd_cols(a, row, row0, n, part, first, i, a->c - i);
 }
 

@@ -7,6 +7,7 @@
 
 #define CHUNK   1024 /* elements summed in f32 before the fold in f64 */
 #define STRETCH 256
+#define AHEAD   256 /* elements between the one worked on and the one fetched */
 
 struct step { /* the scalars, broadcast */
     vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny;
@@ -127,6 +128,18 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     sum->g_max = v_max_abs(sum->g_max, g);
 }
 
+/* 32 elements of every stream. Where a sweep ends this asks for what is not its own: never a fault.
+ */
+static WEFT_INLINE void fetch_ahead(const struct weft_optim_args *a,
+                                    const enum weft_optim_rule rule, size_t i) {
+    for (size_t line = i; line < i + 32; line += 16) {
+        WEFT_PREFETCH(a->w + line);
+        WEFT_PREFETCH(a->g + line);
+        if (weft_optim_states(rule) > 0) WEFT_PREFETCH(a->m + line);
+        if (weft_optim_states(rule) > 1) WEFT_PREFETCH(a->v + line);
+    }
+}
+
 static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
     const double max = (double)v32_max(&s->max), g_max = (double)v32_max(&s->g_max);
     out->w += (double)v32_sum(&s->w);
@@ -142,7 +155,10 @@ static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out)
 static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule) {
     const struct step s = step_make(a);
     size_t i = 0;
-    for (; i + 32 <= a->n; i += 32) V32_EACH(j) vector(a, &s, rule, NULL, i + j * VL, VL, false);
+    for (; i + 32 <= a->n; i += 32) {
+        fetch_ahead(a, rule, i + AHEAD);
+        V32_EACH(j) vector(a, &s, rule, NULL, i + j * VL, VL, false);
+    }
     V32_TAIL(i, j, m, a->n) vector(a, &s, rule, NULL, i, m, true);
 }
 
@@ -161,8 +177,10 @@ static WEFT_INLINE void sweep_stats(const struct weft_optim_args *a,
             const size_t end = hi - i < STRETCH ? i + (hi - i) / 32 * 32 : i + STRETCH;
             V32_EACH(j) {
                 struct sum one = sums_take(&sums, j);
-                for (size_t k = i + j * VL; k < end; k += 32)
+                for (size_t k = i + j * VL; k < end; k += 32) {
+                    if (j == 0) fetch_ahead(a, rule, k + AHEAD);
                     vector(a, &s, rule, &one, k, VL, false);
+                }
                 sums_put(&sums, j, &one);
             }
             if (end < i + STRETCH) {

@@ -165,6 +165,27 @@ static void check_tails(const struct vec_isa *v) {
     gbuf_close(&out);
 }
 
+/* The last row's last element stands before a guard page. */
+static void check_load_t(const struct vec_isa *v) {
+    float block[MAX_VL * MAX_VL];
+    const size_t vl = v->vl, ld = vl + 3;
+    struct gbuf in = {0};
+    if (!gbuf_open(&in, 4096)) abort();
+    for (size_t part = 0; part < 2; part++) {
+        const size_t rows = part ? vl / 2 + 1 : vl;
+        const size_t n = (rows - 1) * ld + vl;
+        float *const x = (float *)(void *)gbuf_place(&in, n * sizeof *x, true, 0);
+        for (size_t i = 0; i < n; i++) x[i] = (float)(int32_t)draw();
+        v->load_t(x, ld, !part, block);
+        for (size_t i = 0; i < vl * vl; i++) {
+            const size_t row = i % vl, col = i / vl;
+            if (block[i] != (row < rows ? x[row * ld + col] : 0))
+                FAIL("%s: load_t of %zu rows, row %zu column %zu", v->name, rows, row, col);
+        }
+    }
+    gbuf_close(&in);
+}
+
 static void check_shapes(const struct vec_isa *v) {
     static float x[MAX_VL * MAX_VL], r[MAX_VL * MAX_VL];
     int32_t iota[MAX_VL];
@@ -230,6 +251,7 @@ int main(void) {
         check_ops(isa[0], isa[i]);
         check_tails(isa[i]);
         check_shapes(isa[i]);
+        check_load_t(isa[i]);
         check_reduce(isa[0], isa[i]);
         printf("vec %s %s\n", isa[i]->name, failures == before ? "ok" : "FAILED");
     }

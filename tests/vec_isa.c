@@ -92,6 +92,14 @@ static void transpose(float *block) {
     v_transpose(r);
     for (size_t i = 0; i < VL; i++) v_store(block + i * VL, r[i]);
 }
+static void load_t(const float *x, size_t ld, bool whole, float *block) {
+    vf r[VL];
+    if (whole)
+        v_load_t(r, x, ld, VL);
+    else
+        v_load_t(r, x, ld, VL / 2 + 1);
+    for (size_t i = 0; i < VL; i++) v_store(block + i * VL, r[i]);
+}
 static void reduce(const float *x, const float *y, size_t n, float out[4], double sums[2]) {
     out[0] = r_sum(x, n);
     out[1] = r_dot(x, y, n);
@@ -102,8 +110,18 @@ static void reduce(const float *x, const float *y, size_t n, float out[4], doubl
 }
 
 const struct vec_isa WEFT_PASTE(vec_isa_, WEFT_ISA_NAME) = {
-    .name = WEFT_STR(WEFT_ISA_NAME), .vl = VL, .op = ops, .math = math,
-    .copy_f32 = copy_f32, .copy_i32 = copy_i32, .load_f32 = load_f32, .load_i32 = load_i32,
-    .count_first = count_first, .lanes = lanes, .fold = fold, .transpose = transpose,
+    .name = WEFT_STR(WEFT_ISA_NAME),
+    .vl = VL,
+    .op = ops,
+    .math = math,
+    .copy_f32 = copy_f32,
+    .copy_i32 = copy_i32,
+    .load_f32 = load_f32,
+    .load_i32 = load_i32,
+    .count_first = count_first,
+    .lanes = lanes,
+    .fold = fold,
+    .transpose = transpose,
+    .load_t = load_t,
     .reduce = reduce,
 };

@@ -28,6 +28,7 @@ struct vec_isa {
     void (*lanes)(int32_t *iota, float *bcast, const float *x);
     void (*fold)(const float *x, float out[3], double *dadd); /* add, max, min of VL values */
     void (*transpose)(float *block);                          /* (VL, VL) */
+    void (*load_t)(const float *x, size_t ld, bool whole, float *block); /* VL or VL/2+1 rows */
     /* vec_reduce.h: the same for every VL. sum, dot, max, absmax; sum, dot in f64 */
     void (*reduce)(const float *x, const float *y, size_t n, float out[4], double wide[2]);
 };

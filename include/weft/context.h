@@ -24,7 +24,7 @@ typedef struct weft_backend weft_backend; /* who computes: a library outside of 
     X(grain_ns, 8000, "ns of work that a thread must bring to join a phase")                       \
     X(fma_mflops, 0, "FMA rate of a thread, Mflop/s; 0: measured in 50 us by each context")        \
     X(l2, 0, "bytes of L2 that a core has; 0: as detected")                                        \
-    X(pack_from, 98304, "bytes of A from which a product packs it first")                          \
+    X(pack_from, 524288, "bytes of A from which a product packs it first")                         \
     X(packed_max, 16777216, "bytes of A that a product packs at a time")
 struct weft_tuning {
 #define WEFT_TUNING_FIELD(name, value, what) size_t name;

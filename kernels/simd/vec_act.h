@@ -12,7 +12,7 @@
 static WEFT_INLINE vf v_silu(vf x) {
     const vf t = math_clamp_abs(x, 100.0f);
     const vf e = v_exp(v_neg(t));
-    const vf num = v_sel(v_lt(x, v_zero()), v_neg(v_mul(t, e)), x);
+    const vf num = v_sel_neg(x, v_neg(v_mul(t, e)), x);
     return v_div(num, v_add(v_set1(1.0f), e));
 }
 static WEFT_INLINE vf v_dsilu(vf x) {
@@ -22,7 +22,7 @@ static WEFT_INLINE vf v_dsilu(vf x) {
     const vf r = v_div(one, v_add(one, e));
     const vf c = v_mul(e, r);
     const vf neg = v_fnma(v_mul(t, c), r, c);
-    return v_sel(v_lt(x, v_zero()), neg, v_sub(one, neg));
+    return v_sel_neg(x, neg, v_sub(one, neg));
 }
 
 /* selu: e^x - 1 = 2 T / (1 - T), T = tanh(x/2) in [-1, 0]: nothing cancels near 0. */

@@ -50,6 +50,7 @@ static WEFT_INLINE vf v_max(vf a, vf b) {
     const vm nan = _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q);
     return _mm512_mask_add_ps(_mm512_range_ps(a, b, 5), nan, a, b);
 }
+static WEFT_INLINE vf v_at_most(vf a, vf lim) { return _mm512_min_ps(lim, a); }
 static WEFT_INLINE vf v_round(vf a) { return _mm512_roundscale_ps(a, 8); }
 static WEFT_INLINE vf v_floor(vf a) { return _mm512_roundscale_ps(a, 9); }
 static WEFT_INLINE vf v_copysign(vf mag, vf sgn) {
@@ -67,6 +68,9 @@ static WEFT_INLINE vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ
 static WEFT_INLINE vm v_isnan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 static WEFT_INLINE vm v_isfinite(vf a) { return v_lt(v_abs(a), v_set1(__builtin_inff())); }
 static WEFT_INLINE vf v_sel(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
+static WEFT_INLINE vf v_sel_neg(vf x, vf a, vf b) {
+    return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
+}
 static WEFT_INLINE vf v_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }
 static WEFT_INLINE vm m_and(vm a, vm b) { return _kand_mask16(a, b); }
 static WEFT_INLINE vm m_or(vm a, vm b) { return _kor_mask16(a, b); }
@@ -194,6 +198,11 @@ static WEFT_INLINE void v_transpose(vf r[VL]) {
         r[j + 8] = _mm512_shuffle_f32x4(a, c, 0xDD);
         r[j + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
     }
+}
+static WEFT_INLINE void v_load_t(vf r[VL], const float *p, size_t ld, const size_t rows) {
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < VL; j++) r[j] = j < rows ? v_load(p + j * ld) : v_zero();
+    v_transpose(r);
 }
 
 #endif

@@ -89,6 +89,7 @@ EMU_OP(vf, v_min(vf a, vf b), emu_min(a[i], b[i]))
 EMU_OP(vf, v_max(vf a, vf b), emu_max(a[i], b[i]))
 EMU_OP(vf, v_round(vf a), emu_round(a[i]))
 EMU_OP(vf, v_floor(vf a), emu_floor(a[i]))
+EMU_OP(vf, v_at_most(vf a, vf lim), a[i] > lim[i] ? lim[i] : a[i])
 EMU_OP(vf, v_copysign(vf mag, vf sgn),
        emu_f32((emu_u32(mag[i]) & 0x7fffffffu) | (emu_u32(sgn[i]) & 0x80000000u)))
 
@@ -106,6 +107,7 @@ EMU_OP(vm, v_eq(vf a, vf b), a[i] == b[i])
 EMU_OP(vm, v_isnan(vf a), a[i] != a[i])
 EMU_OP(vm, v_isfinite(vf a), (emu_u32(a[i]) & 0x7f800000u) != 0x7f800000u)
 EMU_OP(vf, v_sel(vm m, vf a, vf b), m[i] ? a[i] : b[i])
+EMU_OP(vf, v_sel_neg(vf x, vf a, vf b), emu_u32(x[i]) >> 31 ? a[i] : b[i])
 EMU_OP(vf, v_keep(vm m, vf a), m[i] ? a[i] : 0.0f)
 EMU_OP(vm, m_and(vm a, vm b), a[i] && b[i])
 EMU_OP(vm, m_or(vm a, vm b), a[i] || b[i])
@@ -189,6 +191,10 @@ static EMU_INLINE void v_transpose(vf r[VL]) {
             r[i][j] = r[j][i];
             r[j][i] = t;
         }
+}
+static EMU_INLINE void v_load_t(vf r[VL], const float *p, size_t ld, const size_t rows) {
+    for (size_t i = 0; i < VL; i++)
+        for (size_t j = 0; j < VL; j++) r[i][j] = j < rows ? p[j * ld + i] : 0;
 }
 
 #undef EMU_ADD

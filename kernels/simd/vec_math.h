@@ -32,34 +32,41 @@ static WEFT_INLINE vf math_reduce(vf x, vf *shifted) {
     const vf k = v_sub(*shifted, v_set1(MATH_ROUND));
     return v_fnma(k, v_set1(MATH_LN2_LO), v_fnma(k, v_set1(MATH_LN2_HI), x));
 }
-/* e^r = 1 + r + r^2 q(r), 2^-28.2; times 2^k */
-static WEFT_INLINE vf math_exp_scaled(vf r, vf shifted) {
-    vf p = v_fma(v_set1(0x1.6a495cp-10f), r, v_set1(0x1.1239ap-7f));
-    p = v_fma(p, r, v_set1(0x1.5558b4p-5f));
-    p = v_fma(p, r, v_set1(0x1.555492p-3f));
-    p = v_fma(p, r, v_set1(0x1.fffffcp-2f));
-    p = v_fma(p, r, v_set1(1.0f));
-    p = v_fma(p, r, v_set1(1.0f));
-    return math_scale(p, shifted);
+/* e^r = 1 + r + r^2 q(r), 2^-28.2; times 2^k: n vectors, one operation after the other over all of
+ * them, as one vector's chain of some 60 cycles leaves most of a core idle. */
+static WEFT_INLINE void math_exp_scaled(const vf *r, const vf *shifted, vf *y, const size_t n) {
+    static const float q[] = {0x1.1239ap-7f, 0x1.5558b4p-5f, 0x1.555492p-3f, 0x1.fffffcp-2f, 1, 1};
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < n; j++) y[j] = v_set1(0x1.6a495cp-10f);
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < 6; i++) WEFT_UNROLL_ALL
+    for (size_t j = 0; j < n; j++) y[j] = v_fma(y[j], r[j], v_set1(q[i]));
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < n; j++) y[j] = math_scale(y[j], shifted[j]);
 }
-/* e^x for -87.3 <= x <= 88.7 */
+/* e^x for -87.3 <= x <= 88.7, n <= 8 vectors */
+static WEFT_INLINE void math_exp_all(const vf *x, vf *y, const size_t n) {
+    vf shifted[8], r[8];
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < n; j++) r[j] = math_reduce(x[j], &shifted[j]);
+    math_exp_scaled(r, shifted, y, n);
+}
 static WEFT_INLINE vf math_exp(vf x) {
-    vf shifted;
-    const vf r = math_reduce(x, &shifted);
-    return math_exp_scaled(r, shifted);
+    vf y;
+    math_exp_all(&x, &y, 1);
+    return y;
 }
 
-static WEFT_INLINE vf v_exp(vf x) {
-    const vf lo = v_set1(-0x1.5d589ep6f); /* the smallest x with e^x >= FLT_MIN */
-    const vf hi = v_set1(0x1.62e42ep6f);  /* the largest x with e^x <= FLT_MAX */
-    const vf y = v_keep(v_ge(x, lo), math_exp(x));
-    return v_sel(v_le(x, hi), y, v_add(x, v_set1(MATH_INF))); /* inf, or the NaN */
+/* y = math_exp(x) made e^x for every x; for x <= 0, where a NaN gives 0. */
+static WEFT_INLINE vf math_exp_low(vf x, vf y) {
+    return v_keep(v_ge(x, v_set1(-0x1.5d589ep6f)), y); /* the smallest x with e^x >= FLT_MIN */
 }
-
-/* The same for x <= 0, cheaper; a NaN gives 0. */
-static WEFT_INLINE vf v_exp_neg(vf x) {
-    return v_keep(v_ge(x, v_set1(-0x1.5d589ep6f)), math_exp(x));
+static WEFT_INLINE vf math_exp_ends(vf x, vf y) {
+    const vf hi = v_set1(0x1.62e42ep6f); /* the largest x with e^x <= FLT_MAX */
+    return v_sel(v_le(x, hi), math_exp_low(x, y), v_add(x, v_set1(MATH_INF))); /* inf, or the NaN */
 }
+static WEFT_INLINE vf v_exp(vf x) { return math_exp_ends(x, math_exp(x)); }
+static WEFT_INLINE vf v_exp_neg(vf x) { return math_exp_low(x, math_exp(x)); } /* x <= 0; NaN: 0 */
 
 /* x = 2^e m, sqrt(1/2) <= m < sqrt(2), f = m - 1: log m = f - f^2/2 + f^3 P(f), 2^-27.3. */
 static WEFT_INLINE vf v_log(vf x) {
@@ -114,7 +121,9 @@ static WEFT_INLINE vf math_gauss(vf t) {
     const vf h = v_mul(s, v_set1(-0.5f));
     vf shifted;
     const vf r = math_reduce(h, &shifted);
-    const vf e = math_exp_scaled(v_fma(ds, v_set1(-0.5f), r), shifted);
+    const vf fine = v_fma(ds, v_set1(-0.5f), r);
+    vf e;
+    math_exp_scaled(&fine, &shifted, &e, 1);
     return v_sel(v_ge(h, v_set1(-87.0f)), e, v_zero());
 }
 static WEFT_INLINE vf math_mills(vf t) {
@@ -149,16 +158,13 @@ static WEFT_INLINE vf v_erf(vf x) {
 
 /* Both GELUs are x Phi(x) with a tail c(t) = Phi(-t), t = |x|: Phi(x) = x < 0 ? c : 1 - c. From
  * t = lim on c is 0; x is clamped there, so that -inf gives -0 and not -inf * 0. */
-static WEFT_INLINE vf math_clamp_abs(vf x, float lim) {
-    const vf t = v_abs(x);
-    return v_sel(v_gt(t, v_set1(lim)), v_set1(lim), t);
-}
+static WEFT_INLINE vf math_clamp_abs(vf x, float lim) { return v_at_most(v_abs(x), v_set1(lim)); }
 
 /* gelu_erf(x) = x Phi(x);  gelu_erf'(x) = Phi(x) + x phi(x), phi = E / sqrt(2 pi). */
 static WEFT_INLINE vf v_gelu_erf(vf x) {
     const vf t = math_clamp_abs(x, 14.0f);
     const vf c = v_mul(math_gauss(t), math_mills(t));
-    return v_sel(v_lt(x, v_zero()), v_neg(v_mul(t, c)), v_mul(x, v_sub(v_set1(1.0f), c)));
+    return v_sel_neg(x, v_neg(v_mul(t, c)), v_mul(x, v_sub(v_set1(1.0f), c)));
 }
 static WEFT_INLINE vf v_dgelu_erf(vf x) {
     const vf one = v_set1(1.0f);
@@ -167,7 +173,7 @@ static WEFT_INLINE vf v_dgelu_erf(vf x) {
     const vf c = v_mul(g, math_mills(t));
     const vf tphi = v_mul(t, v_mul(g, v_set1(0x1.988454p-2f)));
     const vf neg = v_sub(c, tphi);
-    return v_sel(v_lt(x, v_zero()), neg, v_sub(one, neg)); /* gelu'(x) + gelu'(-x) = 1 */
+    return v_sel_neg(x, neg, v_sub(one, neg)); /* gelu'(x) + gelu'(-x) = 1 */
 }
 
 /* gelu_tanh(x) = x/2 (1 + tanh u) = x sigma(2u), u = sqrt(2/pi) (x + 0.044715 x^3). The tail is
@@ -186,19 +192,19 @@ static WEFT_INLINE vf math_logistic(vf t) {
     const vf dz = v_fma(t, dq, v_fma(t, q, v_neg(z)));
     const vf shifted = v_sub(v_set1(MATH_ROUND), z);
     const vf k = v_sub(shifted, v_set1(MATH_ROUND));
-    const vf r = v_neg(v_add(v_add(z, k), dz));
-    vf p = v_fma(v_set1(0x1.416f1ep-13f), r, v_set1(0x1.5f09a4p-10f)); /* 2^r, 2^-28.3 */
-    p = v_fma(p, r, v_set1(0x1.3b2ddep-7f));
-    p = v_fma(p, r, v_set1(0x1.c6af7ap-5f));
-    p = v_fma(p, r, v_set1(0x1.ebfbdcp-3f));
-    p = v_fma(p, r, v_set1(0x1.62e43p-1f));
-    p = v_fma(p, r, v_set1(1.0f));
-    return v_sel(v_lt(z, v_set1(126.0f)), math_scale(p, shifted), v_zero());
+    const vf r = v_add(v_add(z, k), dz);
+    vf p = v_fnma(v_set1(0x1.416f1ep-13f), r, v_set1(0x1.5f09a4p-10f)); /* 2^-r, 2^-28.3 */
+    p = v_fnma(p, r, v_set1(0x1.3b2ddep-7f));
+    p = v_fnma(p, r, v_set1(0x1.c6af7ap-5f));
+    p = v_fnma(p, r, v_set1(0x1.ebfbdcp-3f));
+    p = v_fnma(p, r, v_set1(0x1.62e43p-1f));
+    p = v_fnma(p, r, v_set1(1.0f));
+    return v_keep(v_lt(z, v_set1(126.0f)), math_scale(p, shifted));
 }
 static WEFT_INLINE vf v_gelu_tanh(vf x) {
     const vf t = math_clamp_abs(x, 10.5f);
     const vf e = math_logistic(t);
-    const vf num = v_sel(v_lt(x, v_zero()), v_neg(v_mul(t, e)), x);
+    const vf num = v_sel_neg(x, v_neg(v_mul(t, e)), x);
     return v_div(num, v_add(v_set1(1.0f), e));
 }
 /* gelu_tanh'(x) = sigma + x sigma (1 - sigma) 2u'; for x < 0 it is (E - t w) / (1 + E) with
@@ -211,7 +217,7 @@ static WEFT_INLINE vf v_dgelu_tanh(vf x) {
     const vf c = v_mul(e, r);
     const vf du = v_fma(v_set1(0x1.b6676cp-3f), v_mul(t, t), v_set1(0x1.988454p+0f));
     const vf neg = v_fnma(v_mul(t, du), v_mul(c, r), c);
-    return v_sel(v_lt(x, v_zero()), neg, v_sub(one, neg));
+    return v_sel_neg(x, neg, v_sub(one, neg));
 }
 
 /* sin(2 pi u) and cos(2 pi u) for 0 <= u <= 1: u = k/4 + r exactly, |r| <= 1/8;

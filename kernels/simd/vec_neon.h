@@ -94,6 +94,7 @@ static WEFT_INLINE vf v_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static WEFT_INLINE vf v_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
 static WEFT_INLINE vf v_min(vf a, vf b) { return vminq_f32(a, b); }
 static WEFT_INLINE vf v_max(vf a, vf b) { return vmaxq_f32(a, b); }
+static WEFT_INLINE vf v_at_most(vf a, vf lim) { return vbslq_f32(vcgtq_f32(a, lim), lim, a); }
 static WEFT_INLINE vf v_round(vf a) { return vrndnq_f32(a); }
 static WEFT_INLINE vf v_floor(vf a) { return vrndmq_f32(a); }
 static WEFT_INLINE vf v_copysign(vf mag, vf sgn) {
@@ -109,6 +110,9 @@ static WEFT_INLINE vm v_eq(vf a, vf b) { return vceqq_f32(a, b); }
 static WEFT_INLINE vm v_isnan(vf a) { return vmvnq_u32(vceqq_f32(a, a)); }
 static WEFT_INLINE vm v_isfinite(vf a) { return v_lt(v_abs(a), v_set1(__builtin_inff())); }
 static WEFT_INLINE vf v_sel(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
+static WEFT_INLINE vf v_sel_neg(vf x, vf a, vf b) {
+    return vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(x)), a, b);
+}
 static WEFT_INLINE vf v_keep(vm m, vf a) {
     return vreinterpretq_f32_u32(vandq_u32(m, vreinterpretq_u32_f32(a)));
 }
@@ -172,6 +176,11 @@ static WEFT_INLINE void v_transpose(vf r[VL]) {
     r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
     r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
     r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+static WEFT_INLINE void v_load_t(vf r[VL], const float *p, size_t ld, const size_t rows) {
+    WEFT_UNROLL_ALL
+    for (size_t j = 0; j < VL; j++) r[j] = j < rows ? v_load(p + j * ld) : v_zero();
+    v_transpose(r);
 }
 
 #endif
