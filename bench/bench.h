@@ -83,6 +83,7 @@ void add_products();
 void add_kernels();
 void add_attention();
 void add_models();
+void add_compact();
 
 // |got - want| <= bound for a sample of elements: throws std::runtime_error naming the first one
 // that is outside (a NaN is).

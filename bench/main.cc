@@ -128,6 +128,7 @@ int main(int argc, char **argv) {
     bench::add_products();
     bench::add_kernels();
     bench::add_attention();
+    bench::add_compact();
     bench::add_models();
     if (!listing) {
         weft_cpu_info cpu;

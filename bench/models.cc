@@ -10,6 +10,10 @@ namespace bench {
 
 namespace {
 
+struct Format {
+    const char *weights, *kv;
+};
+
 // A model with random data for it.
 class Model {
   public:
@@ -24,7 +28,17 @@ class Model {
     void gpt2(const weft_gpt2_config &c, size_t batch, size_t seq) {
         weft_training how = training(batch, "adamw");
         how.seq = seq, how.optim.clip = 1, how.optim.weight_decay = 0.1;
-        ok(weft_gpt2_create(ctx_, &c, batch ? &how : nullptr, &model_));
+        gpt2(c, how, seq);
+    }
+    // One that only generates, so many texts at once.
+    void gpt2(const weft_gpt2_config &c, const Format &f, size_t sequences) {
+        weft_training how = {};
+        how.weights = f.weights, how.kv = f.kv, how.sequences = sequences;
+        gpt2(c, how, 0);
+    }
+    void gpt2(const weft_gpt2_config &c, const weft_training &how, size_t seq) {
+        const size_t batch = how.batch;
+        ok(weft_gpt2_create(ctx_, &c, &how, &model_));
         start("gpt2");
         const size_t n = std::max<size_t>(batch * seq, c.context);
         tokens_.resize(n), targets_.resize(n);
@@ -61,9 +75,18 @@ class Model {
     void infer(size_t n, size_t pos) {
         ok(weft_model_infer(model_, tokens_.data(), n, pos, logits_.data()));
     }
+    // A token of each of n texts, after as many as they have.
+    void decode(size_t n, size_t pos) {
+        std::vector<weft_place> place(n);
+        const float *rows;
+        for (size_t i = 0; i < n; i++) place[i] = {i, pos};
+        ok(weft_model_decode(model_, tokens_.data(), place.data(), n, &rows));
+    }
     weft_model *get() const { return model_; }
     double parameter_bytes() const {
-        return 4 * static_cast<double>(weft_model_param_count(model_));
+        weft_memory m;
+        ok(weft_model_memory(model_, &m));
+        return static_cast<double>(m.params);
     }
 
   private:
@@ -138,23 +161,31 @@ void add_step(const std::string &name, size_t units, const std::string &isa, int
     add(c);
 }
 
-// n tokens at position pos: every weight is read once; all tokens pass the blocks, one the head.
-void add_inference(const char *name, const weft_gpt2_config &g, size_t n, size_t pos,
-                   const std::string &isa, int threads) {
+// The prompt of n tokens, logits of the last; or a token of each of n texts that have pos tokens.
+// Every weight is read once; all tokens pass the blocks, those whose logits are wanted the head.
+void add_inference(const char *name, const weft_gpt2_config &g, const Format &f, size_t n,
+                   size_t pos, const std::string &isa, int threads) {
     auto m = std::make_shared<Model *>(nullptr);
+    const bool half = std::string(f.kv) == "bf16";
+    const size_t texts = pos ? n : 1;
     Case c;
-    c.name = std::string(name) + dims({{"tokens", n}, {"at", pos}}) + "/f32/" + isa +
+    c.name = std::string(name) + dims({{pos ? "texts" : "tokens", n}, {"at", pos}}) + "/" +
+             f.weights + (half ? "-kv-bf16" : "") + "/" + isa +
              "/threads:" + std::to_string(threads);
     c.prepare = [=] {
-        *m = &model("gpt2-124m-inference", isa, threads, [&](Model &x) { x.gpt2(g, 0, 0); });
+        const std::string held =
+            std::string("gpt2-124m-") + f.weights + f.kv + std::to_string(texts);
+        *m = &model(held, isa, threads, [&](Model &x) { x.gpt2(g, f, texts); });
         if (pos) (*m)->infer(pos, 0);
         const double block = 12.0 * static_cast<double>(g.layers * g.width * g.width);
-        const double t = static_cast<double>(n), seen = static_cast<double>(pos) + t / 2;
-        const double cache = 8.0 * static_cast<double>(g.layers * g.width) * seen;
+        const double t = static_cast<double>(n), seen = pos ? static_cast<double>(pos) : t / 2;
+        const double last = pos ? t : 1;
+        const double cache = (half ? 4.0 : 8.0) * static_cast<double>(g.layers * g.width) * seen;
         Work w;
-        w.flops = 2 * (block * t + static_cast<double>(g.vocab * g.width)) +
+        w.flops = 2 * (block * t + last * static_cast<double>(g.vocab * g.width)) +
                   4 * static_cast<double>(g.layers * g.width) * t * seen;
-        w.bytes = (*m)->parameter_bytes() - 4.0 * static_cast<double>(g.context * g.width) + cache;
+        w.bytes = (*m)->parameter_bytes() - 4.0 * static_cast<double>(g.context * g.width) +
+                  cache * (pos ? t : 1);
         const weft_limits l = limits(isa, threads);
         const double compute = w.flops / (1e9 * l.fma_gflops),
                      memory = w.bytes / read_rate(isa, threads);
@@ -163,7 +194,7 @@ void add_inference(const char *name, const weft_gpt2_config &g, size_t n, size_t
         w.items = t;
         return w;
     };
-    c.run = [=](size_t) { (*m)->infer(n, pos); };
+    c.run = [=](size_t) { pos ? (*m)->decode(n, pos) : (*m)->infer(n, 0); };
     add(c);
 }
 
@@ -197,8 +228,14 @@ void add_models() {
             }
             weft_gpt2_config c = {};
             if (!weft_gpt2_preset("gpt2-124m", &c)) continue;
-            add_inference("decode/gpt2-124m", c, 1, 64, isa, threads);
-            add_inference("prefill/gpt2-124m", c, 1024, 0, isa, threads);
+            const Format formats[] = {{"f32", "f32"},  {"bf16", "f32"},     {"bf16", "bf16"},
+                                      {"int8", "f32"}, {"int8-g64", "f32"}, {"int8-g32", "f32"},
+                                      {"int4", "f32"}};
+            for (const Format &f : formats) {
+                add_inference("decode/gpt2-124m", c, f, 1, 64, isa, threads);
+                add_inference("prefill/gpt2-124m", c, f, 1024, 0, isa, threads);
+                add_inference("decode/gpt2-124m", c, f, 16, 64, isa, threads);
+            }
         }
     }
 }

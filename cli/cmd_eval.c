@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "train/bigram.h"
 #include "train/choices.h"
+#include "train/compare.h"
 #include "train/evaluate.h"
 #include "train/loaded.h"
 #include "train/progress.h"
@@ -23,6 +24,9 @@ struct job {
     struct weft_feed feed;
     enum weft_split split;
     struct weft_score score;
+    bool compares; /* a format with f32: */
+    struct weft_loaded base;
+    struct weft_comparison beside;
     double bigram;
     double seconds;
 };
@@ -77,6 +81,37 @@ static enum weft_status open_data(const struct cli *c, const struct weft_shape *
     return check_columns(c, j, own);
 }
 
+/* Where --weights or --kv is given: in that format, and in f32, fed as when it generates. */
+static enum weft_status open_models(const struct cli *c, const struct weft_shape *shape,
+                                    const struct weft_training *training, struct job *j) {
+    const struct weft_options *o = &c->o;
+    const struct weft_training format = {.weights = o->weights, .kv = o->kv, .score = true};
+    const struct weft_training f32 = {.score = true};
+    j->compares = weft_options_given(o, WEFT_OPT_weights) || weft_options_given(o, WEFT_OPT_kv);
+    if (!j->compares) return weft_loaded_open(c->ctx, o->model, o->tokenizer, training, &j->loaded);
+    if (!shape->language)
+        return weft_ctx_fail(c->ctx, WEFT_ERR_ARG,
+                             "%s is not a language model: --weights and --kv are for those",
+                             o->model);
+    const enum weft_status st =
+        weft_loaded_open(c->ctx, o->model, o->tokenizer, &format, &j->loaded);
+    return st == WEFT_OK ? weft_loaded_open(c->ctx, o->model, o->tokenizer, &f32, &j->base) : st;
+}
+
+static enum weft_status run(const struct cli *c, struct job *j) {
+    enum weft_status st;
+    const double start = weft_clock();
+    if (!j->compares) {
+        st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, NULL, &j->score);
+        j->seconds = weft_clock() - start;
+        return st;
+    }
+    st = weft_compare(c->ctx, j->base.model, j->loaded.model, &j->feed, j->split, &j->beside);
+    j->score = j->beside.other;
+    j->seconds = j->beside.seconds[1];
+    return st;
+}
+
 static enum weft_status evaluate(const struct cli *c, struct job *j) {
     struct weft_shape shape;
     enum weft_status st = weft_loaded_shape(c->ctx, c->o.model, &shape);
@@ -94,7 +129,7 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
         .seq = own ? j->run.seq : shape.gpt2.context,
         .eval_only = true,
     };
-    st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &j->loaded);
+    st = open_models(c, &shape, &training, j);
     if (st == WEFT_OK && !shape.language)
         st = weft_checkpoint_columns(c->ctx, c->o.model, &shape, &j->columns);
     if (st == WEFT_OK) st = open_data(c, &shape, training.seq, j);
@@ -102,19 +137,40 @@ static enum weft_status evaluate(const struct cli *c, struct job *j) {
     if (st != WEFT_OK) return st;
     j->split = j->data->n[WEFT_SPLIT_VAL] > 0 ? WEFT_SPLIT_VAL : WEFT_SPLIT_TRAIN;
     j->bigram = weft_bigram_loss(j->data, j->split, NULL);
-    const double start = weft_clock();
-    st = weft_evaluate(c->ctx, j->loaded.model, &j->feed, j->split, 0, NULL, &j->score);
-    j->seconds = weft_clock() - start;
-    return st;
+    return run(c, j);
 }
 
 static double bits_per_byte(const struct weft_score *s) {
     return s->loss * (double)s->targets / log(2) / (double)s->bytes;
 }
 
-static int print_json(const struct job *j) {
+static size_t weight_bytes(weft_model *m) {
+    struct weft_memory memory;
+    return weft_model_memory(m, &memory) == WEFT_OK ? memory.params : 0;
+}
+
+/* The format, and f32 beside it. */
+static void json_formats(struct weft_json *out, const struct cli *c, const struct job *j) {
+    const struct weft_score *base = &j->beside.base;
+    weft_json_text(out, "weights", c->o.weights);
+    weft_json_text(out, "kv", c->o.kv);
+    weft_json_count(out, "weight_bytes", weight_bytes(j->loaded.model));
+    weft_json_real(out, "kl", j->beside.kl);
+    weft_json_real(out, "same_likeliest", j->beside.same);
+    weft_json_open(out, "f32", '{');
+    weft_json_count(out, "weight_bytes", weight_bytes(j->base.model));
+    weft_json_real(out, "loss", base->loss);
+    weft_json_real(out, "accuracy", base->accuracy);
+    weft_json_real(out, "perplexity", exp(base->loss));
+    if (base->bytes > 0) weft_json_real(out, "bits_per_byte", bits_per_byte(base));
+    weft_json_rounded(out, "tokens_per_s", (double)base->targets / j->beside.seconds[0], 4);
+    weft_json_close(out);
+}
+
+static int print_json(const struct cli *c, const struct job *j) {
     struct weft_json out = {.pretty = true};
     weft_json_open(&out, NULL, '{');
+    if (j->compares) json_formats(&out, c, j);
     weft_json_text(&out, "split", j->split == WEFT_SPLIT_VAL ? "validation" : "all");
     weft_json_real(&out, "loss", j->score.loss);
     if (!j->loaded.shape.mlp.mse) weft_json_real(&out, "accuracy", j->score.accuracy);
@@ -128,12 +184,45 @@ static int print_json(const struct job *j) {
     return cli_json(&out);
 }
 
-static void print_table(const struct job *j) {
+static void print_pair(const char *label, const char *form, double other, double base) {
+    char text[2][32];
+    snprintf(text[0], sizeof text[0], form, other);
+    snprintf(text[1], sizeof text[1], form, base);
+    printf("%-16s%-14s%s\n", label, text[0], text[1]);
+}
+
+/* A column for the format, and one for f32. */
+static void print_formats(const struct cli *c, const struct job *j) {
+    const struct weft_score *other = &j->beside.other, *base = &j->beside.base;
+    const double log_2 = log(2), mib = 1.0 / (1 << 20);
+    char name[32];
+    snprintf(name, sizeof name, "%s%s", c->o.weights, strcmp(c->o.kv, "f32") ? ", kv bf16" : "");
+    printf("%-16s%-14s%s\n", "weights", name, "f32");
+    print_pair("MiB", "%.1f", mib * (double)weight_bytes(j->loaded.model),
+               mib * (double)weight_bytes(j->base.model));
+    print_pair("loss", "%.6f", other->loss, base->loss);
+    print_pair("bits a token", "%.5f", other->loss / log_2, base->loss / log_2);
+    print_pair("perplexity", "%.6g", exp(other->loss), exp(base->loss));
+    if (base->bytes > 0)
+        print_pair("bits per byte", "%.5f", bits_per_byte(other), bits_per_byte(base));
+    print_pair("accuracy, %", "%.2f", 100 * other->accuracy, 100 * base->accuracy);
+    print_pair("tokens/s", "%.0f", (double)other->targets / j->beside.seconds[1],
+               (double)base->targets / j->beside.seconds[0]);
+    printf("%-16s%.3g nats a token from f32; the same likeliest token %.2f%% of the time\n",
+           "KL divergence", j->beside.kl, 100 * j->beside.same);
+}
+
+static void print_table(const struct cli *c, const struct job *j) {
     const bool language = j->loaded.shape.language;
     const double loss = j->score.loss;
     printf("%-16s%s, %" PRIu64 " samples", "data",
            j->split == WEFT_SPLIT_VAL ? "validation part" : "all of it", j->score.samples);
     if (language) printf(", %" PRIu64 " tokens", j->score.targets);
+    if (j->compares) {
+        putchar('\n');
+        print_formats(c, j);
+        return;
+    }
     printf("\n%-16s%.4f", "loss", loss);
     if (language) printf("  (%.3f bits a token, perplexity %.4g)", loss / log(2), exp(loss));
     putchar('\n');
@@ -189,6 +278,7 @@ static int ask(struct cli *c) {
         .batch = weft_options_given(&c->o, WEFT_OPT_batch) ? c->o.batch : 4,
         .seq = q.longest - 1,
         .eval_only = true,
+        .weights = c->o.weights,
     };
     if (st == WEFT_OK) st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &training, &l);
     if (st == WEFT_OK) {
@@ -210,18 +300,21 @@ int cmd_eval(struct cli *c) {
             c, "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
     enum weft_status st = weft_loaded_option(c->ctx, &c->o, WEFT_OPT_model);
     if (st != WEFT_OK) return cli_end(c, st);
+    if (c->o.endings && weft_options_given(&c->o, WEFT_OPT_kv))
+        return cli_usage(c, "--kv has no meaning for --endings, which are read at once");
     if (c->o.endings) return ask(c);
     struct job j = {.split = WEFT_SPLIT_VAL};
     st = evaluate(c, &j);
     int code = cli_end(c, st);
     if (code == CLI_OK && c->o.json)
-        code = print_json(&j);
+        code = print_json(c, &j);
     else if (code == CLI_OK)
-        print_table(&j);
+        print_table(c, &j);
     weft_feed_free(&j.feed);
     weft_data_free(j.data);
     weft_columns_free(j.columns);
     weft_loaded_close(&j.loaded);
+    weft_loaded_close(&j.base);
     weft_options_free(&j.run);
     return code;
 }

@@ -53,6 +53,18 @@ static struct weft_prompt usual_prompt(struct job *j) {
     };
 }
 
+/* On standard error: when the text came, and what the model takes. */
+static void tell_timing(const struct job *j) {
+    struct weft_memory m;
+    char weights[32], cache[32];
+    if (j->tokens > 0)
+        fprintf(stderr, "weft: first token after %.3f s; then %.1f tokens/s\n", j->first - j->start,
+                j->tokens > 1 ? (double)(j->tokens - 1) / (j->last - j->first) : 0);
+    if (weft_model_memory(j->loaded.model, &m) == WEFT_OK)
+        fprintf(stderr, "weft: weights in %s, %s; KV cache in %s, %s\n", j->c->o.weights,
+                cli_bytes(weights, m.params), j->c->o.kv, cli_bytes(cache, m.state));
+}
+
 /* One prompt, its text on standard output. */
 static int write_one(struct job *j) {
     const struct weft_prompt prompt = usual_prompt(j);
@@ -63,9 +75,7 @@ static int write_one(struct job *j) {
     fflush(stdout);
     st = weft_writer_run(j->writer);
     if (st == WEFT_OK) putchar('\n');
-    if (st == WEFT_OK && j->c->o.timing && j->tokens > 0)
-        fprintf(stderr, "weft: first token after %.3f s; then %.1f tokens/s\n", j->first - j->start,
-                j->tokens > 1 ? (double)(j->tokens - 1) / (j->last - j->first) : 0);
+    if (st == WEFT_OK && j->c->o.timing) tell_timing(j);
     return cli_end(j->c, st);
 }
 
@@ -115,7 +125,9 @@ int cmd_generate(struct cli *c) {
             c, "--model is missing: a run, or one of its checkpoints, as in --model runs/x");
     if (c->o.out && !c->o.prompts)
         return cli_usage(c, "--out is for --prompts: the text of --prompt goes to standard output");
-    const struct weft_training how = {.sequences = c->o.prompts ? (size_t)c->o.streams : 1};
+    const struct weft_training how = {.sequences = c->o.prompts ? (size_t)c->o.streams : 1,
+                                      .weights = c->o.weights,
+                                      .kv = c->o.kv};
     enum weft_status st = weft_loaded_option(c->ctx, &c->o, WEFT_OPT_model);
     if (st == WEFT_OK) st = weft_loaded_open(c->ctx, c->o.model, c->o.tokenizer, &how, &j.loaded);
     if (st != WEFT_OK) return cli_end(c, st);

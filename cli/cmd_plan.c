@@ -28,13 +28,24 @@ static enum weft_status look_at_data(struct cli *c, const struct weft_settings *
     return WEFT_OK;
 }
 
+/* Formats are for generation: it is what is planned then. */
+static bool generates(const struct cli *c) {
+    return weft_options_given(&c->o, WEFT_OPT_weights) || weft_options_given(&c->o, WEFT_OPT_kv);
+}
+
 static enum weft_status make_plan(struct cli *c, struct plan *p) {
     struct weft_data_needs needs = {.vocab = 0};
     enum weft_status st = weft_settings_make(c->ctx, &c->o, &needs, &p->settings);
     if (st == WEFT_OK) st = look_at_data(c, &p->settings, &needs, &p->data);
     if (st == WEFT_OK) st = weft_settings_make(c->ctx, &c->o, &needs, &p->settings);
+    if (st == WEFT_OK && generates(c)) /* of one text */
+        p->settings.training = (struct weft_training){.weights = c->o.weights, .kv = c->o.kv};
     if (st == WEFT_OK) st = weft_fit_memory(c->ctx, &p->settings, 0, &p->memory, &p->params);
-    if (st != WEFT_OK) return st;
+    if (st != WEFT_OK || generates(c)) {
+        p->total = p->memory.total;
+        p->available = weft_memory_available();
+        return st;
+    }
     p->total = weft_fit_total(&p->data, &p->memory);
     p->available = weft_memory_available();
     if (p->available > p->data.data)
@@ -49,7 +60,10 @@ static int print_json(const struct plan *p) {
     const struct weft_memory *m = &p->memory;
     weft_json_open(&j, NULL, '{');
     weft_json_count(&j, "parameters", p->params);
-    weft_json_count(&j, "batch", p->settings.training.batch);
+    if (p->settings.training.batch > 0)
+        weft_json_count(&j, "batch", p->settings.training.batch);
+    else
+        weft_json_text(&j, "weights", p->settings.training.weights);
     weft_json_open(&j, "memory", '{');
     weft_json_count(&j, "params", m->params);
     weft_json_count(&j, "grads", m->grads);
@@ -61,6 +75,7 @@ static int print_json(const struct plan *p) {
     weft_json_count(&j, "total", p->total);
     weft_json_close(&j);
     weft_json_count(&j, "available", p->available);
+    if (p->settings.training.batch == 0) return cli_json(&j);
     weft_json_count(&j, "largest_batch", p->batch);
     weft_json_count(&j, "largest_batch_total", p->batch_total);
     return cli_json(&j);
@@ -71,7 +86,25 @@ static void print_row(const char *label, size_t bytes, const char *note) {
     printf("  %-12s %10s  %s\n", label, cli_bytes(text, bytes), note);
 }
 
+/* Generation: a text, and as many as the cache is repeated for. */
+static void print_generation(const struct plan *p) {
+    const struct weft_memory *m = &p->memory;
+    const struct weft_training *t = &p->settings.training;
+    char text[32];
+    printf("%zu parameters, to generate with weights in %s\n\n", p->params, t->weights);
+    print_row("weights", m->params, t->weights);
+    print_row("KV cache", m->state, t->kv);
+    print_row("activations", m->activations, "");
+    print_row("scratch", m->scratch, "");
+    print_row("total", p->total, p->available && p->total > p->available ? "does not fit" : "");
+    if (p->available) printf("\navailable now: %s\n", cli_bytes(text, p->available));
+}
+
 static void print_table(const struct plan *p) {
+    if (p->settings.training.batch == 0) {
+        print_generation(p);
+        return;
+    }
     const struct weft_memory *m = &p->memory;
     char text[32];
     printf("%zu parameters, batch %zu", p->params, p->settings.training.batch);

@@ -118,7 +118,9 @@ struct weft_attn_fold_args {
 
 /* The key-value cache of one head holds max_t positions, a multiple of 64. Keys are stored as the
  * scores want them: block b of 64 positions is (hs, 64), position p at [p / 64][d][p % 64]. Values
- * are rows padded with zeros to weft_attn_pad(hs). Both have weft_attn_kv_floats(hs, max_t). */
+ * are rows padded with zeros to weft_attn_pad(hs). Both have weft_attn_kv_floats(hs, max_t). A
+ * cache in bf16 has the same places: what is appended is rounded to nearest even, and read as f32.
+ */
 static inline size_t weft_attn_kv_floats(size_t hs, size_t max_t) {
     return weft_attn_pad(hs) * max_t;
 }
@@ -129,6 +131,7 @@ struct weft_attn_append_args {
     const float *v; /* (n, hs) ld=ld, read */
     float *kcache;  /* the head's keys, = */
     float *vcache;  /* the head's values, = */
+    uint16_t *kcache16, *vcache16; /* those of attn_kv_append_bf16 */
     size_t n, hs, ld, pos;
 };
 
@@ -138,6 +141,7 @@ struct weft_attn_kv_args {
     const float *q;      /* (n, hs) ld=ld, read */
     const float *kcache; /* the head's keys; whole blocks are read up to pos + n - 1's */
     const float *vcache; /* the head's values, rows < pos + n read */
+    const uint16_t *kcache16, *vcache16; /* those of attn_kv_bf16 */
     float *y;            /* (n, hs) ld=ldy, = */
     void *scratch;       /* weft_attn_fwd_scratch(hs) bytes */
     size_t n, hs, ld, ldy, pos;

@@ -11,6 +11,7 @@
 #include "kernels/attention_drop.h"
 #include "kernels/attention_tile.h"
 #include "kernels/kernels.h"
+#include "kernels/simd/vec_compact.h"
 #include "kernels/simd/vec_math.h"
 #include "kernels/simd/vec_reduce.h"
 
@@ -274,7 +275,25 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
     }
 }
 
-void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) {
+/* n numbers of a bf16 cache as f32; both have room for whole vectors. */
+static WEFT_NOINLINE void widen(const uint16_t *from, size_t n, float *to) {
+    for (size_t i = 0; i < n; i += VL) v_store(to + i, v_load_bf16(from + i));
+}
+
+/* The block of n keys at position j0, from either cache. */
+static void cached_block(const struct sweep *s, const struct weft_attn_kv_args *a, const bool half,
+                         size_t j0, size_t n) {
+    if (!half) {
+        sweep_block(s, a->kcache + j0 * a->hs, a->vcache + j0 * s->hp, j0, n);
+        return;
+    }
+    float *const kt = a->scratch, *const v = kt + BLOCK * s->hp;
+    widen(a->kcache16 + j0 * a->hs, BLOCK * a->hs, kt);
+    widen(a->vcache16 + j0 * s->hp, n * s->hp, v);
+    sweep_block(s, kt, v, j0, n);
+}
+
+static WEFT_INLINE void attend_cached(const struct weft_attn_kv_args *a, const bool half) {
     struct sweep s = {
         .ldy = a->ldy, .hs = a->hs, .hp = weft_attn_pad(a->hs), .scale = a->scale, .causal = true};
     const size_t end = a->pos + a->n;
@@ -284,11 +303,14 @@ void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) {
         sweep_init(&s, a->q + (s.r0 - a->pos) * a->ld, a->ld, a->scratch);
         for (size_t j0 = 0; j0 < s.r1; j0 += BLOCK) {
             const size_t n = s.r1 - j0 < BLOCK ? s.r1 - j0 : BLOCK;
-            sweep_block(&s, a->kcache + j0 * a->hs, a->vcache + j0 * s.hp, j0, n);
+            cached_block(&s, a, half, j0, n);
         }
         sweep_finish(&s, NULL, NULL, NULL);
     }
 }
+
+void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) { attend_cached(a, false); }
+void WEFT_FN(attn_kv_bf16)(const struct weft_attn_kv_args *a) { attend_cached(a, true); }
 
 void WEFT_FN(attn_kv_append_f32)(const struct weft_attn_append_args *a) {
     for (size_t i = 0; i < a->n; i++) {
@@ -297,4 +319,21 @@ void WEFT_FN(attn_kv_append_f32)(const struct weft_attn_append_args *a) {
         for (size_t d = 0; d < a->hs; d++) column[d * BLOCK] = a->k[i * a->ld + d];
     }
     pack_rows(a->v, a->ld, a->n, a->hs, a->vcache + a->pos * weft_attn_pad(a->hs));
+}
+
+void WEFT_FN(attn_kv_append_bf16)(const struct weft_attn_append_args *a) {
+    const size_t hp = weft_attn_pad(a->hs);
+    uint16_t row[WEFT_ATTN_MAX_HS];
+    for (size_t i = 0; i < a->n; i++) {
+        const size_t p = a->pos + i;
+        const float *const k = a->k + i * a->ld, *const v = a->v + i * a->ld;
+        uint16_t *const column = a->kcache16 + p / BLOCK * BLOCK * a->hs + p % BLOCK;
+        for (size_t d = 0; d < hp; d += VL) {
+            const size_t n = d >= a->hs ? 0 : a->hs - d < VL ? a->hs - d : VL;
+            i_store_16(row + d, v_to_bf16(n > 0 ? v_load_n(k + d, n) : v_zero()));
+            if (WEFT_BUG(74)) i_store_16(row + d, i_shr(v_bits(v_load_n(k + d, n)), 16));
+            i_store_16(a->vcache16 + p * hp + d, v_to_bf16(n > 0 ? v_load_n(v + d, n) : v_zero()));
+        }
+        for (size_t d = 0; d < a->hs; d++) column[d * BLOCK] = row[d];
+    }
 }

@@ -7,6 +7,7 @@
  *   WEFT_PANELS   packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr (B)
  *                 rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
  *                 one are 0. ld = W*k of the matrix that was packed.
+ *   WEFT_BLOCKS   B of gemm_compact_f32 and gemv_compact_f32: compact.h
  * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):
  *   Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K)
  *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)
@@ -23,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernels/activation.h"
+#include "kernels/compact.h"
 
 #define WEFT_GEMM_CHUNK  256 /* k terms of one FMA chain */
 #define WEFT_COLSUM_ROWS 64  /* rows of one partial column sum */
@@ -41,7 +43,7 @@ static inline size_t weft_gemm_groups(size_t n) {
     return (n + WEFT_GEMM_GROUP - 1) / WEFT_GEMM_GROUP;
 }
 
-enum weft_layout { WEFT_K_INNER, WEFT_K_OUTER, WEFT_PANELS };
+enum weft_layout { WEFT_K_INNER, WEFT_K_OUTER, WEFT_PANELS, WEFT_BLOCKS };
 
 enum weft_epilogue {
     WEFT_EPI_NONE,
@@ -59,6 +61,8 @@ struct weft_gemm_args {
     const float *b; /* (k, n) in b_layout, read */
     size_t ldb;
     enum weft_layout b_layout;
+    enum weft_format format;     /* BLOCKS: of the weights; b is not read, accumulate is false */
+    const unsigned char *blocks; /* BLOCKS: the first block of (n, k), read */
     float *c; /* (m, n), =, or += with accumulate; must not overlap any other operand */
     size_t ldc;
     bool accumulate;

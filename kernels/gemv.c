@@ -26,6 +26,15 @@ static WEFT_INLINE void block(const size_t m, const bool edge, const float *a, s
     }
 }
 
+/* Fetch the next VL rows of W meanwhile: at each step along k, as many of their lines as a block
+ * has bytes for, so that each line is asked for once. */
+static WEFT_INLINE void look_ahead(const float *next, size_t ldw, size_t k) {
+    const size_t lines = VL * VL * sizeof(float) / 64, steps = VL / lines;
+    const float *const row = next + k / VL % steps * lines * ldw + k;
+    WEFT_UNROLL_ALL
+    for (size_t r = 0; r < lines; r++) WEFT_PREFETCH_L2(row + r * ldw);
+}
+
 /* C[0..m) at columns [j, j+n), n <= VL. */
 static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, size_t j,
                                 size_t n) {
@@ -41,8 +50,10 @@ static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, 
         for (size_t i = 0; i < m; i++) part[i] = v_zero();
         size_t k = k0;
         if (n == VL)
-            for (; k + VL <= end; k += VL)
+            for (; k + VL <= end; k += VL) {
+                look_ahead(w + VL * g->ldb, g->ldb, k);
                 block(m, false, g->a + k, g->lda, w + k, g->ldb, n, VL, part);
+            }
         for (; k < end; k += VL)
             block(m, true, g->a + k, g->lda, w + k, g->ldb, n, end - k < VL ? end - k : VL, part);
         WEFT_UNROLL_ALL

@@ -13,6 +13,7 @@
 /* Argument structs, one header a family. */
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/compact.h"
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"

@@ -73,12 +73,15 @@ static weft_tensor param(struct net *n, int layer, const char *part, const char 
     const char *const name =
         layer < 0 ? weft_graph_format(n->m->graph, "transformer.%s", part)
                   : weft_graph_format(n->m->graph, "transformer.h.%d.%s", layer, part);
+    /* what products read; of the positions a token needs one row */
+    const bool compact = cols != 0 && strcmp(role, "wpe") != 0;
     struct weft_param_desc d = {.name = name,
                                 .shape = {rows, cols},
                                 .layer = layer,
                                 .role = role,
                                 .decay = cols != 0,
-                                .transposed = transposed};
+                                .transposed = transposed,
+                                .format = compact ? n->m->training.weights : NULL};
     if (cols != 0 && strcmp(role, "attn_qkv") == 0) {
         const size_t c = n->m->gpt2.width;
         const size_t parts = weft_model_watches(n->m, "heads") ? n->m->gpt2.heads : 0;
@@ -142,7 +145,8 @@ static void make_params(struct net *n) {
                                           .shape = {c->vocab, w},
                                           .layer = -1,
                                           .role = "lm_head",
-                                          .decay = true};
+                                          .decay = true,
+                                          .format = n->m->training.weights};
         n->head = weft_param(n->m->graph, &d);
     }
 }
@@ -264,14 +268,18 @@ static void generate_program(const struct net *n, const char *name, struct weft_
 static void generation(struct net *n) {
     const struct weft_gpt2_config *const c = &n->m->gpt2;
     const size_t head_size = c->width / c->heads, sequences = n->m->training.sequences;
+    const char *const kv = n->m->training.kv;
+    weft_tensor (*const cache)(weft_graph *, size_t, size_t, size_t, size_t) =
+        kv != NULL && strcmp(kv, "bf16") == 0 ? weft_kv_cache_bf16 : weft_kv_cache;
     for (size_t l = 0; l < c->layers; l++) {
         struct block *const b = &n->block[l];
-        b->kcache = weft_kv_cache(n->m->graph, sequences, c->heads, head_size, c->context);
-        b->vcache = weft_kv_cache(n->m->graph, sequences, c->heads, head_size, c->context);
+        b->kcache = cache(n->m->graph, sequences, c->heads, head_size, c->context);
+        b->vcache = cache(n->m->graph, sequences, c->heads, head_size, c->context);
     }
     const size_t chunk = c->context < WEFT_PREFILL_TOKENS ? c->context : WEFT_PREFILL_TOKENS;
     generate_program(n, "prefill", &n->m->prefill, chunk, true);
     generate_program(n, "decode", &n->m->decode, 1, true);
+    if (n->m->training.score) generate_program(n, "score", &n->m->score, chunk, false);
     if (sequences > 1) generate_program(n, "together", &n->m->together, sequences, false);
 }
 
@@ -284,6 +292,20 @@ static bool parse_norm(const char *name, enum placement *out) {
         return true;
     }
     return false;
+}
+
+static enum weft_status check_formats(weft_ctx *ctx, const struct weft_training *t) {
+    const bool f32 = t->weights == NULL || strcmp(t->weights, "f32") == 0;
+    if (!f32 && t->batch > 0 && !t->eval_only)
+        return weft_ctx_fail(
+            ctx, WEFT_ERR_ARG,
+            "gpt2: weights in %s are for evaluation and generation: a model trains "
+            "in f32",
+            t->weights);
+    if (t->kv != NULL && strcmp(t->kv, "f32") != 0 && strcmp(t->kv, "bf16") != 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG, "gpt2: a KV cache in \"%s\" must be f32 or bf16",
+                             t->kv);
+    return WEFT_OK;
 }
 
 static enum weft_status check_config(weft_ctx *ctx, const struct weft_gpt2_config *c,
@@ -324,7 +346,7 @@ static enum weft_status check_config(weft_ctx *ctx, const struct weft_gpt2_confi
                              t->seq, c->context);
     if (!(c->dropout >= 0 && c->dropout < 1))
         return weft_ctx_fail(ctx, WEFT_ERR_ARG, "gpt2: dropout %g must be in [0, 1)", c->dropout);
-    return WEFT_OK;
+    return check_formats(ctx, t);
 }
 
 enum weft_status weft_gpt2_create(weft_ctx *ctx, const struct weft_gpt2_config *config,

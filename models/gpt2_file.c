@@ -144,11 +144,39 @@ static bool read_bf16(FILE *file, float *to, size_t n) {
     return true;
 }
 
-static enum weft_status read_param(const struct source *s, const struct weft_tensor_desc *d) {
+static bool read_values(const struct source *s, size_t n, float *to) {
+    return s->size == 2 ? read_bf16(s->file, to, n) : fread(to, 4, n, s->file) == n;
+}
+
+/* Of a matrix that is kept in another format, the next rows. */
+struct rows {
+    const struct source *s;
+    size_t cols;
+};
+static bool read_rows(void *user, size_t row, size_t n, float *values) {
+    const struct rows *const r = user;
+    (void)row;
+    return read_values(r->s, n * r->cols, values);
+}
+
+static enum weft_status read_compact(const struct source *s, weft_graph *g, weft_tensor t) {
+    struct rows r = {s, weft_desc_cols(weft_desc(g, t))};
+    const struct weft_source rows = {.read = read_rows, .user = &r, .serial = true};
+    const enum weft_status st = weft_tensor_fill(g, t, &rows);
+    if (st == WEFT_ERR_IO) return weft_ctx_fail(s->ctx, st, "%s: cannot be read", s->path);
+    if (st == WEFT_ERR_NONFINITE)
+        return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT, "%s: %s has a NaN or Inf", s->path,
+                             weft_desc(g, t)->name);
+    return st;
+}
+
+static enum weft_status read_param(const struct source *s, weft_graph *g,
+                                   const struct weft_tensor_desc *d) {
     const size_t n = weft_desc_count(d);
     float *const to = d->data;
-    const bool good = s->size == 2 ? read_bf16(s->file, to, n) : fread(to, 4, n, s->file) == n;
-    if (!good) return weft_ctx_fail(s->ctx, WEFT_ERR_IO, "%s: cannot be read", s->path);
+    if (d->dtype == WEFT_COMPACT) return read_compact(s, g, (weft_tensor)(d - g->tensor));
+    if (!read_values(s, n, to))
+        return weft_ctx_fail(s->ctx, WEFT_ERR_IO, "%s: cannot be read", s->path);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(to[i]))
             return weft_ctx_fail(s->ctx, WEFT_ERR_FORMAT, "%s: %s has a NaN or Inf", s->path,
@@ -160,7 +188,7 @@ static enum weft_status read_all(const struct source *s, const weft_model *m) {
     enum weft_status st = WEFT_OK;
     for (size_t p = 0; st == WEFT_OK && p < PARTS; p++) {
         for (size_t l = 0; st == WEFT_OK && l < (order[p].layers ? s->config.layers : 1); l++)
-            st = read_param(s, find_param(m, p, l));
+            st = read_param(s, m->graph, find_param(m, p, l));
         const size_t skip = p == 0 ? s->padding * s->config.width * s->size : 0;
         if (st == WEFT_OK && fseek(s->file, (long)skip, SEEK_CUR) != 0)
             st = weft_ctx_fail(s->ctx, WEFT_ERR_IO, "%s: cannot be read", s->path);
@@ -251,6 +279,9 @@ enum weft_status weft_gpt2_file_write(const weft_model *m, bool bf16,
     if (st != WEFT_OK) return st;
     const struct weft_gpt2_config *const c = &m->gpt2;
     const struct sink s = {put, user, bf16};
+    if (m->training.weights != NULL && strcmp(m->training.weights, "f32") != 0)
+        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "a model with weights in %s cannot be written",
+                             m->training.weights);
     const size_t padded = (c->vocab + PAD_VOCAB - 1) / PAD_VOCAB * PAD_VOCAB;
     bool good = put_header(&s, c, padded);
     for (size_t p = 0; good && p < PARTS; p++) {

@@ -38,6 +38,24 @@ enum weft_status weft_model_prefill(weft_model *m, const int32_t *tokens, size_t
     return st;
 }
 
+size_t weft_model_score_rows(const weft_model *m) {
+    return m == NULL || m->score.program == NULL ? 0 : m->score.rows;
+}
+
+enum weft_status weft_model_score(weft_model *m, const int32_t *tokens, size_t n,
+                                  struct weft_place from, const float **logits) {
+    if (m == NULL || tokens == NULL || logits == NULL) return WEFT_ERR_NULL;
+    if (m->score.program == NULL || !m->committed)
+        return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model was not built for scoring");
+    if (n == 0 || n > m->score.rows || from.pos > m->gpt2.context - n)
+        return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
+                             "%zu tokens at position %zu: at most %zu at once, in a context of %zu",
+                             n, from.pos, m->score.rows, m->gpt2.context);
+    struct weft_place place[WEFT_PREFILL_TOKENS];
+    for (size_t r = 0; r < n; r++) place[r] = (struct weft_place){from.sequence, from.pos + r};
+    return run(m, &m->score, tokens, place, n, logits);
+}
+
 enum weft_status weft_model_infer(weft_model *m, const int32_t *tokens, size_t n, size_t pos,
                                   float *logits) {
     if (m == NULL || logits == NULL) return WEFT_ERR_NULL;

@@ -128,6 +128,25 @@ static enum weft_status init_matrix(weft_model *m, const struct weft_param_info 
     return strcmp(s->name, "orthogonal") == 0 ? orthogonal(m, p->data, out, in, gain) : WEFT_OK;
 }
 
+static bool read_rows(void *user, size_t row, size_t rows, float *values) {
+    const struct weft_param_info *const p = user;
+    memcpy(values, p->data + row * p->shape[1], rows * p->shape[1] * sizeof *values);
+    return true;
+}
+
+/* A matrix in another format is drawn in f32 first. */
+static enum weft_status init_compact(weft_model *m, struct weft_param_info p, size_t i,
+                                     const struct scheme *s, const struct weft_init *init) {
+    p.data = malloc(p.shape[0] * p.shape[1] * sizeof *p.data);
+    if (p.data == NULL)
+        return weft_ctx_fail(m->ctx, WEFT_ERR_NOMEM, "out of memory for the initialisation");
+    enum weft_status st = init_matrix(m, &p, s, init, (uint32_t)i);
+    const struct weft_source source = {.read = read_rows, .user = &p};
+    if (st == WEFT_OK) st = weft_model_fill(m, i, &source);
+    free(p.data);
+    return st;
+}
+
 enum weft_status weft_model_init(weft_model *m, const struct weft_init *init) {
     if (m == NULL || init == NULL) return WEFT_ERR_NULL;
     if (!m->committed) return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "init: commit the model first");
@@ -150,7 +169,8 @@ enum weft_status weft_model_init(weft_model *m, const struct weft_init *init) {
     enum weft_status st = WEFT_OK;
     for (size_t i = 0; i < n && st == WEFT_OK; i++) {
         if (p[i].shape[1] != 0) {
-            st = init_matrix(m, &p[i], s, init, (uint32_t)i);
+            st = p[i].data != NULL ? init_matrix(m, &p[i], s, init, (uint32_t)i)
+                                   : init_compact(m, p[i], i, s, init);
             continue;
         }
         /* Vectors: LayerNorm's gains and scales are 1, biases and the gains of ReZero are 0. */

@@ -141,6 +141,9 @@ enum weft_status weft_mlp_create(weft_ctx *ctx, const struct weft_mlp_config *co
     struct weft_training t = training != NULL ? *training : inference;
     t.seq = 1;
     enum weft_status st = check_config(ctx, config);
+    if (st == WEFT_OK && t.weights != NULL && strcmp(t.weights, "f32") != 0)
+        st =
+            weft_ctx_fail(ctx, WEFT_ERR_ARG, "mlp: weights are f32: \"%s\" is for gpt2", t.weights);
     weft_model *m = NULL;
     if (st == WEFT_OK) st = weft_model_begin(ctx, &t, &m);
     if (st != WEFT_OK) return st;

@@ -39,7 +39,7 @@ enum weft_status weft_model_begin(weft_ctx *ctx, const struct weft_training *tra
                                         .loss = WEFT_NONE,
                                         .correct = WEFT_NONE,
                                         .logits = WEFT_NONE};
-    m->train = m->eval = m->prefill = m->decode = none;
+    m->train = m->eval = m->prefill = m->decode = m->score = none;
     weft_graph_accumulate(m->graph, training->accumulate, training->grad_groups);
     if (training->keep) weft_graph_keep_probed(m->graph);
     *out = m;
@@ -110,7 +110,8 @@ size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_
                 .role = d->param.role,
                 .decay = d->param.decay,
                 .transposed = d->param.transposed,
-                .data = d->data,
+                .format = weft_format_name(d->format),
+                .data = d->dtype == WEFT_COMPACT ? NULL : d->data,
                 .grad = d->grad < 0 ? NULL : g->tensor[d->grad].data,
                 .m = m0,
                 .v = v0,
@@ -126,6 +127,16 @@ size_t weft_model_param_count(const weft_model *m) {
     for (size_t t = 0; t < m->graph->tensors; t++)
         if (m->graph->tensor[t].kind == WEFT_PARAM) n += weft_desc_count(&m->graph->tensor[t]);
     return n;
+}
+
+enum weft_status weft_model_fill(weft_model *m, size_t i, const struct weft_source *source) {
+    if (m == NULL || source == NULL || source->read == NULL) return WEFT_ERR_NULL;
+    if (!m->committed) return weft_ctx_fail(m->ctx, WEFT_ERR_STATE, "the model has no memory yet");
+    const weft_graph *const g = m->graph;
+    for (size_t t = 0; t < g->tensors; t++)
+        if (g->tensor[t].kind == WEFT_PARAM && i-- == 0)
+            return weft_tensor_fill(m->graph, (weft_tensor)t, source);
+    return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "the model has no such parameter");
 }
 
 /* ---- a batch in ---- */
@@ -211,6 +222,7 @@ static const char *first_nonfinite(const weft_model *m, bool gradient) {
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
         if (d->kind != WEFT_PARAM || (gradient && d->grad < 0)) continue;
+        if (d->dtype == WEFT_COMPACT) continue; /* they were, when it was filled */
         uint64_t bad = 0;
         m->ctx->k->nonfinite_f32(gradient ? g->tensor[d->grad].data : d->data, weft_desc_count(d),
                                  &bad);

@@ -25,6 +25,7 @@ struct weft_model {
     struct weft_training training;
     struct weft_io train, eval;
     struct weft_io prefill, decode; /* tokens of one sequence, logits of the last; one token */
+    struct weft_io score;    /* like prefill, with the logits of all; no program unless asked for */
     struct weft_io together; /* a token of each sequence; no program where there is but one */
     weft_program *update, *fold;
     size_t classes; /* targets are below it */

@@ -130,6 +130,7 @@ enum weft_status weft_model_histogram(weft_model *m, const char *param, size_t b
     for (size_t t = 0; bins > 0 && m->committed && t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
         if (d->kind != WEFT_PARAM || strcmp(d->name, param) != 0) continue;
+        if (d->dtype == WEFT_COMPACT) break;
         const float *const w = d->data;
         const size_t n = weft_desc_count(d);
         double sum = 0, sumsq = 0;
@@ -146,6 +147,6 @@ enum weft_status weft_model_histogram(weft_model *m, const char *param, size_t b
         }
         return WEFT_OK;
     }
-    return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "histogram: no parameter \"%s\" (or no bins)",
+    return weft_ctx_fail(m->ctx, WEFT_ERR_ARG, "histogram: no parameter \"%s\" in f32 (or no bins)",
                          param);
 }

@@ -19,6 +19,8 @@ struct weft_backend {
 
 static inline bool weft_backend_knows(const struct weft_backend *b, const struct weft_exec *x,
                                       const struct weft_node *n) {
+    for (size_t i = 0; i < WEFT_NODE_IN; i++) /* of other formats they know nothing */
+        if (n->in[i] >= 0 && x->g->tensor[n->in[i]].dtype == WEFT_COMPACT) return false;
     return b != NULL && b->knows(x, n);
 }
 

@@ -34,6 +34,10 @@ weft_tensor weft_grad_dst(struct weft_backward *b, weft_tensor t, bool *accumula
     if (t < 0 || g->status != WEFT_OK) return WEFT_NONE;
     const enum weft_kind kind = g->tensor[t].kind;
     if (kind != WEFT_PARAM && kind != WEFT_ACT) return WEFT_NONE;
+    if (g->tensor[t].dtype == WEFT_COMPACT)
+        return weft_graph_fail(g, WEFT_ERR_DTYPE,
+                               "parameter %s is kept as %s, for inference: it has no gradient",
+                               g->tensor[t].name, weft_format_name(g->tensor[t].format));
     weft_tensor *const s = slot(p, t);
     *accumulate = *s != WEFT_NONE;
     if (*s == WEFT_NONE) *s = kind == WEFT_PARAM ? param_grad(p, t) : weft_act_like(p, t);

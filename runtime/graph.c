@@ -123,7 +123,7 @@ const struct weft_tensor_desc *weft_desc(const weft_graph *g, weft_tensor t) {
 }
 
 bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtype dtype) {
-    static const char *const holds[] = {"f32", "i32", "f64"};
+    static const char *const holds[] = {"f32", "i32", "f64", "bf16", "compact weights"};
     weft_graph *const g = p->graph;
     if (g->status != WEFT_OK) return false;
     if (t < 0 || (size_t)t >= g->tensors) {
@@ -142,6 +142,11 @@ bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtyp
         return false;
     }
     return true;
+}
+
+bool weft_weight_operand(weft_program *p, const char *op, weft_tensor t) {
+    const bool compact = weft_desc(p->graph, t)->dtype == WEFT_COMPACT;
+    return weft_operand(p, op, t, compact ? WEFT_COMPACT : WEFT_F32);
 }
 
 void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore) {
@@ -164,8 +169,28 @@ const char *weft_shape_text(const weft_graph *g, weft_tensor t) {
     return weft_graph_format(mutable, "(%zu, %zu, %zu)", d->shape[0], d->shape[1], d->shape[2]);
 }
 
+const char *weft_weights_name(size_t i) {
+    return i < WEFT_FORMATS ? weft_format_name((enum weft_format)i) : NULL;
+}
+
+/* By name; NULL: f32. */
+static bool parse_format(const char *name, enum weft_format *out) {
+    for (size_t i = 0; i < WEFT_FORMATS; i++) {
+        *out = (enum weft_format)i;
+        if (name == NULL || strcmp(name, weft_format_name(*out)) == 0) return true;
+    }
+    return false;
+}
+
 weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     const bool vector = desc->shape[1] == 0;
+    enum weft_format format;
+    if (!parse_format(desc->format, &format))
+        return weft_graph_fail(g, WEFT_ERR_ARG, "parameter %s: unknown format of weights \"%s\"",
+                               desc->name, desc->format);
+    if (format != WEFT_FORMAT_F32 && vector)
+        return weft_graph_fail(g, WEFT_ERR_DTYPE, "parameter %s: a vector is f32, not %s",
+                               desc->name, desc->format);
     for (size_t i = 0; i < sizeof desc->slices / sizeof *desc->slices; i++) {
         const struct weft_slice *const s = &desc->slices[i];
         if (s->row > desc->shape[0] || s->rows > desc->shape[0] - s->row)
@@ -177,6 +202,8 @@ weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     const struct weft_tensor_desc d = {
         .name = desc->name,
         .kind = WEFT_PARAM,
+        .dtype = format == WEFT_FORMAT_F32 ? WEFT_F32 : WEFT_COMPACT,
+        .format = format,
         .layer = desc->layer,
         .shape = {vector ? 1 : desc->shape[0], 1, vector ? desc->shape[0] : desc->shape[1]},
         .param = *desc,

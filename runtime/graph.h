@@ -15,12 +15,19 @@
 #include "weft/graph.h"
 
 enum weft_kind { WEFT_PARAM, WEFT_GRAD, WEFT_OPTIM, WEFT_STATE, WEFT_ACT, WEFT_INPUT };
-enum weft_dtype { WEFT_F32, WEFT_I32, WEFT_F64 };
+enum weft_dtype {
+    WEFT_F32,
+    WEFT_I32,
+    WEFT_F64,
+    WEFT_BF16,    /* a KV cache */
+    WEFT_COMPACT, /* a matrix of weights for inference: kernels/compact.h */
+};
 
 struct weft_tensor_desc {
     const char *name;
     enum weft_kind kind;
     enum weft_dtype dtype;
+    enum weft_format format; /* COMPACT: which */
     int layer;
     bool batched;          /* shape[0] is the batch: a run may use fewer rows */
     bool keep;             /* lives until the end of its program */
@@ -195,8 +202,15 @@ const char *weft_shape_text(const weft_graph *g, weft_tensor t); /* "(4, 64, 768
 /* May op use t? It exists, holds this type, and is a parameter, a state, or of program p. False after
  * recording the error, or an earlier one. */
 bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtype dtype);
+/* The same for a matrix of weights, f32 or compact. */
+bool weft_weight_operand(weft_program *p, const char *op, weft_tensor t);
 /* Every run of p checks that the integers of input t are from 0 to below - 1, or -1 with ignore. */
 void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore);
+
+/* ---- parameters after the commit (fill.c) ---- */
+/* From a source, in the format that it is kept in. WEFT_ERR_IO when the source ends,
+ * WEFT_ERR_NONFINITE, WEFT_ERR_NOMEM. */
+enum weft_status weft_tensor_fill(weft_graph *g, weft_tensor t, const struct weft_source *source);
 
 /* ---- planning, inside op->plan ---- */
 void weft_phase_add(struct weft_node *n, size_t tasks,

@@ -230,27 +230,36 @@ static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t 
     const float *const qkv = x_f32(x, n->in[0]) + r * 3 * c;
     const size_t part = WEFT_BUG(50) ? 0 : at.sequence;
     const size_t cache = (part * n->attr.heads + h) * x_cols(x, n->in[1]);
-    float *const kcache = x_f32(x, n->in[1]) + cache;
-    float *const vcache = x_f32(x, n->in[2]) + cache;
-    x->k->attn_kv_append_f32(&(struct weft_attn_append_args){.k = head(qkv, c, hs, 1, h),
-                                                             .v = head(qkv, c, hs, 2, h),
-                                                             .kcache = kcache,
-                                                             .vcache = vcache,
-                                                             .n = live,
-                                                             .hs = hs,
-                                                             .ld = 3 * c,
-                                                             .pos = at.pos});
-    x->k->attn_kv_f32(&(struct weft_attn_kv_args){.q = head(qkv, c, hs, 0, h),
-                                                  .kcache = kcache,
-                                                  .vcache = vcache,
-                                                  .y = x_f32(x, n->out[0]) + r * c + h * hs,
-                                                  .scratch = x_local(x, thread),
-                                                  .n = live,
-                                                  .hs = hs,
-                                                  .ld = 3 * c,
-                                                  .ldy = c,
-                                                  .pos = at.pos,
-                                                  .scale = scale_of(hs)});
+    const bool half = weft_desc(x->g, n->in[1])->dtype == WEFT_BF16;
+    float *const kcache = half ? NULL : x_f32(x, n->in[1]) + cache;
+    float *const vcache = half ? NULL : x_f32(x, n->in[2]) + cache;
+    uint16_t *const kcache16 = half ? (uint16_t *)x_ptr(x, n->in[1]) + cache : NULL;
+    uint16_t *const vcache16 = half ? (uint16_t *)x_ptr(x, n->in[2]) + cache : NULL;
+    const struct weft_attn_append_args append = {.k = head(qkv, c, hs, 1, h),
+                                                 .v = head(qkv, c, hs, 2, h),
+                                                 .kcache = kcache,
+                                                 .vcache = vcache,
+                                                 .kcache16 = kcache16,
+                                                 .vcache16 = vcache16,
+                                                 .n = live,
+                                                 .hs = hs,
+                                                 .ld = 3 * c,
+                                                 .pos = at.pos};
+    const struct weft_attn_kv_args attend = {.q = head(qkv, c, hs, 0, h),
+                                             .kcache = kcache,
+                                             .vcache = vcache,
+                                             .kcache16 = kcache16,
+                                             .vcache16 = vcache16,
+                                             .y = x_f32(x, n->out[0]) + r * c + h * hs,
+                                             .scratch = x_local(x, thread),
+                                             .n = live,
+                                             .hs = hs,
+                                             .ld = 3 * c,
+                                             .ldy = c,
+                                             .pos = at.pos,
+                                             .scale = scale_of(hs)};
+    (half ? x->k->attn_kv_append_bf16 : x->k->attn_kv_append_f32)(&append);
+    (half ? x->k->attn_kv_bf16 : x->k->attn_kv_f32)(&attend);
 }
 
 const struct weft_op weft_op_attention = {"attention", forward_plan, forward_run, append_backward};
@@ -301,6 +310,13 @@ weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t 
                       weft_attn_kv_floats(head_size, cache_positions(max_context)));
 }
 
+weft_tensor weft_kv_cache_bf16(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
+                               size_t max_context) {
+    const weft_tensor t = weft_kv_cache(g, sequences, heads, head_size, max_context);
+    if (t >= 0) g->tensor[t].dtype = WEFT_BF16;
+    return t;
+}
+
 weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                               weft_tensor vcache, size_t heads, size_t max_context) {
     weft_graph *const g = p->graph;
@@ -310,7 +326,9 @@ weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcac
     const size_t need = weft_attn_kv_floats(hs, cache_positions(max_context));
     const weft_tensor cache[2] = {kcache, vcache};
     for (size_t i = 0; i < 2; i++) {
-        if (!weft_operand(p, "attention_kv", cache[i], WEFT_F32)) return WEFT_NONE;
+        const bool half = weft_desc(g, kcache)->dtype == WEFT_BF16;
+        if (!weft_operand(p, "attention_kv", cache[i], half ? WEFT_BF16 : WEFT_F32))
+            return WEFT_NONE;
         const struct weft_tensor_desc *const c = weft_desc(g, cache[i]);
         if (c->shape[0] == 0 || c->shape[0] % heads != 0 || c->shape[2] != need ||
             c->shape[0] != weft_desc(g, kcache)->shape[0])

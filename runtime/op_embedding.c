@@ -32,6 +32,28 @@ static void forward_plan(struct weft_node *n) {
     weft_phase_add(n, ceil_div(weft_desc_rows(y), FORWARD_ROWS), weft_ns_bytes(n->bytes));
 }
 
+/* Rows of a compact table: its weights of that token, then the position's added as embed_fwd does.
+ */
+static void forward_compact(const struct weft_exec *x, const struct weft_node *n,
+                            const struct weft_embed_args *a, enum weft_format format) {
+    for (size_t i = 0; i < a->rows; i++) {
+        float *const out = a->out + i * a->c;
+        x->k->compact_output_f32(format, a->wte, a->c, (size_t)a->token[i], out);
+        if (n->in[2] < 0) continue;
+        const size_t pos = a->pos0 + (a->row0 + i) % a->t;
+        x->k->add_f32(out, a->wpe + pos * a->c, out, a->c);
+    }
+}
+
+static void forward_rows(const struct weft_exec *x, const struct weft_node *n,
+                         const struct weft_embed_args *a) {
+    const struct weft_tensor_desc *const wte = weft_desc(x->g, n->in[1]);
+    if (wte->dtype == WEFT_COMPACT)
+        forward_compact(x, n, a, wte->format);
+    else
+        x->k->embed_fwd_f32(a);
+}
+
 static void forward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                         size_t task, size_t thread) {
     (void)phase, (void)thread;
@@ -54,11 +76,11 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         a.rows = 1;
         a.row0 = 0;
         a.pos0 = x->run->place[WEFT_BUG(51) ? 0 : r].pos;
-        x->k->embed_fwd_f32(&a);
+        forward_rows(x, n, &a);
         a.token++;
         a.out += c;
     }
-    if (!scattered) x->k->embed_fwd_f32(&a);
+    if (!scattered) forward_rows(x, n, &a);
 }
 
 /* ---- gradient: positions are listed by token; threads own columns of wte and rows of wpe ---- */
@@ -195,7 +217,7 @@ static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, w
                          bool sequence) {
     weft_graph *const g = p->graph;
     if (!weft_operand(p, "embedding", tokens, WEFT_I32) ||
-        !weft_operand(p, "embedding", wte, WEFT_F32) ||
+        !weft_weight_operand(p, "embedding", wte) ||
         (wpe != WEFT_NONE && !weft_operand(p, "embedding", wpe, WEFT_F32)))
         return WEFT_NONE;
     const struct weft_tensor_desc t = *weft_desc(g, tokens), w = *weft_desc(g, wte);

@@ -38,8 +38,14 @@ static void plan(struct weft_node *n) {
     const size_t c = weft_desc_cols(weft_node_in(n, 0)), v = weft_node_in(n, 1)->shape[0];
     plan->ld = (v + 15) / 16 * 16;
     const size_t rows = plan->rows = chunk_rows(tokens, plan->ld);
+    const struct weft_tensor_desc *const w = weft_node_in(n, 1);
     const struct weft_product all[3] = {
-        [LOGITS] = {.m = rows, .n = v, .k = c, .a = WEFT_K_INNER, .b = WEFT_K_INNER},
+        [LOGITS] = {.m = rows,
+                    .n = v,
+                    .k = c,
+                    .a = WEFT_K_INNER,
+                    .b = w->dtype == WEFT_COMPACT ? WEFT_BLOCKS : WEFT_K_INNER,
+                    .format = w->format},
         [DW] = {.m = v, .n = c, .k = rows, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER, .by_rows = true},
         [DX] = {.m = rows, .n = c, .k = v, .a = WEFT_K_INNER, .b = WEFT_K_OUTER},
     };
@@ -84,6 +90,7 @@ static struct weft_gemm_args product_args(const struct weft_exec *x, const struc
                                        .lda = q->c,
                                        .b = q->w,
                                        .ldb = q->c,
+                                       .blocks = (const unsigned char *)q->w,
                                        .c = q->logits,
                                        .ldc = ld};
     case DW:
@@ -181,7 +188,7 @@ const struct weft_op weft_op_head_xent = {"head_xent", plan, run, with_gradient}
 
 weft_tensor weft_head_xent(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "head", x, WEFT_F32) || !weft_operand(p, "head", w, WEFT_F32) ||
+    if (!weft_operand(p, "head", x, WEFT_F32) || !weft_weight_operand(p, "head", w) ||
         !weft_operand(p, "head", targets, WEFT_I32))
         return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dt = *weft_desc(g, targets);

@@ -27,7 +27,7 @@ static void plan_product(struct weft_node *n, const struct weft_product *product
     n->shared_bytes = plan->product.packed_bytes;
     const double m = (double)product->m, cols = (double)product->n, k = (double)product->k;
     n->model_flops = n->flops = 2 * m * cols * k;
-    n->bytes = 4 * (m * k + cols * k + m * cols);
+    n->bytes = 4 * (m * k + m * cols) + (double)weft_format_bits(product->format) / 8 * cols * k;
     for (size_t i = 0; i < weft_product_phases(&plan->product); i++)
         weft_phase_add(n, weft_product_tasks(&plan->product, i) + (i == 0 ? sum_tasks : 0),
                        weft_product_ns(&plan->product, n->program->graph->ctx, i) +
@@ -43,11 +43,13 @@ static void run_product(const struct weft_exec *x, const struct weft_node *n,
 
 /* ---- linear ---- */
 static void linear_plan(struct weft_node *n) {
+    const struct weft_tensor_desc *const w = weft_node_in(n, 1);
     const struct weft_product p = {.m = weft_desc_rows(weft_node_in(n, 0)),
                                    .n = weft_desc_cols(weft_node_out(n, 0)),
                                    .k = weft_desc_cols(weft_node_in(n, 0)),
                                    .a = WEFT_K_INNER,
-                                   .b = WEFT_K_INNER};
+                                   .b = w->dtype == WEFT_COMPACT ? WEFT_BLOCKS : WEFT_K_INNER,
+                                   .format = w->format};
     plan_product(n, &p, 0);
 }
 
@@ -63,6 +65,7 @@ static void linear_run(const struct weft_exec *x, const struct weft_node *n, siz
         .lda = in,
         .b = x_f32(x, n->in[1]),
         .ldb = in,
+        .blocks = x_ptr(x, n->in[1]),
         .c = x_f32(x, n->out[0]),
         .ldc = out,
         .epilogue = n->attr.act != WEFT_ACT_NONE ? WEFT_EPI_BIAS_ACT
@@ -228,7 +231,7 @@ const struct weft_op weft_op_linear_dw = {"linear_dw", dw_plan, dw_run, NULL};
 weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
                         const char *act, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "linear", x, WEFT_F32) || !weft_operand(p, "linear", w, WEFT_F32) ||
+    if (!weft_operand(p, "linear", x, WEFT_F32) || !weft_weight_operand(p, "linear", w) ||
         (b != WEFT_NONE && !weft_operand(p, "linear", b, WEFT_F32)) ||
         (residual != WEFT_NONE && !weft_operand(p, "linear", residual, WEFT_F32)))
         return WEFT_NONE;

@@ -14,7 +14,8 @@
 #include "runtime/touch.h"
 
 static size_t tensor_bytes(const struct weft_tensor_desc *d) {
-    const size_t size = d->dtype == WEFT_F64 ? 8 : 4;
+    if (d->dtype == WEFT_COMPACT) return weft_compact_bytes(d->format, d->shape[0], d->shape[2]);
+    const size_t size = d->dtype == WEFT_F64 ? 8 : d->dtype == WEFT_BF16 ? 2 : 4;
     return weft_align_up(weft_desc_count(d) * size, WEFT_ALIGNMENT);
 }
 

@@ -11,6 +11,11 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t unit) { return ceil_div(a, unit) * unit; }
 
+/* Columns that stay together. */
+static size_t col_unit(const struct weft_product *p, const weft_ctx *ctx) {
+    return p->b == WEFT_BLOCKS ? WEFT_BLOCK : ctx->k->gemm_nr;
+}
+
 /* What a task of so many rows and columns takes, in vector FMAs: the multiplications, whole vectors
  * of columns; its A and B, an element at a time, B being packed on the way; the start and end of
  * every tile; C, which every chunk of k adds to, from L2 or from beyond; and handing it out. */
@@ -20,7 +25,9 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
     const double vectors = (double)(cols / nr * (nr / vl) + ceil_div(cols % nr, vl));
     const double k = (double)p->k_part, chunks = (double)ceil_div(p->k_part, WEFT_GEMM_CHUNK);
     const double a = p->pack ? 0.1 : 0.2;
-    const double b = p->b == WEFT_K_INNER ? 0.8 : p->b == WEFT_K_OUTER ? 0.4 : 0.1;
+    const double b = p->b == WEFT_K_INNER                          ? 0.8
+                     : p->b == WEFT_K_OUTER || p->b == WEFT_BLOCKS ? 0.4
+                                                                   : 0.1;
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
     const size_t near = rows * (cols + WEFT_GEMM_CHUNK) * sizeof(float);
     const double reload = chunks > 1 && near > ctx->tuning.l2 / 4 * 3 ? 4 : 0.3;
@@ -37,7 +44,7 @@ static size_t next_cut(size_t units, size_t parts) {
 /* The grid with the least time: rounds of tasks on all threads, and half a task more, because they
  * never end together. Rows in whole tiles, columns in whole panels. */
 static void cut(struct weft_product *p, const weft_ctx *ctx) {
-    const size_t mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
+    const size_t mr = ctx->k->gemm_mr, nr = col_unit(p, ctx);
     const size_t tiles = ceil_div(p->m_part, mr), panels = ceil_div(p->n, nr);
     const double all = weft_product_ns(p, ctx, p->pack) / (double)ctx->tuning.grain_ns;
     const size_t team = all < 1 ? 1 : all < (double)ctx->threads ? (size_t)all : ctx->threads;
@@ -71,7 +78,7 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->k_part = p->k;
     if (p->pack && bytes > most) {
         const size_t deep = most / sizeof(float) / p->m / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
-        p->k_part = min_size(p->k, max_size(deep, 4 * WEFT_GEMM_CHUNK));
+        if (p->b != WEFT_BLOCKS) p->k_part = min_size(p->k, max_size(deep, 4 * WEFT_GEMM_CHUNK));
         const size_t high = most / sizeof(float) / p->k_part / mr * mr;
         p->m_part = min_size(p->m, max_size(high, mr)); /* fewer rows than a tile: one part */
     }
@@ -89,7 +96,7 @@ size_t weft_product_tasks(const struct weft_product *p, size_t phase) {
 
 double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t phase) {
     const double a = 4.0 * (double)p->m_part * (double)p->k_part;
-    const double b = 4.0 * (double)p->n * (double)p->k_part;
+    const double b = (double)weft_format_bits(p->format) / 8 * (double)p->n * (double)p->k_part;
     const double compute = weft_ns_flops(ctx, a * (double)p->n / 2);
     if (packs(p, phase)) return weft_ns_bytes(2 * a);
     return compute > weft_ns_bytes(b) ? compute : weft_ns_bytes(b);
@@ -146,8 +153,12 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.a = direct ? at(a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * depth;
     t.lda = direct ? g->lda : k->gemm_mr * depth;
     t.a_layout = direct ? p->a : WEFT_PANELS;
-    t.b = at(g->b, g->ldb, p->b, j, k0, k->gemm_nr);
     t.b_layout = p->b;
+    t.format = p->format;
+    if (p->b == WEFT_BLOCKS)
+        t.blocks += (WEFT_BUG(75) ? 0 : j / WEFT_BLOCK) * weft_compact_block(p->format, depth);
+    else
+        t.b = at(g->b, g->ldb, p->b, j, k0, k->gemm_nr);
     t.c = g->c + (i0 + i) * g->ldc + j;
     t.accumulate = g->accumulate || (k0 > 0 && !WEFT_BUG(60));
     if (k0 + depth < g->k) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
@@ -155,5 +166,8 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     if (g->residual) t.residual = g->residual + (i0 + i) * g->ldr + j;
     if (g->z) t.z = g->z + (i0 + i) * g->ldz + j;
     if (t.stats) t.stats += ((i0 + i) * g->lds + j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
-    k->gemm_f32(&t);
+    if (p->b == WEFT_BLOCKS)
+        k->gemm_compact_f32(&t);
+    else
+        k->gemm_f32(&t);
 }

@@ -12,7 +12,8 @@
 
 struct weft_product {
     size_t m, n, k;               /* of the whole product; a run may have smaller m or k */
-    enum weft_layout a, b;        /* K_INNER or K_OUTER; b also PANELS */
+    enum weft_layout a, b;        /* K_INNER or K_OUTER; b also PANELS or BLOCKS */
+    enum weft_format format;      /* of blocks */
     bool by_rows; /* a thread's tasks are rows of C rather than columns: what it leaves in its cache
                    * is then what it gets of C's rows elsewhere (of weights: where they are n) */
     size_t m_part, k_part, parts; /* rows and depth of A in a part */

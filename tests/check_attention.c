@@ -5,6 +5,7 @@
  * The bounds are ref_attention.h's; where they know nothing, the bits still count. N(0,1) inputs:
  * rms error at most 8 u (y) and 16 u (gradients), measured 3.6 and 9.2. */
 #include <stdlib.h>
+#include <string.h>
 #include "kernels/ref/ref_attention.h"
 #include "tests/support/check.h"
 
@@ -163,13 +164,28 @@ static void draw_kv(struct check *c) {
     check_scratch(c, "kcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
     check_scratch(c, "vcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
 }
+/* Keys and values that a bf16 cache holds exactly. */
+static void draw_kv_half(struct check *c) {
+    draw_kv(c);
+    for (size_t i = 0; i < 2; i++) {
+        struct check_arg *const x = check_arg(c, i == 0 ? "k" : "v");
+        for (size_t j = 0; j < x->rows * x->cols; j++) {
+            float f = (float)x->val[j];
+            uint32_t bits;
+            memcpy(&bits, &f, 4);
+            bits &= 0xffff0000u;
+            memcpy(&f, &bits, 4);
+            x->val[j] = (double)f;
+        }
+    }
+}
 static void oracle_kv(struct check *c) {
     const struct shape *s = c->user;
     expect_fwd(c, s->t - s->n);
 }
 
 /* Call 0: the training kernel; 1: one token at a time; 2: a prompt in two pieces. */
-static void call_kv(struct check *c, const struct weft_kernels *k) {
+static void call_cached(struct check *c, const struct weft_kernels *k, bool half) {
     struct shape *s = c->user;
     const size_t pos = s->t - s->n;
     const float *q = check_f32(c, "q") + pos * s->ld;
@@ -197,10 +213,12 @@ static void call_kv(struct check *c, const struct weft_kernels *k) {
                                         .v = check_f32(c, "v"),
                                         .kcache = check_f32(c, "kcache"),
                                         .vcache = check_f32(c, "vcache"),
+                                        .kcache16 = check_ptr(c, "kcache"),
+                                        .vcache16 = check_ptr(c, "vcache"),
                                         .n = pos,
                                         .hs = s->hs,
                                         .ld = s->ld};
-    k->attn_kv_append_f32(&add);
+    (half ? k->attn_kv_append_bf16 : k->attn_kv_append_f32)(&add);
     const size_t step = way == 1 ? 1 : s->n - s->n / 2;
     for (size_t i = 0, n; i < s->n; i += n) {
         n = s->n - i < step ? s->n - i : step;
@@ -208,11 +226,13 @@ static void call_kv(struct check *c, const struct weft_kernels *k) {
         add.v = check_f32(c, "v") + (pos + i) * s->ld;
         add.pos = pos + i;
         add.n = n;
-        k->attn_kv_append_f32(&add);
+        (half ? k->attn_kv_append_bf16 : k->attn_kv_append_f32)(&add);
         const struct weft_attn_kv_args a = {
             .q = q + i * s->ld,
             .kcache = add.kcache,
             .vcache = add.vcache,
+            .kcache16 = add.kcache16,
+            .vcache16 = add.vcache16,
             .y = check_f32(c, "y") + i * s->ldy,
             .scratch = check_ptr(c, "scratch"),
             .n = n,
@@ -222,10 +242,14 @@ static void call_kv(struct check *c, const struct weft_kernels *k) {
             .pos = pos + i,
             .scale = (float)s->scale,
         };
-        k->attn_kv_f32(&a);
+        (half ? k->attn_kv_bf16 : k->attn_kv_f32)(&a);
     }
 }
+static void call_kv(struct check *c, const struct weft_kernels *k) { call_cached(c, k, false); }
+static void call_kv_half(struct check *c, const struct weft_kernels *k) { call_cached(c, k, true); }
 static const struct check_family attn_kv = {"attn_kv", draw_kv, oracle_kv, call_kv, 22, 0};
+static const struct check_family attn_kv_half = {"attn_kv_bf16", draw_kv_half, oracle_kv,
+                                                 call_kv_half,   22,           0};
 
 static void draw_append(struct check *c) {
     struct shape *s = draw_shape(c);
@@ -264,6 +288,64 @@ static void call_append(struct check *c, const struct weft_kernels *k) {
 }
 static const struct check_family attn_kv_append = {"attn_kv_append", draw_append, oracle_append,
                                                    call_append,      22,          0};
+
+/* What is appended to a bf16 cache and read back: the nearest one, ties to even. */
+static void draw_append_half(struct check *c) {
+    struct shape *s = draw_shape(c);
+    s->n = check_range(c, 0, s->t);
+    check_in(c, "k", s->n, s->hs, s->ld, CHECK_FILL_CASE);
+    check_in(c, "v", s->n, s->hs, s->ld, CHECK_FILL_CASE);
+    check_scratch(c, "kcache", 2 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
+    check_scratch(c, "vcache", 2 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
+    check_out(c, "kback", s->n, s->hs, s->hs);
+    check_out(c, "vback", s->n, weft_attn_pad(s->hs), weft_attn_pad(s->hs));
+}
+static double nearest_half(double x) {
+    int e;
+    frexp(x, &e);
+    const double unit = ldexp(1, (e < -125 ? -125 : e) - 8); /* of the last place */
+    const double y = rint(x / unit) * unit;
+    return fabs(y) >= 0x1p128 ? copysign((double)INFINITY, x) : y;
+}
+static void oracle_append_half(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *const k = check_arg(c, "kback"), *const v = check_arg(c, "vback");
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t d = 0; d < s->hs; d++)
+            k->want[i * s->hs + d] = nearest_half(val(c, "k")[i * s->hs + d]);
+        for (size_t d = 0; d < v->cols; d++)
+            v->want[i * v->cols + d] = d < s->hs ? nearest_half(val(c, "v")[i * s->hs + d]) : 0;
+    }
+}
+static float from_half(uint16_t h) {
+    const uint32_t bits = (uint32_t)h << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+static void call_append_half(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    const size_t hp = weft_attn_pad(s->hs);
+    const struct weft_attn_append_args a = {.k = check_f32(c, "k"),
+                                            .v = check_f32(c, "v"),
+                                            .kcache16 = check_ptr(c, "kcache"),
+                                            .vcache16 = check_ptr(c, "vcache"),
+                                            .n = s->n,
+                                            .hs = s->hs,
+                                            .ld = s->ld,
+                                            .pos = s->t - s->n};
+    k->attn_kv_append_bf16(&a);
+    for (size_t i = 0; i < s->n; i++) {
+        const size_t p = a.pos + i;
+        for (size_t d = 0; d < s->hs; d++)
+            check_f32(c, "kback")[i * s->hs + d] =
+                from_half(a.kcache16[(p / 64 * s->hs + d) * 64 + p % 64]);
+        for (size_t d = 0; d < hp; d++)
+            check_f32(c, "vback")[i * hp + d] = from_half(a.vcache16[p * hp + d]);
+    }
+}
+static const struct check_family attn_kv_append_half = {
+    "attn_kv_append_bf16", draw_append_half, oracle_append_half, call_append_half, 22, 0};
 
 /* ---- backward ---- */
 static void draw_bwd(struct check *c) {
@@ -350,4 +432,4 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
 }
 static const struct check_family attn_bwd = {"attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, 0};
 
-CHECK_MAIN(&attn_fwd, &attn_kv, &attn_kv_append, &attn_bwd)
+CHECK_MAIN(&attn_fwd, &attn_kv, &attn_kv_half, &attn_kv_append, &attn_kv_append_half, &attn_bwd)

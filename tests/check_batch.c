@@ -1,6 +1,6 @@
 /* Texts decoded together: each has the bits that it has alone, whatever is beside it and whenever
- * it enters or leaves, for every ISA and number of threads; and each gets the tokens that it asks
- * for. */
+ * it enters or leaves, for every ISA, number of threads and format; and each gets the tokens that
+ * it asks for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +25,13 @@ static void die(weft_ctx *ctx) {
     exit(1);
 }
 
+static struct format { const char *weights, *kv; } format;
+
 static weft_model *make(weft_ctx *ctx, size_t sequences) {
     const struct weft_gpt2_config c = {
         .vocab = VOCAB, .context = CONTEXT, .layers = 2, .heads = 2, .width = 24};
-    const struct weft_training t = {.sequences = sequences};
+    const struct weft_training t = {
+        .sequences = sequences, .weights = format.weights, .kv = format.kv};
     const struct weft_init init = {.name = "normal", .std = 0.3, .seed = 11};
     weft_model *m = NULL;
     if (weft_gpt2_create(ctx, &c, &t, &m) != WEFT_OK || weft_model_commit(m) != WEFT_OK ||
@@ -133,26 +136,36 @@ static void texts(weft_ctx *ctx, weft_model *m, struct text want[TEXTS], bool fi
     weft_generate_free(g);
 }
 
+static void check(const struct weft_kernels *table, int threads, size_t sequences,
+                  struct text want[TEXTS], bool first) {
+    const struct weft_ctx_options o = {.threads = threads, .isa = table->isa};
+    weft_ctx *ctx = NULL;
+    if (weft_ctx_create(&o, &ctx) != WEFT_OK) exit(1);
+    for (; sequences <= TEXTS; sequences += 3) {
+        weft_model *const m = make(ctx, sequences);
+        if (sequences == TEXTS) logits(ctx, m, table->isa, threads);
+        texts(ctx, m, want, first, table->isa, threads);
+        first = false;
+        weft_model_free(m);
+    }
+    weft_ctx_free(ctx);
+}
+
 int main(void) {
+    static const struct format formats[] = {{NULL, NULL},       {"bf16", "bf16"},   {"int8", NULL},
+                                            {"int8-g64", NULL}, {"int8-g32", NULL}, {"int4", NULL}};
     setenv("WEFT_TUNE", "grain_ns=1", 1); /* or such small phases would stay on one thread */
     static struct text want[TEXTS];
     const struct weft_kernels *table[8];
     const size_t tables = check_tables(table);
-    bool first = true;
-    for (size_t t = 0; t < tables; t++)
-        for (int threads = 1; threads <= 3; threads += 2) {
-            const struct weft_ctx_options o = {.threads = threads, .isa = table[t]->isa};
-            weft_ctx *ctx = NULL;
-            if (weft_ctx_create(&o, &ctx) != WEFT_OK) return 1;
-            for (size_t sequences = 1; sequences <= TEXTS; sequences += 3) { /* 1, 4, 7 */
-                weft_model *const m = make(ctx, sequences);
-                if (sequences == TEXTS) logits(ctx, m, table[t]->isa, threads);
-                texts(ctx, m, want, first, table[t]->isa, threads);
-                first = false;
-                weft_model_free(m);
-            }
-            weft_ctx_free(ctx);
-        }
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        format = formats[f];
+        for (size_t t = 0; t < tables; t++)
+            for (int threads = 1; threads <= 3; threads += 2)
+                if (f == 0 ||
+                    (t == 0) == (threads == 1)) /* 1, 4, 7 sequences; of other formats 7 */
+                    check(table[t], threads, f == 0 ? 1 : TEXTS, want, t == 0 && threads == 1);
+    }
     printf("batched generation: %zu ISAs, %d differences\n", tables, failures);
     return failures != 0;
 }

@@ -43,6 +43,8 @@ expect 1 "no column 'x'" "$weft" eval --model run/checkpoints/last --data missin
 cut -d, -f1,3 bare.csv >narrow.csv
 expect 1 "2 columns" "$weft" eval --model run/checkpoints/last --data narrow.csv
 
+expect 1 "is not a language model: --weights" "$weft" eval --model run/checkpoints/last --weights int8
+
 # hashes step by step: those of the checkpoint where there is one; diff finds the step
 expect 0 "done" "$weft" train mlp --data table.csv --hidden 8 --batch 16 --steps 6 --threads 1 \
     --hash-every 1 --save-every 3 --keep 9 --out h1

@@ -106,6 +106,45 @@ l = json.loads(open("one").readline()); print(l["prompt"] + l["text"])')" ] || f
     echo '{"ctx": "a", "endings": ["b", "c"], "label": 2}' >bad
     expect 1 "bad: line 1: must have" "$weft" eval --model $m --endings bad
 
+    # other formats of weights and cache: a bf16 file loses nothing, alone or beside others
+    expect 0 "" "$weft" generate --model half.bin --tokenizer whole.json $write --temperature 0
+    cp out half
+    expect 0 "" "$weft" generate --model half.bin --tokenizer whole.json $write --temperature 0 --weights bf16
+    same out half "text of a bf16 file kept as bf16"
+    expect 0 "bf16" "$weft" convert half.bin folder16 --tokenizer whole.json --dtype bf16
+    expect 0 "" "$weft" generate --model folder16 $write --temperature 0 --weights bf16
+    same out half "text of a bf16 folder kept as bf16"
+    for format in bf16 int8 int8-g64 int8-g32 int4; do
+        expect 0 "" "$weft" generate --model $m --prompts prompts --tokens 30 --seed 4 --out f1 --streams 1 \
+            --weights $format --kv bf16
+        expect 0 "" "$weft" generate --model $m --prompts prompts --tokens 30 --seed 4 --out f3 --streams 3 \
+            --weights $format --kv bf16 --threads 2
+        same f1 f3 "texts in $format alone and beside others"
+        expect 0 '"kl": ' "$weft" eval --model $m --data text --json --weights $format
+        cp out eval.$format
+    done
+    expect 0 "weights in int8" "$weft" generate --model $m $write --weights int8 --timing
+    expect 0 '"kl": 0,' "$weft" eval --model $m --data text --json --weights f32
+    expect 0 "KL divergence" "$weft" eval --model $m --data text --weights int8
+    expect 0 '"kv": "bf16"' "$weft" eval --model $m --data text --json --kv bf16
+    python3 - <<'END' || fail "what formats cost"
+import json
+e = {f: json.load(open("eval." + f)) for f in ("bf16", "int8", "int8-g64", "int8-g32", "int4")}
+for f, x in e.items():
+    assert 0 < x["kl"] < 0.2, (f, x["kl"])
+    assert abs(x["loss"] - x["f32"]["loss"]) < 0.3 and x["weights"] == f, x
+    assert x["weight_bytes"] < x["f32"]["weight_bytes"] and x["f32"]["bits_per_byte"] > 0, x
+assert e["int8"]["kl"] < 1e-3 and e["int4"]["kl"] > 5 * e["int8"]["kl"], e
+END
+    expect 0 '"accuracy": 1,' "$weft" eval --model $m --endings questions --json --weights int8
+    expect 2 "no meaning for --endings" "$weft" eval --model $m --endings questions --kv bf16
+    expect 2 "must be one of: f32|bf16|int8" "$weft" generate --model $m $write --weights int7
+    expect 2 "must be one of: f32|bf16" "$weft" generate --model $m $write --kv int8
+    expect 0 '"weights": "int8"' "$weft" plan gpt2 --preset gpt2-124m --weights int8 --json
+    expect 0 "KV cache       36.0 MiB  bf16" "$weft" plan gpt2 --preset gpt2-124m --kv bf16
+    expect 2 "weights are f32" "$weft" plan mlp --weights int8
+    expect 2 "--weights" "$weft" train gpt2 --data text --weights int8 --out x
+
     # training goes on from it, and from a file
     expect 0 "done: 2 steps" "$weft" train gpt2 --init-from folder --data text --steps 2 --batch 4 --seq 32 \
         --lr 0 --out next --threads 1

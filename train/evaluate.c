@@ -1,7 +1,6 @@
 #include "train/evaluate.h"
 
-/* Bytes that the targets of a batch stand for. */
-static uint64_t text_bytes(const struct weft_data *data, const struct weft_batch *batch) {
+uint64_t weft_text_bytes(const struct weft_data *data, const struct weft_batch *batch) {
     uint64_t bytes = 0;
     if (data->kind != WEFT_DATA_TOKENS || !data->tokenizer) return 0;
     for (size_t i = 0; i < batch->rows * data->seq; i++) {
@@ -34,7 +33,7 @@ enum weft_status weft_evaluate(weft_ctx *ctx, weft_model *model, struct weft_fee
         sum += loss.sum;
         targets += loss.count;
         correct += loss.correct;
-        bytes += text_bytes(feed->data, &batch);
+        bytes += weft_text_bytes(feed->data, &batch);
         i += batch.rows;
     }
     *out = (struct weft_score){.loss = sum / (double)targets,

@@ -12,6 +12,9 @@ struct weft_score {
     uint64_t bytes; /* of the targets' text; 0: no tokenizer, or no text */
 };
 
+/* Bytes of text that the targets of a batch stand for; 0: unknown. */
+uint64_t weft_text_bytes(const struct weft_data *data, const struct weft_batch *batch);
+
 /* The first `samples` samples of a split (0: all of them), feed->rows at a time; fewer, the score
  * of those, when *stop is not 0 in between (stop may be NULL). WEFT_ERR_ARG when the split is
  * empty. */

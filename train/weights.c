@@ -141,18 +141,28 @@ static size_t file_of(const struct files *f, const char *name) {
 
 /* ---- numbers ---- */
 
-/* n elements of the file as floats. Returns whether all are finite. */
-static bool load(enum weft_st_dtype dtype, const unsigned char *from, size_t n, float *to) {
-    uint32_t most = 0; // of the exponents: 255 is NaN or Inf
+/* n elements of the file as floats. */
+static void widen(enum weft_st_dtype dtype, const unsigned char *from, size_t n, float *to) {
+    uint16_t h;
     if (dtype == WEFT_ST_F32) {
         memcpy(to, from, n * sizeof *to);
+    } else if (dtype == WEFT_ST_BF16) {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&h, from + 2 * i, 2);
+            to[i] = weft_bf16_load(h);
+        }
     } else {
         for (size_t i = 0; i < n; i++) {
-            uint16_t h;
             memcpy(&h, from + 2 * i, 2);
-            to[i] = dtype == WEFT_ST_BF16 ? weft_bf16_load(h) : weft_f16_load(h);
+            to[i] = weft_f16_load(h);
         }
     }
+}
+
+/* The same. Returns whether all are finite. */
+static bool load(enum weft_st_dtype dtype, const unsigned char *from, size_t n, float *to) {
+    uint32_t most = 0; // of the exponents: 255 is NaN or Inf
+    widen(dtype, from, n, to);
     for (size_t i = 0; i < n; i++) {
         const uint32_t exponent = weft_float_bits(to[i]) << 1 >> 24;
         most = exponent > most ? exponent : most;
@@ -178,7 +188,38 @@ static bool load_transposed(const struct weft_param_info *p, const struct weft_s
     return finite;
 }
 
-static enum weft_status load_param(const struct files *f, const struct weft_param_info *p) {
+/* ---- into a format for inference ---- */
+struct reading {
+    const struct weft_param_info *p;
+    const struct weft_st_entry *e;
+};
+
+static bool read_rows(void *user, size_t row, size_t rows, float *values) {
+    const struct reading *r = user;
+    const struct weft_st_entry *e = r->e;
+    const size_t size = weft_st_dtype_size(e->dtype), out = r->p->shape[0], in = r->p->shape[1];
+    if (!r->p->transposed) {
+        widen(e->dtype, e->data + row * in * size, rows * in, values);
+        return true;
+    }
+    for (size_t i = 0; i < in; i++)
+        widen(e->dtype, e->data + (i * out + row) * size, rows, values + i * rows);
+    return true;
+}
+
+/* *finite: false when the tensor has a NaN or Inf. */
+static enum weft_status load_compact(weft_model *model, size_t i, const struct weft_param_info *p,
+                                     const struct weft_st_entry *e, bool *finite) {
+    struct reading r = {p, e};
+    const struct weft_source source = {.read = read_rows, .user = &r, .transposed = p->transposed};
+    const enum weft_status st = weft_model_fill(model, i, &source);
+    *finite = st != WEFT_ERR_NONFINITE;
+    return *finite ? st : WEFT_OK;
+}
+
+/* Parameter i of the list. */
+static enum weft_status load_param(const struct files *f, weft_model *model, size_t i,
+                                   const struct weft_param_info *p) {
     const struct weft_st_entry *e;
     const size_t rank = p->shape[1] > 0 ? 2 : 1;
     const bool transposed = p->transposed && rank == 2;
@@ -192,11 +233,15 @@ static enum weft_status load_param(const struct files *f, const struct weft_para
             name += strlen(PREFIX);
         }
     }
-    const enum weft_status st = weft_st_get_real(f->ctx, f->file[which], name, rank, shape, &e);
+    bool finite = true;
+    enum weft_status st = weft_st_get_real(f->ctx, f->file[which], name, rank, shape, &e);
     if (st != WEFT_OK) return st;
-    const bool finite =
-        transposed ? load_transposed(p, e) : load(e->dtype, e->data, weft_param_size(p), p->data);
-    if (finite) return WEFT_OK;
+    if (!p->data)
+        st = load_compact(model, i, p, e, &finite);
+    else
+        finite = transposed ? load_transposed(p, e)
+                            : load(e->dtype, e->data, weft_param_size(p), p->data);
+    if (finite) return st;
     return weft_ctx_fail(f->ctx, WEFT_ERR_FORMAT,
                          "%s: tensor %s has a NaN or Inf: use an earlier checkpoint",
                          f->path[which], name);
@@ -240,7 +285,7 @@ enum weft_status weft_weights_load(weft_ctx *ctx, const char *dir, weft_model *m
     struct files f = {.ctx = ctx, .dir = dir};
     struct weft_param_info *params = weft_model_param_list(model, &n);
     enum weft_status st = params ? open_files(&f) : no_memory(ctx, dir);
-    for (size_t i = 0; st == WEFT_OK && i < n; i++) st = load_param(&f, &params[i]);
+    for (size_t i = 0; st == WEFT_OK && i < n; i++) st = load_param(&f, model, i, &params[i]);
     for (size_t i = 0; st == WEFT_OK && i < f.n; i++) st = check_spares(&f, i, params, n);
     close_files(&f);
     free(params);

@@ -2,7 +2,8 @@
  * read once for all of them, finished texts leave and waiting ones enter. A text depends on its own
  * request only: the same tokens, whatever it is generated beside, on every machine.
  *
- *   weft_generate_create   for a model made for generation (weft_training.sequences texts at once)
+ *   weft_generate_create   for a model made for generation (weft_training.sequences texts at once,
+ *                          .weights and .kv: in which format)
  *   weft_generate_add      a request; it waits until there is room
  *   weft_generate_run      until all texts have ended, or weft_generate_step, a token at a time */
 #ifndef WEFT_GENERATE_H

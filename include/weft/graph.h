@@ -60,8 +60,14 @@ struct weft_param_desc {
     const char *role; /* short name in statistics: "attn_proj", "mlp_fc", "wte", ... */
     bool decay;       /* weight decay applies */
     bool transposed;  /* files store (in, out): Hugging Face's Conv1D */
+    const char *format; /* of a matrix that is only read, by weft_weights_name; NULL: "f32" */
     struct weft_slice slices[WEFT_SLICES]; /* finer statistics; rows = 0: unused */
 };
+
+/* How weights for inference are kept: "f32"; "bf16"; "int8", one scale for each output; "int8-g64"
+ * and "int8-g32", one for 64 or 32 weights of an output; "int4", one for 32. NULL past the last
+ * one. linear, embedding and head_xent take them; they have no gradient. */
+WEFT_API const char *weft_weights_name(size_t i);
 
 WEFT_API WEFT_NODISCARD enum weft_status weft_graph_create(weft_ctx *ctx, weft_graph **out);
 WEFT_API void weft_graph_free(weft_graph *g);
@@ -106,6 +112,9 @@ WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t hea
  * heads and context. The bits of a row depend on its own sequence only. */
 WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
                                    size_t max_context);
+/* The same in bf16: half the memory; what is appended is rounded to nearest even. */
+WEFT_API weft_tensor weft_kv_cache_bf16(weft_graph *g, size_t sequences, size_t heads,
+                                        size_t head_size, size_t max_context);
 WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                                        weft_tensor vcache, size_t heads, size_t max_context);
 /* keep ? x / (1-prob) : 0, plus residual when given. prob = 0 gives x (or the sum). */
@@ -201,6 +210,16 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_graph_memory(weft_graph *g, struct
 WEFT_API WEFT_NODISCARD enum weft_status weft_graph_commit(weft_graph *g);
 
 /* ---- after the commit ---- */
+/* Where the values of a parameter come from, 64 outputs at a time. */
+struct weft_source {
+    /* Values of rows [row, row + rows) of an (out, in) matrix, or of so many elements of a vector:
+     * (rows, in), or with transposed (in, rows). On several threads at once unless serial; serial:
+     * in order. false ends it. */
+    bool (*read)(void *user, size_t row, size_t rows, float *values);
+    void *user;
+    bool transposed, serial;
+};
+
 WEFT_API WEFT_NODISCARD enum weft_status weft_program_run(weft_program *p,
                                                           const struct weft_run *run);
 /* The tensor's memory; activations are only meaningful right after a run, and only if kept. */

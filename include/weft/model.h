@@ -37,6 +37,11 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
                         * weights", or "all"; NULL: nothing. See weft_model_statistics */
     bool keep;         /* what probes summarise stays in memory: weft_model_probes shows it */
     size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
+    const char *weights; /* gpt2 that does not train: how its matrices are kept, by
+                          * weft_weights_name; NULL: "f32". Fewer bytes, which is what a token
+                          * costs; embeddings and head too. Everything is computed in f32 */
+    const char *kv;      /* of its KV cache: NULL or "f32", "bf16" */
+    bool score;          /* gpt2, generation: weft_model_score */
     struct weft_optim optim;
 };
 
@@ -107,10 +112,16 @@ struct weft_param_info {
     int layer;
     const char *role;
     bool decay, transposed;
-    float *data, *grad, *m, *v; /* grad, m, v: NULL when the model has none */
+    const char *format;         /* how it is kept: "f32", ... */
+    float *data, *grad, *m, *v; /* data: NULL unless f32; the others when the model has none */
 };
 WEFT_API size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_t max);
 WEFT_API size_t weft_model_param_count(const weft_model *m); /* scalars */
+/* Set parameter i of the list from a source of f32 values, in whatever format it is kept: memory
+ * for 64 outputs a thread is all that is needed besides. WEFT_ERR_STATE before the commit,
+ * WEFT_ERR_ARG, _NOMEM; _IO when the source ends; _NONFINITE for a NaN or Inf. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_fill(weft_model *m, size_t i,
+                                                         const struct weft_source *source);
 
 /* ---- training ---- */
 struct weft_batch {
@@ -189,6 +200,14 @@ WEFT_API WEFT_NODISCARD enum weft_status weft_model_prefill(weft_model *m, const
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_decode(weft_model *m, const int32_t *tokens,
                                                            const struct weft_place *place, size_t n,
                                                            const float **logits);
+
+/* The most tokens that weft_model_score takes at once; 0: the model was not made for it. */
+WEFT_API size_t weft_model_score_rows(const weft_model *m);
+/* weft_model_prefill with the logits (n, vocab) of every token: how good a model, its format or its
+ * cache is. Made with training.score. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_model_score(weft_model *m, const int32_t *tokens,
+                                                          size_t n, struct weft_place from,
+                                                          const float **logits);
 
 /* ---- work and time ---- */
 /* Model FLOPs of a whole optimizer step (all micro-batches) and the least time it can take on a

@@ -110,6 +110,16 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 
+/* ---- narrow integers ---- */
+static WEFT_INLINE vi i_load_u16(const void *p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
+}
+static WEFT_INLINE vi i_load_s8(const void *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128(p)); }
+static WEFT_INLINE void i_store_16(void *p, vi a) {
+    _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(a));
+}
+static WEFT_INLINE void i_store_8(void *p, vi a) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(a)); }
+
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return _mm512_castps_si512(a); }
 static WEFT_INLINE vf i_bits(vi a) { return _mm512_castsi512_ps(a); }

@@ -57,6 +57,22 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return vcgtq_s32(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return vmaxq_s32(a, b); }
 
+/* ---- narrow integers: four bytes go through a word, as an 8-byte load would read too much ---- */
+static WEFT_INLINE vi i_load_u16(const void *p) {
+    return vreinterpretq_s32_u32(vmovl_u16(vreinterpret_u16_u8(vld1_u8(p))));
+}
+static WEFT_INLINE vi i_load_s8(const void *p) {
+    uint32_t word;
+    __builtin_memcpy(&word, p, sizeof word);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(word)))));
+}
+static WEFT_INLINE void i_store_16(void *p, vi a) { vst1_u8(p, vreinterpret_u8_s16(vmovn_s32(a))); }
+static WEFT_INLINE void i_store_8(void *p, vi a) {
+    const int8x8_t low = vmovn_s16(vcombine_s16(vmovn_s32(a), vdup_n_s16(0)));
+    const uint32_t word = vget_lane_u32(vreinterpret_u32_s8(low), 0);
+    __builtin_memcpy(p, &word, sizeof word);
+}
+
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return vreinterpretq_s32_f32(a); }
 static WEFT_INLINE vf i_bits(vi a) { return vreinterpretq_f32_s32(a); }

@@ -1,0 +1,11 @@
+/* Kernels that gemm_compact.c calls directly, in the same ISA. */
+#ifndef WEFT_COMPACT_INNER_H
+#define WEFT_COMPACT_INNER_H
+#include "kernels/gemm_inner.h"
+
+#define WEFT_COMPACT_ROWS  2    /* at most this many rows: weights stay in registers */
+#define WEFT_COMPACT_AHEAD 3072 /* bytes of a block that are fetched ahead */
+
+void WEFT_FN(gemv_compact_f32)(const struct weft_gemm_args *g);
+
+#endif

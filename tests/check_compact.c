@@ -1,0 +1,330 @@
+/* Compact weights (kernels/compact.h). What the quantiser makes: within half a step of the weight,
+ * for every format, zeros, edges of groups, ugly magnitudes; all bf16 values. What the products
+ * make of it: against the double oracle over the weights that the blocks stand for, and bit for bit
+ * against the order of compact.h in float, so that a row alone has the bits that it has in a batch.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "kernels/ref/ref_gemm.h"
+#include "tests/support/check.h"
+
+struct shape {
+    size_t m, n, k, lda, ldc;
+    enum weft_format format;
+    enum weft_layout a;
+    bool residual, bare; /* bare: no epilogue */
+};
+
+static const size_t depths[] = {256, 257, 1, 33, 64, 255, 31, 511, 2, 520, 96, 773};
+
+static void *room(size_t bytes) {
+    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (!p) abort();
+    memset(p, 0xff, (bytes + 127) / 64 * 64);
+    return p;
+}
+
+/* ---- the blocks, as an oracle reads them: q and the scale of weight (output, term) ---- */
+static double read_weight(const struct shape *s, const unsigned char *blocks, size_t j, size_t k,
+                          double *scale) {
+    const size_t group = weft_format_group(s->format), c = j % 64;
+    const unsigned char *at = blocks + j / 64 * weft_compact_block(s->format, s->k);
+    *scale = 1;
+    if (group > 0) {
+        const size_t g = group == WEFT_CHANNEL ? s->k : group;
+        float f;
+        at += k / g * (256 + g * weft_compact_row(s->format));
+        memcpy(&f, at + 4 * c, 4);
+        *scale = (double)f;
+        at += 256;
+        k %= g;
+    }
+    at += k * weft_compact_row(s->format);
+    if (s->format == WEFT_FORMAT_BF16) {
+        const unsigned char *const half = at + 4 * (c % 32) + (c < 32 ? 0 : 2);
+        const uint32_t bits = (uint32_t)half[0] << 16 | (uint32_t)half[1] << 24;
+        float f;
+        memcpy(&f, &bits, 4);
+        return (double)f;
+    }
+    if (s->format == WEFT_FORMAT_INT4) {
+        const unsigned word = at[2 * (c % 16)] | (unsigned)at[2 * (c % 16) + 1] << 8;
+        return (double)(word >> c / 16 * 4 & 15) - 8;
+    }
+    return (double)(int8_t)at[c];
+}
+
+/* All blocks of w (n, k), by a table's own kernels; the caller frees them. */
+static unsigned char *make_blocks(const struct shape *s, const struct weft_kernels *kernels,
+                                  const float *w, size_t ld) {
+    const size_t block = weft_compact_block(s->format, s->k);
+    unsigned char *const blocks = room(weft_compact_bytes(s->format, s->n, s->k));
+    float *const turned = room(64 * s->k * sizeof *turned);
+    for (size_t j = 0; j < s->n; j += 64) {
+        const size_t n = s->n - j < 64 ? s->n - j : 64;
+        kernels->compact_transpose_f32(w + j * ld, ld, n, s->k, turned);
+        kernels->compact_pack(&(struct weft_compact_args){.format = s->format,
+                                                          .n = n,
+                                                          .k = s->k,
+                                                          .src = turned,
+                                                          .ld = 64,
+                                                          .block = blocks + j / 64 * block});
+    }
+    free(turned);
+    return blocks;
+}
+
+static const struct weft_kernels *emu(void) {
+    const struct weft_kernels *table[8];
+    return check_tables(table) ? table[0] : NULL;
+}
+
+/* The oracle's own blocks: of an argument's values. */
+static unsigned char *blocks_of(const struct shape *s, const struct check_arg *w) {
+    float *const x = room(s->n * s->k * sizeof *x);
+    for (size_t i = 0; i < s->n * s->k; i++) x[i] = (float)w->val[i];
+    unsigned char *const blocks = make_blocks(s, emu(), x, s->k);
+    free(x);
+    return blocks;
+}
+
+/* ---- products ---- */
+static void draw_product(struct check *c, const struct shape *fixed) {
+    static const enum check_fill fills[] = {CHECK_FILL_NORMAL, CHECK_FILL_WIDE, CHECK_FILL_MEAN,
+                                            CHECK_FILL_SPIKE, CHECK_FILL_ALTERNATE};
+    struct shape *s = c->user;
+    *s = *fixed;
+    s->format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1));
+    s->k = depths[(c->index / 5 + c->index) % 12];
+    s->n = c->index % 4 == 3 ? check_range(c, 60, 200) : check_range(c, 1, 70);
+    s->lda = check_ld(c, s->k);
+    s->ldc = check_ld(c, s->n);
+    s->residual = c->index % 3 == 1;
+    s->bare = c->index % 3 == 2;
+    check_in(c, "a", s->m, s->k, s->lda, fills[c->index / 2 % 5]);
+    check_in(c, "w", s->n, s->k, s->k, fills[c->index / 3 % 5]);
+    check_scratch(c, "blocks", weft_compact_bytes(s->format, s->n, s->k));
+    check_scratch(c, "pa", (s->m + 32) * s->k * sizeof(float));
+    check_in(c, "bias", 1, s->n, s->n, CHECK_FILL_NORMAL);
+    check_in(c, "residual", s->m, s->n, s->ldc, CHECK_FILL_NORMAL);
+    check_out(c, "c", s->m, s->n, s->ldc);
+}
+static void draw_gemv(struct check *c) {
+    draw_product(c, &(struct shape){.m = check_range(c, 1, 6)});
+}
+static void draw_gemm(struct check *c) {
+    draw_product(c, &(struct shape){.m = check_range(c, 1, 40),
+                                    .a = c->index % 2 ? WEFT_PANELS : WEFT_K_INNER});
+}
+
+static double epilogue(const struct check *c, const struct shape *s, size_t at, double *size) {
+    const double bias = s->bare ? 0 : check_arg(c, "bias")->val[at % s->n];
+    const double more = s->residual ? check_arg(c, "residual")->val[at] : 0;
+    *size += fabs(bias) + fabs(more);
+    return bias + more;
+}
+
+/* (k + 4) u (|A| |W| + ..): the scale's FMA is one rounding a chunk more than the sum's. */
+static void oracle_bound(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *const y = check_arg(c, "c");
+    const double *const a = check_arg(c, "a")->val;
+    unsigned char *const blocks = blocks_of(s, check_arg(c, "w"));
+    for (size_t at = 0; at < s->m * s->n; at++) {
+        double sum = 0, size = 0, scale;
+        for (size_t k = 0; k < s->k; k++) {
+            const double q = read_weight(s, blocks, at % s->n, k, &scale);
+            const double term = a[at / s->n * s->k + k] * (q * scale);
+            sum += term;
+            size += fabs(term);
+        }
+        sum += epilogue(c, s, at, &size);
+        y->want[at] = sum;
+        y->tol[at] = ref_gemm_bound(s->k, size) + 0x1p-126;
+    }
+    free(blocks);
+}
+
+/* The contract in float. */
+static void oracle_order(struct check *c) {
+    const struct shape *s = c->user;
+    struct check_arg *const y = check_arg(c, "c");
+    const double *const a = check_arg(c, "a")->val;
+    const size_t group = weft_format_group(s->format),
+                 step = group > 0 && group < 256 ? group : 256;
+    unsigned char *const blocks = blocks_of(s, check_arg(c, "w"));
+    for (size_t at = 0; at < s->m * s->n; at++) {
+        float sum = 0;
+        double scale = 1;
+        for (size_t k0 = 0; k0 < s->k; k0 += step) {
+            float part = 0;
+            for (size_t k = k0; k < s->k && k < k0 + step; k++)
+                part = fmaf((float)a[at / s->n * s->k + k],
+                            (float)read_weight(s, blocks, at % s->n, k, &scale), part);
+            if (group == 0)
+                sum = k0 == 0 ? part : sum + part;
+            else
+                sum = k0 == 0 ? part * (float)scale : fmaf(part, (float)scale, sum);
+        }
+        if (!s->bare) sum += (float)check_arg(c, "bias")->val[at % s->n];
+        if (s->residual) sum += (float)check_arg(c, "residual")->val[at];
+        y->want[at] = (double)sum;
+        y->tol[at] = CHECK_EXACT;
+    }
+    free(blocks);
+}
+
+/* The table makes the blocks, in guarded memory, and multiplies by them. */
+static void call(struct check *c, const struct weft_kernels *k,
+                 void (*kernel)(const struct weft_gemm_args *)) {
+    const struct shape *s = c->user;
+    unsigned char *const made = make_blocks(s, k, check_f32(c, "w"), s->k);
+    memcpy(check_ptr(c, "blocks"), made, weft_compact_bytes(s->format, s->n, s->k));
+    free(made);
+    struct weft_gemm_args g = {.m = s->m,
+                               .n = s->n,
+                               .k = s->k,
+                               .a = check_f32(c, "a"),
+                               .lda = s->lda,
+                               .a_layout = s->a,
+                               .b_layout = WEFT_BLOCKS,
+                               .format = s->format,
+                               .blocks = check_ptr(c, "blocks"),
+                               .c = check_f32(c, "c"),
+                               .ldc = s->ldc,
+                               .epilogue = s->residual ? WEFT_EPI_BIAS_RESIDUAL
+                                           : s->bare   ? WEFT_EPI_NONE
+                                                       : WEFT_EPI_BIAS,
+                               .bias = check_f32(c, "bias"),
+                               .residual = check_f32(c, "residual"),
+                               .ldr = s->ldc};
+    if (s->a == WEFT_PANELS) {
+        k->gemm_pack_a_f32(&(struct weft_pack_args){
+            .r = g.m, .k = g.k, .src = g.a, .ld = g.lda, .dst = check_ptr(c, "pa")});
+        g.a = check_ptr(c, "pa");
+        g.lda = g.k * k->gemm_mr;
+    }
+    kernel(&g);
+}
+static void call_gemv(struct check *c, const struct weft_kernels *k) {
+    call(c, k, k->gemv_compact_f32);
+}
+static void call_gemm(struct check *c, const struct weft_kernels *k) {
+    call(c, k, k->gemm_compact_f32);
+}
+
+/* ---- the quantiser ---- */
+/* Weights of a block, and what stands there for each: at most half a step away. */
+static void draw_pack(struct check *c) {
+    struct shape *s = c->user;
+    *s = (struct shape){.format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1)),
+                        .k = depths[c->index % 12],
+                        .n = check_range(c, 1, 64)};
+    s->lda = check_ld(c, s->n);
+    struct check_arg *const w = check_in(c, "w", s->k, s->n, s->lda, CHECK_FILL_CASE);
+    if (c->index % 7 == 3) /* some outputs of zeros, or of zeros for a group */
+        for (size_t i = 0; i < s->k * s->n; i++)
+            if (i % s->n % 3 == 0 || i / s->n < 40) w->val[i] = 0;
+    if (c->index % 7 == 5) /* too small to have a step of 1/127 */
+        for (size_t i = 0; i < s->k * s->n; i++) w->val[i] = (double)(float)(w->val[i] * 0x1p-140);
+    check_scratch(c, "block", weft_compact_block(s->format, s->k));
+    check_out(c, "back", s->n, s->k, s->k);
+    check_out(c, "padding", 1, 64, 64);
+}
+
+static void oracle_pack(struct check *c) {
+    const struct shape *s = c->user;
+    const double *const w = check_arg(c, "w")->val;
+    struct check_arg *const back = check_arg(c, "back");
+    const size_t group = weft_format_group(s->format), g = group < s->k ? group : s->k;
+    const double most = s->format == WEFT_FORMAT_INT4 ? 7 : 127;
+    for (size_t j = 0; j < 64; j++) check_arg(c, "padding")->want[j] = 0;
+    for (size_t j = 0; j < s->n; j++)
+        for (size_t k = 0; k < s->k; k++) {
+            const size_t at = j * s->k + k;
+            double max = 0;
+            back->want[at] = w[k * s->n + j];
+            if (group == 0) { /* round to nearest: 8 bits of significand */
+                back->tol[at] = fmax(fabs(back->want[at]) * 0x1p-8, 0x1p-134);
+                continue;
+            }
+            for (size_t q = k / g * g; q < s->k && q < (k / g + 1) * g; q++)
+                max = fmax(max, fabs(w[q * s->n + j]));
+            const double step = max == 0 ? 0 : fmax(max / most, 0x1p-126);
+            back->tol[at] = step * (0.5 + most * 0x1p-22);
+        }
+}
+
+static void call_pack(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    unsigned char *const block = check_ptr(c, "block");
+    double scale;
+    k->compact_pack(&(struct weft_compact_args){.format = s->format,
+                                                .n = s->n,
+                                                .k = s->k,
+                                                .src = check_f32(c, "w"),
+                                                .ld = s->lda,
+                                                .block = block});
+    for (size_t j = 0; j < s->n; j++)
+        k->compact_output_f32(s->format, block, s->k, j, check_f32(c, "back") + j * s->k);
+    float *const padding = check_f32(c, "padding");
+    for (size_t j = 0; j < 64; j++) {
+        padding[j] = 0;
+        for (size_t t = 0; j >= s->n && t < s->k; t++)
+            padding[j] += (float)fabs(read_weight(s, block, j, t, &scale) * scale);
+    }
+}
+
+/* ---- every bf16, and its neighbours ---- */
+static void draw_bf16(struct check *c) {
+    struct shape *s = c->user;
+    *s = (struct shape){.format = WEFT_FORMAT_BF16, .n = 64, .k = 1024};
+    struct check_arg *const w = check_typed(c, "w", CHECK_IN, CHECK_F32, s->k, s->n, s->n);
+    for (uint32_t i = 0; i < 65536; i++) { /* itself, a tie, just below and above one */
+        static const uint32_t low[] = {0, 0x8000, 0x7fff, 0x8001};
+        const uint32_t bits = i << 16 | low[(i / 2 + c->index) % 4];
+        float f;
+        memcpy(&f, &bits, 4);
+        w->val[i] = isfinite(f) ? (double)f : 0;
+    }
+    check_scratch(c, "block", weft_compact_block(s->format, s->k));
+    check_out(c, "back", s->n, s->k, s->k);
+}
+
+static void oracle_bf16(struct check *c) {
+    const struct shape *s = c->user;
+    for (size_t j = 0; j < s->n; j++)
+        for (size_t k = 0; k < s->k; k++) {
+            const double x = check_arg(c, "w")->val[k * s->n + j];
+            int e;
+            frexp(x, &e);
+            const double unit = ldexp(1, (e < -125 ? -125 : e) - 8); /* of the last place */
+            double y = rint(x / unit) * unit;
+            if (fabs(y) >= 0x1p128) y = copysign((double)INFINITY, x);
+            check_arg(c, "back")->want[j * s->k + k] = y;
+        }
+}
+
+static void call_bf16(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    k->compact_pack(&(struct weft_compact_args){.format = s->format,
+                                                .n = s->n,
+                                                .k = s->k,
+                                                .src = check_f32(c, "w"),
+                                                .ld = s->n,
+                                                .block = check_ptr(c, "block")});
+    for (size_t j = 0; j < s->n; j++)
+        k->compact_output_f32(s->format, check_ptr(c, "block"), s->k, j,
+                              check_f32(c, "back") + j * s->k);
+}
+
+static const struct check_family gemv = {"gemv_compact", draw_gemv, oracle_bound, call_gemv, 60, 0};
+static const struct check_family gemv_order = {
+    "gemv_compact_order", draw_gemv, oracle_order, call_gemv, 60, 0};
+static const struct check_family gemm = {"gemm_compact", draw_gemm, oracle_bound, call_gemm, 60, 0};
+static const struct check_family gemm_order = {
+    "gemm_compact_order", draw_gemm, oracle_order, call_gemm, 60, 0};
+static const struct check_family pack = {"compact_pack", draw_pack, oracle_pack,
+                                         call_pack,      84,        CHECK_NO_VACUOUS};
+static const struct check_family bf16 = {"compact_bf16", draw_bf16, oracle_bf16, call_bf16, 4, 0};
+CHECK_MAIN(&gemv, &gemv_order, &gemm, &gemm_order, &pack, &bf16)
