@@ -18,8 +18,8 @@
 
 /* Queries [r0, r1) of a head, r1 - r0 <= WEFT_ATTN_ROWS, at these positions of the key sequence. */
 struct sweep {
-    const float *q; /* the query at position r0, ld=ldq */
-    float *y;       /* likewise its result, ld=ldy */
+    const elem *q; /* the query at position r0, ld=ldq */
+    elem *y;       /* likewise its result, ld=ldy */
     size_t ldq, ldy, hs, hp;
     size_t r0, r1;
     float scale;
@@ -108,8 +108,16 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
     float down[GROUP] WEFT_ALIGN(64) = {0};
     const size_t i = r - s->r0;
     float *m = s->m + i;
-    product_nt(&(struct product){.a = s->q + i * s->ldq,
-                                 .rs = s->ldq,
+#if WEFT_ELEM_F32
+    const float *const q = s->q + i * s->ldq;
+    const size_t ldq = s->ldq;
+#else
+    float q[GROUP * WEFT_ATTN_MAX_HS] WEFT_ALIGN(64);
+    const size_t ldq = s->hp;
+    pack_rows(s->q + i * s->ldq, s->ldq, rows, s->hs, q);
+#endif
+    product_nt(&(struct product){.a = q,
+                                 .rs = ldq,
                                  .b = kt,
                                  .ldb = BLOCK,
                                  .c = p,
@@ -188,10 +196,10 @@ static void sweep_finish(const struct sweep *s, float *lse, float *smax, float *
         for (size_t j = 0; j < rows; j++) {
             const vf x = v_set1(inv[j]);
             const float *o = s->o + (r + j) * s->hp;
-            float *y = s->y + (r + j) * s->ldy;
+            elem *y = s->y + (r + j) * s->ldy;
             size_t d = 0;
-            for (; d + VL <= s->hs; d += VL) v_store(y + d, v_mul(v_load(o + d), x));
-            if (d < s->hs) v_store_n(y + d, v_mul(v_load(o + d), x), s->hs - d);
+            for (; d + VL <= s->hs; d += VL) e_store(y + d, v_mul(v_load(o + d), x));
+            if (d < s->hs) e_store_n(y + d, v_mul(v_load(o + d), x), s->hs - d);
         }
     }
 }
@@ -202,7 +210,7 @@ static size_t sweep_end(size_t r0, size_t r1) {
     return end < r1 ? end : r1;
 }
 
-void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
+void WEFT_EFN(attn_fwd)(const struct weft_attn_fwd_args *a) {
     struct sweep s = {.ldq = a->ld,
                       .ldy = a->ldy,
                       .hs = a->hs,
@@ -214,14 +222,14 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
     float *v = kt + BLOCK * s.hp;
     for (s.r0 = a->q0; s.r0 < a->q1; s.r0 = s.r1) {
         s.r1 = sweep_end(s.r0, a->q1);
-        s.q = a->q + s.r0 * a->ld;
-        s.y = a->y + s.r0 * a->ldy;
+        s.q = (const elem *)a->q + s.r0 * a->ld;
+        s.y = (elem *)a->y + s.r0 * a->ldy;
         sweep_init(&s, a->scratch);
         const size_t keys = a->causal ? s.r1 : a->t;
         for (size_t j0 = 0; j0 < keys; j0 += BLOCK) {
             const size_t n = keys - j0 < BLOCK ? keys - j0 : BLOCK;
-            pack_columns(a->k + j0 * a->ld, a->ld, n, a->hs, kt);
-            pack_rows(a->v + j0 * a->ld, a->ld, n, a->hs, v);
+            pack_columns((const elem *)a->k + j0 * a->ld, a->ld, n, a->hs, kt);
+            pack_rows((const elem *)a->v + j0 * a->ld, a->ld, n, a->hs, v);
             sweep_block(&s, kt, v, j0, n);
         }
         sweep_finish(&s, a->lse ? a->lse + s.r0 : NULL, a->smax ? a->smax + s.r0 : NULL,
@@ -229,6 +237,7 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
     }
 }
 
+#if WEFT_ELEM_F32
 void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) {
     struct sweep s = {.ldq = a->ld,
                       .ldy = a->ldy,
@@ -258,3 +267,4 @@ void WEFT_FN(attn_kv_append_f32)(const struct weft_attn_append_args *a) {
     }
     pack_rows(a->v, a->ld, a->n, a->hs, a->vcache + a->pos * weft_attn_pad(a->hs));
 }
+#endif

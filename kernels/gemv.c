@@ -5,25 +5,25 @@
  * A alone therefore has the bits it has in a batch. The cost is about four shuffles a vector of W,
  * less than the time W takes from memory. */
 #include "kernels/gemm_inner.h"
-#include "kernels/simd/vec.h"
 
 /* part[i] += rows of A times a block of kn columns of W, lane j = row j of W (n of them live). */
-static WEFT_INLINE void block(const size_t m, const bool edge, const float *a, size_t lda,
-                              const float *w, size_t ldw, size_t n, size_t kn, vf *part) {
+static WEFT_INLINE void block(const size_t m, const bool edge, const elem *a, size_t lda,
+                              const elem *w, size_t ldw, size_t n, size_t kn, vf *part) {
     vf t[VL];
     WEFT_UNROLL_ALL
     for (size_t j = 0; j < VL; j++) {
         if (!edge)
-            t[j] = v_load(w + j * ldw);
+            t[j] = e_load(w + j * ldw);
         else
-            t[j] = j < n ? v_load_n(w + j * ldw, kn) : v_zero();
+            t[j] = j < n ? e_load_n(w + j * ldw, kn) : v_zero();
     }
     v_transpose(t);
     WEFT_UNROLL_ALL
     for (size_t q = 0; q < VL; q++) {
         if (edge && q >= kn) break;
         WEFT_UNROLL_ALL
-        for (size_t i = 0; i < m; i++) part[i] = v_fma(v_bcast(a + i * lda + q), t[q], part[i]);
+        for (size_t i = 0; i < m; i++)
+            part[i] = v_fma(v_set1(e_get(a + i * lda + q)), t[q], part[i]);
     }
 }
 
@@ -31,39 +31,46 @@ static WEFT_INLINE void block(const size_t m, const bool edge, const float *a, s
 static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, size_t j,
                                 size_t n) {
     vf sum[WEFT_GEMV_ROWS];
-    bool add = g->accumulate;
+    bool add = gemm_adds(g);
+    const size_t ld = gemm_lds(g);
+    float *const c = gemm_sums(g) + j;
+    const elem *const a = g->a;
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < m; i++) sum[i] = add ? v_load_n(g->c + i * g->ldc + j, n) : v_zero();
+    for (size_t i = 0; i < m; i++) sum[i] = add ? v_load_n(c + i * ld, n) : v_zero();
     for (size_t k0 = 0; k0 < g->k; k0 += WEFT_GEMM_CHUNK) {
         const size_t end = g->k - k0 < WEFT_GEMM_CHUNK ? g->k : k0 + WEFT_GEMM_CHUNK;
-        const float *const w = g->b + j * g->ldb;
+        const elem *const w = (const elem *)g->b + j * g->ldb;
         vf part[WEFT_GEMV_ROWS];
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < m; i++) part[i] = v_zero();
         size_t k = k0;
         if (n == VL)
             for (; k + VL <= end; k += VL)
-                block(m, false, g->a + k, g->lda, w + k, g->ldb, n, VL, part);
+                block(m, false, a + k, g->lda, w + k, g->ldb, n, VL, part);
         for (; k < end; k += VL)
-            block(m, true, g->a + k, g->lda, w + k, g->ldb, n, end - k < VL ? end - k : VL, part);
+            block(m, true, a + k, g->lda, w + k, g->ldb, n, end - k < VL ? end - k : VL, part);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < m; i++) sum[i] = add ? v_add(sum[i], part[i]) : part[i];
         add = !WEFT_BUG(56);
     }
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < m; i++) v_store_n(g->c + i * g->ldc + j, sum[i], n);
+    for (size_t i = 0; i < m; i++) v_store_n(c + i * ld, sum[i], n);
 }
 
 static WEFT_INLINE void rows(const struct weft_gemm_args *g, const size_t m) {
     for (size_t j = 0; j < g->n; j += VL) columns(g, m, j, g->n - j < VL ? g->n - j : VL);
 }
 
-void WEFT_FN(gemv_f32)(const struct weft_gemm_args *g) {
+void WEFT_EFN(gemv)(const struct weft_gemm_args *g) {
+    gemm_begin(g);
     for (size_t i = 0; i < g->m; i += WEFT_GEMV_ROWS) {
         struct weft_gemm_args part = *g;
         part.m = g->m - i < WEFT_GEMV_ROWS ? g->m - i : WEFT_GEMV_ROWS;
-        part.a += i * g->lda;
-        part.c += i * g->ldc;
+        part.a = (const elem *)g->a + i * g->lda;
+        if (gemm_narrows(g))
+            part.acc += i * g->ldacc;
+        else
+            part.c = (float *)g->c + i * g->ldc;
         switch (part.m) {
         case 1: rows(&part, 1); break;
         case 2: rows(&part, 2); break;
@@ -71,6 +78,5 @@ void WEFT_FN(gemv_f32)(const struct weft_gemm_args *g) {
         case 4: rows(&part, 4); break;
         }
     }
-    if (g->epilogue != WEFT_EPI_NONE || g->stats)
-        WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+    if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
 }

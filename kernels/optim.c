@@ -3,16 +3,19 @@
  *
  * Elementwise, so any cut gives the same bits; the statistics depend on the block grid only. */
 #include "kernels/kernels.h"
+#include "kernels/simd/vec_bf16.h"
+#include "kernels/simd/vec_philox.h"
 #include "kernels/simd/vec_reduce.h"
 
 #define CHUNK 1024 /* elements summed in f32 before the fold in f64 */
 
 struct step { /* the scalars, broadcast */
-    vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny;
+    vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny, decay;
+    uint32_t key[2]; /* of stochastic rounding */
 };
 
 static WEFT_INLINE struct step step_make(const struct weft_optim_args *a) {
-    return (struct step){
+    struct step s = {
         .lr = v_set1(a->lr),
         .clip = v_set1(a->clip),
         .l2 = v_set1(a->l2),
@@ -27,7 +30,11 @@ static WEFT_INLINE struct step step_make(const struct weft_optim_args *a) {
         .cm = v_set1(a->cm),
         .cg = v_set1(a->cg),
         .tiny = v_set1(0x1p-126f),
+        .decay = v_set1(a->decay),
     };
+    if (a->copy && a->weights == WEFT_STOCHASTIC)
+        philox_key(a->seed, a->stream, PHILOX_ROUND, s.key);
+    return s;
 }
 
 static WEFT_INLINE vf flush(vf x, vf tiny) { return v_sel(v_lt(v_abs(x), tiny), v_zero(), x); }
@@ -60,14 +67,89 @@ static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule ru
     return v_div(rule == WEFT_OPTIM_NADAM ? v_fma(s->cg, g, num) : num, den);
 }
 
+/* ---- weights in bf16 ---- */
+struct narrow { /* a weight that bf16 holds, and Kahan's compensation */
+    vf w, c;
+};
+
+/* The bf16 below or above x, by the lower halves of random; not finite or tiny: the nearest. */
+static WEFT_INLINE vf stochastic(vf x, vi random) {
+    const vi sum = i_add(v_bits(x), i_and(random, i_set1(0xffff)));
+    const vf cut = i_bits(i_and(sum, i_set1((int32_t)0xffff0000u)));
+    const vm usual = m_and(v_isfinite(x), v_ge(v_abs(x), v_set1(0x1p-126f)));
+    return v_sel(usual, cut, v_bf16(x));
+}
+
+static WEFT_INLINE struct narrow narrow(enum weft_weights how, struct narrow old, vf next,
+                                        vi random) {
+    if (how == WEFT_STOCHASTIC) return (struct narrow){stochastic(next, random), old.c};
+    if (how != WEFT_KAHAN) return (struct narrow){v_bf16(next), old.c};
+    const vf y = v_add(v_sub(next, old.w), old.c);
+    const vf w = v_bf16(v_add(old.w, y));
+    return (struct narrow){w, v_bf16(v_sub(y, v_sub(w, old.w)))};
+}
+
+static WEFT_INLINE vi random_of(const struct weft_optim_args *a, const struct step *s, size_t i) {
+    vi word[4];
+    const uint64_t e = a->first + i;
+    if (a->weights != WEFT_STOCHASTIC) return i_set1(0);
+    v_philox_run((uint32_t)e, (uint32_t)(e >> 32), WEFT_BUG(63) ? 0 : (uint32_t)a->step, 0, s->key,
+                 word);
+    return word[0];
+}
+
 struct sums {
     v32 w, w2, dw2, wg, rate, max, g2, g_max;
+    v32 moves, lost, want, done; /* bf16 */
 };
+
+static WEFT_INLINE vf one_if(vm m) { return v_keep(m, v_set1(1.0f)); }
+
+/* What a step of size `move` loses on its way into bf16, from old. A lane that is absent has
+ * neither weight nor step. */
+static WEFT_INLINE void meter(const struct step *s, struct sums *sums, size_t j,
+                              enum weft_weights how, struct narrow old, vf next, vf move,
+                              vi random) {
+    const vf decay = v_mul(s->decay, old.w), u = v_add(decay, move);
+    const struct narrow with = narrow(how, old, next, random);
+    const struct narrow without = narrow(how, old, v_sub(old.w, move), random);
+    const vm moves = m_not(v_eq(u, v_zero()));
+    const vm stays = m_and(v_eq(with.w, old.w), v_eq(with.c, old.c));
+    const vf change = v_add(v_sub(without.w, with.w), v_sub(without.c, with.c));
+    const vf done =
+        v_keep(m_not(v_eq(decay, v_zero())), v_mul(change, v_copysign(v_set1(1.0f), decay)));
+    sums->moves.v[j] = v_add(sums->moves.v[j], one_if(moves));
+    sums->lost.v[j] = v_add(sums->lost.v[j], one_if(m_and(moves, stays)));
+    sums->want.v[j] = v_add(sums->want.v[j], v_abs(decay));
+    sums->done.v[j] = v_add(sums->done.v[j], done);
+}
+
+/* The new weights: next, or what is left of it, and their copy. move is what the rule subtracts.
+ * One function for all rules: it is far too large to stand in every loop. */
+static WEFT_NOINLINE vf settle(const struct weft_optim_args *a, const struct step *s,
+                               struct sums *sums, size_t i, size_t j, size_t n, vf w, vf next,
+                               vf move) {
+    struct narrow old = {w, a->weights == WEFT_KAHAN ? v_load_n(a->c + i, n) : v_zero()};
+    const vi random = random_of(a, s, i);
+    if (a->weights == WEFT_MASTER) {
+        old.w = v_bf16(w);
+        if (sums)
+            meter(s, sums, j, WEFT_NEAREST, old, v_sub(old.w, v_add(v_mul(s->decay, old.w), move)),
+                  move, random);
+        if (!WEFT_BUG(62)) h_store_n(a->copy + i, next, n);
+        return next;
+    }
+    if (sums) meter(s, sums, j, a->weights, old, next, move, random);
+    const struct narrow now = narrow(a->weights, old, next, random);
+    if (a->weights == WEFT_KAHAN) v_store_n(a->c + i, now.c, n);
+    h_store_n(a->copy + i, now.w, n);
+    return now.w;
+}
 
 /* Vector i.. of a block, n valid lanes (all when n == VL), sums into virtual lanes j*VL... */
 static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct step *s,
-                               const enum weft_optim_rule rule, struct sums *sums, size_t i,
-                               size_t j, size_t n, const bool tail) {
+                               const enum weft_optim_rule rule, const bool half, struct sums *sums,
+                               size_t i, size_t j, size_t n, const bool tail) {
     const size_t states = weft_optim_states(rule);
     const vf w = tail ? v_load_n(a->w + i, n) : v_load(a->w + i);
     const vf g = tail ? v_load_n(a->g + i, n) : v_load(a->g + i);
@@ -78,7 +160,10 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     if (states > 1) v = tail ? v_load_n(a->v + i, n) : v_load(a->v + i);
 
     const vf grad = v_fma(s->l2, w, v_mul(s->clip, g));
-    const vf next = v_sub(v_mul(s->keep, w), update(s, rule, sums != NULL, grad, &m, &v, &rate));
+    vf move = update(s, rule, sums != NULL, grad, &m, &v, &rate);
+    if (half && tail) move = v_keep(m_first(n), move);
+    vf next = v_sub(v_mul(s->keep, w), move);
+    if (half) next = settle(a, s, sums, i, j, n, w, next, move);
 
     if (tail)
         v_store_n(a->w + i, next, n);
@@ -109,7 +194,7 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     sums->g_max.v[j] = v_max_abs(sums->g_max.v[j], g);
 }
 
-static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
+static WEFT_INLINE void fold(const struct sums *s, const bool half, struct weft_optim_stats *out) {
     const double max = (double)v32_max(&s->max), g_max = (double)v32_max(&s->g_max);
     out->w += (double)v32_sum(&s->w);
     out->w2 += (double)v32_sum(&s->w2);
@@ -117,12 +202,18 @@ static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out)
     out->wg += (double)v32_sum(&s->wg);
     out->rate += (double)v32_sum(&s->rate);
     out->g2 += (double)v32_sum(&s->g2);
+    if (half) {
+        out->moves += (double)v32_sum(&s->moves);
+        out->lost += (double)v32_sum(&s->lost);
+        out->decay_want += (double)v32_sum(&s->want);
+        out->decay_done += (double)v32_sum(&s->done);
+    }
     if (!(max <= out->w_max)) out->w_max = out->w_max == out->w_max ? max : out->w_max;
     if (!(g_max <= out->g_max)) out->g_max = out->g_max == out->g_max ? g_max : out->g_max;
 }
 
 static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule,
-                              const bool stats) {
+                              const bool stats, const bool half) {
     const struct step s = step_make(a);
     struct weft_optim_stats total = {0};
     for (size_t lo = 0; lo < a->n; lo += CHUNK) {
@@ -130,13 +221,14 @@ static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_o
         struct sums sums;
         if (stats) {
             const v32 zero = v32_zero();
-            sums = (struct sums){zero, zero, zero, zero, zero, zero, zero, zero};
+            sums = (struct sums){zero, zero, zero, zero, zero, zero,
+                                 zero, zero, zero, zero, zero, zero};
         }
         size_t i = lo;
         for (; i + 32 <= hi; i += 32)
-            V32_EACH(j) vector(a, &s, rule, stats ? &sums : NULL, i + j * VL, j, VL, false);
-        V32_TAIL(i, j, m, hi) vector(a, &s, rule, stats ? &sums : NULL, i, j, m, true);
-        if (stats) fold(&sums, &total);
+            V32_EACH(j) vector(a, &s, rule, half, stats ? &sums : NULL, i + j * VL, j, VL, false);
+        V32_TAIL(i, j, m, hi) vector(a, &s, rule, half, stats ? &sums : NULL, i, j, m, true);
+        if (stats) fold(&sums, half, &total);
     }
     if (stats) *a->stats = total;
 }
@@ -144,9 +236,17 @@ static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_o
 /* A function of its own for each: compilers take their time over one that holds them all. */
 typedef void sweep_fn(const struct weft_optim_args *a);
 #define SWEEP(name, rule)                                                                          \
-    static WEFT_NOINLINE void name(const struct weft_optim_args *a) { sweep(a, rule, false); }     \
+    static WEFT_NOINLINE void name(const struct weft_optim_args *a) {                              \
+        sweep(a, rule, false, false);                                                              \
+    }                                                                                              \
     static WEFT_NOINLINE void name##_stats(const struct weft_optim_args *a) {                      \
-        sweep(a, rule, true);                                                                      \
+        sweep(a, rule, true, false);                                                               \
+    }                                                                                              \
+    static WEFT_NOINLINE void name##_half(const struct weft_optim_args *a) {                       \
+        sweep(a, rule, false, true);                                                               \
+    }                                                                                              \
+    static WEFT_NOINLINE void name##_half_stats(const struct weft_optim_args *a) {                 \
+        sweep(a, rule, true, true);                                                                \
     }
 SWEEP(sgd, WEFT_OPTIM_SGD)
 SWEEP(momentum, WEFT_OPTIM_MOMENTUM)
@@ -159,17 +259,20 @@ SWEEP(sign, WEFT_OPTIM_SIGN)
 #undef SWEEP
 
 void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
-    static sweep_fn *const sweeps[][2] = {
-        [WEFT_OPTIM_SGD] = {sgd, sgd_stats},
-        [WEFT_OPTIM_MOMENTUM] = {momentum, momentum_stats},
-        [WEFT_OPTIM_NESTEROV] = {nesterov, nesterov_stats},
-        [WEFT_OPTIM_RMSPROP] = {rmsprop, rmsprop_stats},
-        [WEFT_OPTIM_RMSPROP_PLAYBOOK] = {rmsprop_playbook, rmsprop_playbook_stats},
-        [WEFT_OPTIM_ADAM] = {adam, adam_stats},
-        [WEFT_OPTIM_NADAM] = {nadam, nadam_stats},
-        [WEFT_OPTIM_SIGN] = {sign, sign_stats},
+#define ALL(name)                                                                                  \
+    { name, name##_stats, name##_half, name##_half_stats }
+    static sweep_fn *const sweeps[][4] = {
+        [WEFT_OPTIM_SGD] = ALL(sgd),
+        [WEFT_OPTIM_MOMENTUM] = ALL(momentum),
+        [WEFT_OPTIM_NESTEROV] = ALL(nesterov),
+        [WEFT_OPTIM_RMSPROP] = ALL(rmsprop),
+        [WEFT_OPTIM_RMSPROP_PLAYBOOK] = ALL(rmsprop_playbook),
+        [WEFT_OPTIM_ADAM] = ALL(adam),
+        [WEFT_OPTIM_NADAM] = ALL(nadam),
+        [WEFT_OPTIM_SIGN] = ALL(sign),
     };
-    sweeps[a->rule][a->stats != NULL](a);
+#undef ALL
+    sweeps[a->rule][(a->stats != NULL) + 2 * (a->copy != NULL)](a);
 }
 
 static size_t count_nonfinite(const float *g, size_t n) {

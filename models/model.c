@@ -90,17 +90,20 @@ void weft_model_free(weft_model *m) {
 
 /* ---- parameters ---- */
 size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_t max) {
-    const weft_graph *const g = m->graph;
+    weft_graph *const g = m->graph;
     size_t n = 0;
+    g->stale |= g->half && max > 0; /* who has the pointers may write */
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
         if (d->kind != WEFT_PARAM) continue;
         if (n < max) {
-            float *const m0 = g->optim_states > 0 && m->committed
-                                  ? (float *)(void *)(g->optim[0] + d->offset)
-                                  : NULL;
-            float *const v0 = g->optim_states > 1 && m->committed
-                                  ? (float *)(void *)(g->optim[1] + d->offset)
+            const size_t kept = g->optim_states - (g->weights == WEFT_KAHAN ? 1 : 0);
+            float *const m0 =
+                kept > 0 && m->committed ? (float *)(void *)(g->optim[0] + d->offset) : NULL;
+            float *const v0 =
+                kept > 1 && m->committed ? (float *)(void *)(g->optim[1] + d->offset) : NULL;
+            float *const c0 = kept < g->optim_states && m->committed
+                                  ? (float *)(void *)(g->optim[kept] + d->offset)
                                   : NULL;
             out[n] = (struct weft_param_info){
                 .name = d->name,
@@ -113,6 +116,7 @@ size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_
                 .grad = d->grad < 0 ? NULL : g->tensor[d->grad].data,
                 .m = m0,
                 .v = v0,
+                .c = c0,
             };
         }
         n++;
@@ -214,6 +218,30 @@ static const char *first_nonfinite(const weft_model *m, bool gradient) {
         if (bad != 0) return d->name;
     }
     return NULL;
+}
+
+const char *weft_model_largest_node(weft_model *m, const struct weft_run *run, double *value) {
+    if (m == NULL || run == NULL || value == NULL || m->train.program == NULL) return NULL;
+    struct weft_run again = *run;
+    again.rows = m->probe_rows;
+    return weft_program_find_largest(m->train.program, &again, value);
+}
+
+const char *weft_model_largest_gradient(const weft_model *m, double *norm) {
+    const weft_graph *const g = m == NULL ? NULL : m->graph;
+    const char *name = NULL;
+    double most = -1;
+    for (size_t t = 0; g != NULL && norm != NULL && m->committed && t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        double sq;
+        if (d->kind != WEFT_PARAM || d->grad < 0) continue;
+        m->ctx->k->sumsq_f32(g->tensor[d->grad].data, weft_desc_count(d), &sq);
+        if (sq <= most) continue;
+        most = sq;
+        name = d->name;
+    }
+    if (name != NULL) *norm = sqrt(most);
+    return name;
 }
 
 enum weft_status weft_model_check_finite(const weft_model *m) {

@@ -27,7 +27,7 @@ static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 /* ---- forward ---- */
 static void forward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const y = weft_node_out(n, 0);
-    n->bytes = 12.0 * (double)weft_desc_count(y);
+    n->bytes = 3 * weft_node_bytes(n) * (double)weft_desc_count(y);
     n->model_flops = n->flops = (double)weft_desc_count(y);
     weft_phase_add(n, ceil_div(weft_desc_rows(y), FORWARD_ROWS), weft_ns_bytes(n->bytes));
 }
@@ -42,23 +42,23 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         .rows = min(rows - r, FORWARD_ROWS),
         .c = c,
         .token = x_i32(x, n->in[0]) + r,
-        .wte = x_f32(x, n->in[1]),
-        .wpe = x_f32(x, n->in[2]),
+        .wte = x_weight(x, n, n->in[1]),
+        .wpe = x_weight(x, n, n->in[2]),
         .t = n->attr.max_context ? x->batch : x->g->tensor[n->out[0]].shape[1],
         .pos0 = x->run->pos,
         .row0 = r,
-        .out = x_f32(x, n->out[0]) + r * c,
+        .out = x_at(x, n->out[0], r * c),
     };
     const bool scattered = n->attr.max_context && x->run->place != NULL;
     for (const size_t end = r + a.rows; scattered && r < end; r++) {
         a.rows = 1;
         a.row0 = 0;
         a.pos0 = x->run->place[WEFT_BUG(51) ? 0 : r].pos;
-        x->k->embed_fwd_f32(&a);
+        a.out = x_at(x, n->out[0], r * c);
+        WEFT_PICK(x, n, embed_fwd)(&a);
         a.token++;
-        a.out += c;
     }
-    if (!scattered) x->k->embed_fwd_f32(&a);
+    if (!scattered) WEFT_PICK(x, n, embed_fwd)(&a);
 }
 
 /* ---- gradient: positions are listed by token; threads own columns of wte and rows of wpe ---- */
@@ -96,7 +96,8 @@ static void table_columns(const struct weft_exec *x, const struct weft_node *n, 
     const struct weft_tensor_desc *const dw = weft_desc(x->g, n->out[0]);
     const bool buffer = dw->kind == WEFT_STATE; /* the sum over the micro-batches */
     const bool add = buffer ? x->run->accumulate : x_accumulate(x, n, 0);
-    x->k->embed_grad_f32(&(struct weft_embed_grad_args){
+    WEFT_PICK(x, n, embed_grad)
+    (&(struct weft_embed_grad_args){
         .mode = !add     ? WEFT_EMBED_SET
                 : buffer ? WEFT_EMBED_CHAIN
                          : WEFT_EMBED_ADD,
@@ -105,7 +106,7 @@ static void table_columns(const struct weft_exec *x, const struct weft_node *n, 
         .vocab = dw->shape[0],
         .token = x_i32(x, n->in[1]),
         .index = index_of(x, n, x_rows(x, n->in[0])),
-        .dy = x_f32(x, n->in[0]) + j,
+        .dy = x_at(x, n->in[0], j),
         .dwte = x_f32(x, n->out[0]) + j,
     });
 }
@@ -121,9 +122,8 @@ static void position_rows(const struct weft_exec *x, const struct weft_node *n, 
     float *const dw = x_f32(x, n->out[1]);
     const bool add = x_accumulate(x, n, 1);
     x->k->embed_pos_grad_f32(NULL, 0, 0, dw + lo * c, (from - lo) * c, add);
-    if (to > from)
-        x->k->embed_pos_grad_f32(x_f32(x, n->in[0]) + (from - first) * c, batch, t * c,
-                                 dw + from * c, (to - from) * c, add);
+    if (to > from) WEFT_PICK(x, n, embed_pos_grad)
+    (x_at(x, n->in[0], (from - first) * c), batch, t * c, dw + from * c, (to - from) * c, add);
     x->k->embed_pos_grad_f32(NULL, 0, 0, dw + to * c, (hi - to) * c, add);
 }
 
@@ -204,7 +204,7 @@ static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, w
         return weft_graph_fail(
             g, WEFT_ERR_SHAPE, "embedding: positions %s do not fit tokens %s and table %s",
             weft_shape_text(g, wpe), weft_shape_text(g, tokens), weft_shape_text(g, wte));
-    const weft_tensor y = weft_act_tensor(p, WEFT_F32, t.shape[0], t.shape[2], w.shape[2]);
+    const weft_tensor y = weft_act_tensor(p, p->storage, t.shape[0], t.shape[2], w.shape[2]);
     const struct weft_attr attr = {.max_context = sequence ? pos.shape[0] : 0};
     weft_indices(p, tokens, w.shape[0], false);
     if (wpe >= 0 && !sequence && pos.shape[0] - t.shape[2] < p->last_start)

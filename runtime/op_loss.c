@@ -34,8 +34,8 @@ static size_t task_rows(const struct weft_exec *x, const struct weft_node *n, si
     return *lo >= rows ? 0 : rows - *lo < unit ? rows - *lo : unit;
 }
 
-static float *gradient(const struct weft_exec *x, const struct weft_node *n, size_t at) {
-    return n->attr.with_grad && n->out[2] >= 0 ? x_f32(x, n->out[2]) + at : NULL;
+static void *gradient(const struct weft_exec *x, const struct weft_node *n, size_t at) {
+    return n->attr.with_grad ? x_at(x, n->out[2], at) : NULL;
 }
 
 static void xent_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
@@ -57,7 +57,7 @@ static void xent_run(const struct weft_exec *x, const struct weft_node *n, size_
         .scale = x->run->inv_targets,
     };
     if (a.dx != NULL)
-        x->k->xent_f32(&a);
+        WEFT_PICK(x, n, xent)(&a);
     else
         x->k->xent_fwd_f32(&a);
 }
@@ -67,7 +67,8 @@ static void mse_run(const struct weft_exec *x, const struct weft_node *n, size_t
     (void)phase, (void)thread;
     size_t r;
     const size_t rows = task_rows(x, n, task, &r), cols = x_cols(x, n->in[0]);
-    x->k->mse_f32(&(struct weft_mse_args){
+    WEFT_PICK(x, n, mse)
+    (&(struct weft_mse_args){
         .rows = rows,
         .n = cols,
         .x = x_f32(x, n->in[0]) + r * cols,
@@ -110,7 +111,7 @@ const struct weft_op weft_op_inner = {"inner", plan, inner_run, with_gradient};
 
 weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "softmax_xent", logits, WEFT_F32) ||
+    if (!weft_logits(p, "softmax_xent", &logits) ||
         !weft_operand(p, "softmax_xent", targets, WEFT_I32))
         return WEFT_NONE;
     const struct weft_tensor_desc x = *weft_desc(g, logits), t = *weft_desc(g, targets);
@@ -128,7 +129,9 @@ weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor t
 static weft_tensor with_values(weft_program *p, const struct weft_op *op, weft_tensor x,
                                weft_tensor values) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, op->name, x, WEFT_F32) || !weft_operand(p, op->name, values, WEFT_F32))
+    if (p->storage != WEFT_F32 && op == &weft_op_inner)
+        return weft_graph_fail(g, WEFT_ERR_DTYPE, "inner: only programs in f32 have it");
+    if (!weft_logits(p, op->name, &x) || !weft_operand(p, op->name, values, WEFT_F32))
         return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dv = *weft_desc(g, values);
     if (memcmp(dx.shape, dv.shape, sizeof dx.shape) != 0)

@@ -1,6 +1,7 @@
 /* Every op of vec.h behind a function pointer; see vec_isa.h. */
 #include "tests/vec_isa.h"
 #include "kernels/simd/vec_act.h"
+#include "kernels/simd/vec_bf16.h"
 #include "kernels/simd/vec_philox.h"
 #include "kernels/simd/vec_reduce.h"
 
@@ -67,9 +68,18 @@ static const struct vec_op math[] = {
 
 static void copy_f32(const float *x, float *y, size_t n) { v_store_n(y, v_load_n(x, n), n); }
 static void copy_i32(const int32_t *x, int32_t *y, size_t n) { i_store_n(y, i_load_n(x, n), n); }
+static void copy_u16(const uint16_t *x, uint16_t *y, size_t n) {
+    if (n == VL)
+        i_store_u16(y, i_load_u16(x));
+    else
+        i_store_u16_n(y, i_load_u16_n(x, n), n);
+}
 static void load_f32(const float *x, float *lanes, size_t n) { v_store(lanes, v_load_n(x, n)); }
 static void load_i32(const int32_t *x, int32_t *lanes, size_t n) {
     i_store(lanes, i_load_n(x, n));
+}
+static void load_u16(const uint16_t *x, int32_t *lanes, size_t n) {
+    i_store(lanes, i_load_u16_n(x, n));
 }
 static size_t count_first(size_t n, int *any, int *inverse) {
     *any = m_any(m_first(n));
@@ -102,8 +112,19 @@ static void reduce(const float *x, const float *y, size_t n, float out[4], doubl
 }
 
 const struct vec_isa WEFT_PASTE(vec_isa_, WEFT_ISA_NAME) = {
-    .name = WEFT_STR(WEFT_ISA_NAME), .vl = VL, .op = ops, .math = math,
-    .copy_f32 = copy_f32, .copy_i32 = copy_i32, .load_f32 = load_f32, .load_i32 = load_i32,
-    .count_first = count_first, .lanes = lanes, .fold = fold, .transpose = transpose,
+    .name = WEFT_STR(WEFT_ISA_NAME),
+    .vl = VL,
+    .op = ops,
+    .math = math,
+    .copy_f32 = copy_f32,
+    .copy_i32 = copy_i32,
+    .copy_u16 = copy_u16,
+    .load_f32 = load_f32,
+    .load_i32 = load_i32,
+    .load_u16 = load_u16,
+    .count_first = count_first,
+    .lanes = lanes,
+    .fold = fold,
+    .transpose = transpose,
     .reduce = reduce,
 };

@@ -102,6 +102,26 @@ static WEFT_INLINE vi i_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 static WEFT_INLINE vm i_eq(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)); }
 static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b)); }
 
+/* ---- u16 in memory: there is no masked access, so a tail goes through the stack ---- */
+static WEFT_INLINE vi i_load_u16(const uint16_t *p) {
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static WEFT_INLINE vi i_load_u16_n(const uint16_t *p, size_t n) {
+    uint16_t lane[VL] = {0};
+    for (size_t i = 0; i < n; i++) lane[i] = p[i];
+    return i_load_u16(lane);
+}
+static WEFT_INLINE void i_store_u16(uint16_t *p, vi a) {
+    const vi low = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
+    const vi packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08);
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(packed));
+}
+static WEFT_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    uint16_t lane[VL];
+    i_store_u16(lane, a);
+    for (size_t i = 0; i < n; i++) p[i] = lane[i];
+}
+
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return _mm256_castps_si256(a); }
 static WEFT_INLINE vf i_bits(vi a) { return _mm256_castsi256_ps(a); }

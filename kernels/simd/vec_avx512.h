@@ -106,6 +106,20 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 
+/* ---- u16 in memory ---- */
+static WEFT_INLINE vi i_load_u16(const uint16_t *p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static WEFT_INLINE vi i_load_u16_n(const uint16_t *p, size_t n) {
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m_first(n), p));
+}
+static WEFT_INLINE void i_store_u16(uint16_t *p, vi a) {
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(a));
+}
+static WEFT_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    _mm256_mask_storeu_epi16(p, m_first(n), _mm512_cvtepi32_epi16(a));
+}
+
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return _mm512_castps_si512(a); }
 static WEFT_INLINE vf i_bits(vi a) { return _mm512_castsi512_ps(a); }

@@ -145,6 +145,14 @@ static EMU_INLINE void i_store_n(int32_t *p, vi a, size_t n) {
     for (size_t i = 0; i < n; i++) p[i] = a[i];
 }
 
+/* ---- u16 in memory ---- */
+EMU_OP(vi, i_load_u16(const uint16_t *p), p[i])
+EMU_OP(vi, i_load_u16_n(const uint16_t *p, size_t n), i < n ? p[i] : 0)
+static EMU_INLINE void i_store_u16(uint16_t *p, vi a) { EMU_LANES p[i] = (uint16_t)a[i]; }
+static EMU_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    for (size_t i = 0; i < n; i++) p[i] = (uint16_t)a[i];
+}
+
 /* ---- casts ---- */
 EMU_OP(vi, v_bits(vf a), (int32_t)emu_u32(a[i]))
 EMU_OP(vf, i_bits(vi a), emu_f32((uint32_t)a[i]))

@@ -57,6 +57,29 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return vcgtq_s32(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return vmaxq_s32(a, b); }
 
+/* ---- u16 in memory ---- */
+static WEFT_INLINE vi i_load_u16(const uint16_t *p) {
+    return vreinterpretq_s32_u32(vmovl_u16(vld1_u16(p)));
+}
+static WEFT_INLINE vi i_load_u16_n(const uint16_t *p, size_t n) {
+    uint16x4_t r = vdup_n_u16(0);
+    if (n > 0) r = vld1_lane_u16(p, r, 0);
+    if (n > 1) r = vld1_lane_u16(p + 1, r, 1);
+    if (n > 2) r = vld1_lane_u16(p + 2, r, 2);
+    if (n > 3) r = vld1_lane_u16(p + 3, r, 3);
+    return vreinterpretq_s32_u32(vmovl_u16(r));
+}
+static WEFT_INLINE void i_store_u16(uint16_t *p, vi a) {
+    vst1_u16(p, vmovn_u32(vreinterpretq_u32_s32(a)));
+}
+static WEFT_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    const uint16x4_t r = vmovn_u32(vreinterpretq_u32_s32(a));
+    if (n > 0) vst1_lane_u16(p, r, 0);
+    if (n > 1) vst1_lane_u16(p + 1, r, 1);
+    if (n > 2) vst1_lane_u16(p + 2, r, 2);
+    if (n > 3) vst1_lane_u16(p + 3, r, 3);
+}
+
 /* ---- casts ---- */
 static WEFT_INLINE vi v_bits(vf a) { return vreinterpretq_s32_f32(a); }
 static WEFT_INLINE vf i_bits(vi a) { return vreinterpretq_f32_s32(a); }
