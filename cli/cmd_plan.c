@@ -50,8 +50,10 @@ static int print_json(const struct plan *p) {
     weft_json_open(&j, NULL, '{');
     weft_json_count(&j, "parameters", p->params);
     weft_json_count(&j, "batch", p->settings.training.batch);
+    weft_json_text(&j, "precision", p->settings.training.precision);
     weft_json_open(&j, "memory", '{');
     weft_json_count(&j, "params", m->params);
+    weft_json_count(&j, "copies", m->copies);
     weft_json_count(&j, "grads", m->grads);
     weft_json_count(&j, "optim", m->optim);
     weft_json_count(&j, "state", m->state);
@@ -76,8 +78,9 @@ static void print_table(const struct plan *p) {
     char text[32];
     printf("%zu parameters, batch %zu", p->params, p->settings.training.batch);
     if (p->settings.shape.language) printf(" of %zu tokens", p->settings.training.seq);
-    puts("\n");
+    printf(", %s\n\n", p->settings.training.precision);
     print_row("parameters", m->params, "");
+    if (m->copies > 0) print_row("bf16 copies", m->copies, "");
     print_row("gradients", m->grads, "");
     print_row("optimizer", m->optim, "");
     print_row("state", m->state, "");
