@@ -203,6 +203,8 @@ bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtyp
 /* The same for an activation that is stored as p's are. An f32 input of a bf16 program is replaced
  * by its copy in bf16 (op_cast.c). */
 bool weft_stored(weft_program *p, const char *op, weft_tensor *t);
+/* A matrix of weights: f32; in a bf16 program a parameter, which has a copy. */
+bool weft_weight(weft_program *p, const char *op, weft_tensor t);
 /* What a loss reads: in f32, whatever p's storage. */
 bool weft_logits(weft_program *p, const char *op, weft_tensor *t);
 /* Every run of p checks that the integers of input t are from 0 to below - 1, or -1 with ignore. */

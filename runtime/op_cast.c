@@ -62,6 +62,15 @@ bool weft_stored(weft_program *p, const char *op, weft_tensor *t) {
     return *t != WEFT_NONE;
 }
 
+bool weft_weight(weft_program *p, const char *op, weft_tensor t) {
+    if (!weft_operand(p, op, t, WEFT_F32)) return false;
+    if (p->storage == WEFT_F32 || weft_desc(p->graph, t)->kind == WEFT_PARAM) return true;
+    weft_graph_fail(p->graph, WEFT_ERR_DTYPE,
+                    "%s: in bf16 weights must be parameters, and tensor %s is none", op,
+                    weft_desc(p->graph, t)->name);
+    return false;
+}
+
 /* The linear layer that writes t and nobody reads can as well write f32: no rounding. */
 static bool written_by_linear(const weft_program *p, weft_tensor t) {
     bool found = false;

@@ -195,8 +195,8 @@ static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, w
                          bool sequence) {
     weft_graph *const g = p->graph;
     if (!weft_operand(p, "embedding", tokens, WEFT_I32) ||
-        !weft_operand(p, "embedding", wte, WEFT_F32) ||
-        (wpe != WEFT_NONE && !weft_operand(p, "embedding", wpe, WEFT_F32)))
+        !weft_weight(p, "embedding", wte) ||
+        (wpe != WEFT_NONE && !weft_weight(p, "embedding", wpe)))
         return WEFT_NONE;
     const struct weft_tensor_desc t = *weft_desc(g, tokens), w = *weft_desc(g, wte);
     const struct weft_tensor_desc pos = *weft_desc(g, wpe);

@@ -197,7 +197,7 @@ const struct weft_op weft_op_head_xent = {"head_xent", plan, run, with_gradient}
 
 weft_tensor weft_head_xent(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (!weft_stored(p, "head", &x) || !weft_operand(p, "head", w, WEFT_F32) ||
+    if (!weft_stored(p, "head", &x) || !weft_weight(p, "head", w) ||
         !weft_operand(p, "head", targets, WEFT_I32))
         return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dt = *weft_desc(g, targets);

@@ -228,7 +228,7 @@ const struct weft_op weft_op_linear_dw = {"linear_dw", dw_plan, dw_run, NULL};
 weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
                         const char *act, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (!weft_stored(p, "linear", &x) || !weft_operand(p, "linear", w, WEFT_F32) ||
+    if (!weft_stored(p, "linear", &x) || !weft_weight(p, "linear", w) ||
         (b != WEFT_NONE && !weft_operand(p, "linear", b, WEFT_F32)) ||
         (residual != WEFT_NONE && !weft_stored(p, "linear", &residual)))
         return WEFT_NONE;

@@ -137,7 +137,7 @@ static bool run_family(const struct check_family *f, const char *program, const 
     size_t cases = f->cases;
     if (o->full) cases *= 8;
     if (o->quick) cases = (cases + 3) / 4;
-    if (bf16) cases = (cases + 1) / 2;
+    if (bf16) cases = (cases + 2) / 3;
     size_t done = 0;
     for (size_t i = 0; i < cases || (long)i <= o->only; i++) {
         if (o->only >= 0 && (long)i != o->only) continue;
