@@ -194,8 +194,7 @@ const struct weft_op weft_op_embedding_fold = {"embedding_fold", fold_plan, fold
 static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, weft_tensor wpe,
                          bool sequence) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "embedding", tokens, WEFT_I32) ||
-        !weft_weight(p, "embedding", wte) ||
+    if (!weft_operand(p, "embedding", tokens, WEFT_I32) || !weft_weight(p, "embedding", wte) ||
         (wpe != WEFT_NONE && !weft_weight(p, "embedding", wpe)))
         return WEFT_NONE;
     const struct weft_tensor_desc t = *weft_desc(g, tokens), w = *weft_desc(g, wte);

@@ -90,9 +90,8 @@ static enum weft_status make_mlp(struct subject *s, const struct weft_mlp_config
     p->batch = p->units = o->batch ? o->batch : 128;
     p->seq = 1;
     p->unit = "samples";
-    const struct weft_training how = {.batch = p->batch,
-                                      .precision = o->precision,
-                                      .optim = {"momentum", .beta1 = 0.9}};
+    const struct weft_training how = {
+        .batch = p->batch, .precision = o->precision, .optim = {"momentum", .beta1 = 0.9}};
     enum weft_status st = weft_mlp_create(s->ctx, c, &how, &s->model);
     if (st == WEFT_OK) st = commit(s, "kaiming-normal");
     return st == WEFT_OK ? fill(s, 0, p->batch * c->inputs, p->batch, c->outputs) : st;
