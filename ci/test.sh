@@ -86,6 +86,14 @@ echo "tests of the release build:"
 normal=''
 $full && normal=full
 run release "$normal" || failed="$failed tests"
+# Which instruction sets these results are about.
+has=$(build/release/weft info --json 2>/dev/null | tr -d ' \n' | sed -n 's/.*"isa_available":\[\([^]]*\)\].*/\1/p')
+for isa in avx2 avx512; do
+    case $has in
+    *\"$isa\"*) ;;
+    *) echo "NOT RUN: $isa: compiled only, since this CPU has $(echo "$has" | tr -d '"')" ;;
+    esac
+done
 echo "ci/test.sh took $(($(date +%s) - begin)) s"
 if [ -n "$failed" ]; then
     echo "FAILED:$failed (logs in $logs/)"

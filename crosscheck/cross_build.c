@@ -163,8 +163,8 @@ void weft_cross_build_attention(struct weft_cross_net *net, const struct weft_cr
     const weft_tensor norm = weft_layernorm(l.p, l.x, vector(net, "gain", width), WEFT_NONE, 1e-5f);
     const weft_tensor qkv =
         weft_linear(l.p, norm, matrix(net, "qkv", 3 * width, width), WEFT_NONE, NULL, WEFT_NONE);
-    predict(net, &l, weft_attention(l.p, qkv, heads), t, width, 60);
-    run(net, l.p, (struct weft_run){.pos = 0});
+    predict(net, &l, weft_attention(l.p, qkv, heads, (float)c->dim[4] / 10), t, width, 60);
+    run(net, l.p, (struct weft_run){.step = 3, .sample = 40, .seed = 5});
 }
 
 static void build_language(struct weft_cross_net *net, const struct weft_cross_case *c,

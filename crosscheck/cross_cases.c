@@ -56,6 +56,7 @@ static const struct weft_cross_case cases[] = {
     CASE("attention", attention, {2, 128, 2, 64}, true),
     CASE("attention", attention, {1, 65, 3, 20}, true),
     CASE("attention", attention, {1, 300, 2, 32}, true),
+    CASE("attention+dropout", attention, {2, 130, 2, 16, 2}, true),
     CASE("attention", attention, {4, 64, 12, 64}),
     CASE("attention", attention, {1, 1024, 4, 64}),
     CASE("softmax_xent", xent, {64, 1000}, true),

@@ -38,7 +38,8 @@ weft_cross_build weft_cross_build_dropout;    /* rows, cols, residual */
 weft_cross_build weft_cross_build_mse;        /* rows, cols */
 weft_cross_build weft_cross_build_inner;      /* rows, cols */
 weft_cross_build weft_cross_build_xent;       /* rows, classes */
-weft_cross_build weft_cross_build_attention;  /* batch, positions, heads, head size */
+weft_cross_build
+    weft_cross_build_attention; /* batch, positions, heads, head size, tenths dropped */
 weft_cross_build weft_cross_build_embedding;  /* batch, positions, width, vocabulary */
 weft_cross_build weft_cross_build_head;       /* batch, positions, width, vocabulary */
 weft_cross_build weft_cross_build_generation; /* tokens, heads, head size */

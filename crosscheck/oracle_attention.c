@@ -43,6 +43,20 @@ static struct head head_of(struct weft_cross_expect *e, const float *qkv, const 
                          gather(e, q + 2 * s->c, s->t, s->hs, 3 * s->c)};
 }
 
+/* The factors of dropout of head h in sample b, (t, t); NULL: none. */
+static const double *factors(struct weft_cross_expect *e, const struct weft_exec *x,
+                             const struct weft_node *n, const struct shape *s, size_t b, size_t h) {
+    const struct weft_attn_drop drop = {.seed = x->run->seed,
+                                        .step = x->run->step,
+                                        .sample = x->run->sample + b,
+                                        .stream = n->attr.stream + (uint32_t)h,
+                                        .p = n->attr.prob};
+    double *const f = drop.p > 0 ? weft_cross_doubles(e, s->t * s->t) : NULL;
+    for (size_t i = 0; f != NULL && i < s->t * s->t; i++)
+        f[i] = ref_attention_drop(&drop, i / s->t, i % s->t);
+    return f;
+}
+
 void weft_cross_attention(const struct weft_exec *x, const struct weft_node *n,
                           struct weft_cross_expect *e) {
     const struct shape s = shape_of(x, n);
@@ -54,10 +68,11 @@ void weft_cross_attention(const struct weft_exec *x, const struct weft_node *n,
     for (size_t bh = 0; bh < s.b * s.heads; bh++) {
         const size_t b = bh / s.heads, h = bh % s.heads, at = b * s.t * s.c + h * s.hs;
         const struct head p = head_of(e, x_f32(x, n->in[0]) + b * s.t * 3 * s.c, &s, h);
+        const double *const f = factors(e, x, n, &s, b, h);
         if (e->failed) return;
         double *const l = lse->want + bh * s.t, *const m = smax->want + bh * s.t;
-        ref_attention_fwd(s.t, s.hs, p.q, p.k, p.v, s.scale, true, out, l, m);
-        ref_attention_fwd_bound(s.t, s.hs, p.q, p.k, p.v, s.scale, true, out, l, m, tol,
+        ref_attention_fwd(s.t, s.hs, p.q, p.k, p.v, f, s.scale, true, out, l, m);
+        ref_attention_fwd_bound(s.t, s.hs, p.q, p.k, p.v, f, s.scale, true, out, l, m, tol,
                                 lse->tol + bh * s.t, smax->tol + bh * s.t);
         scatter(out, s.t, s.hs, s.c, y->want + at);
         scatter(tol, s.t, s.hs, s.c, y->tol + at);
@@ -76,11 +91,12 @@ void weft_cross_attention_bwd(const struct weft_exec *x, const struct weft_node 
         const double *const lse = weft_cross_widen(e, x_f32(x, n->in[3]) + bh * s.t, s.t);
         double *const grad = weft_cross_doubles(e, 3 * s.t * s.hs);
         double *const tol = weft_cross_doubles(e, 3 * s.t * s.hs);
+        const double *const f = factors(e, x, n, &s, b, h);
         if (e->failed) return;
         double *g[3], *w[3];
         for (size_t i = 0; i < 3; i++) g[i] = grad + i * s.t * s.hs, w[i] = tol + i * s.t * s.hs;
-        ref_attention_bwd(s.t, s.hs, p.q, p.k, p.v, y, lse, dy, s.scale, true, g[0], g[1], g[2]);
-        ref_attention_bwd_bound(s.t, s.hs, p.q, p.k, p.v, y, lse, dy, s.scale, true, w[0], w[1],
+        ref_attention_bwd(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, g[0], g[1], g[2]);
+        ref_attention_bwd_bound(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, w[0], w[1],
                                 w[2]);
         for (size_t i = 0; i < 3; i++) {
             const size_t to = b * s.t * 3 * s.c + i * s.c + h * s.hs;
@@ -126,9 +142,9 @@ void weft_cross_attention_kv(const struct weft_exec *x, const struct weft_node *
                 v[i * s.hs + d] = (double)row[2 * s.c];
             }
         }
-        ref_attention_fwd(t, s.hs, q, k, v, s.scale, true, out, m, m + t);
-        ref_attention_fwd_bound(t, s.hs, q, k, v, s.scale, true, out, m, m + t, tol, m + 2 * t,
-                                m + 3 * t);
+        ref_attention_fwd(t, s.hs, q, k, v, NULL, s.scale, true, out, m, m + t);
+        ref_attention_fwd_bound(t, s.hs, q, k, v, NULL, s.scale, true, out, m, m + t, tol,
+                                m + 2 * t, m + 3 * t);
         scatter(out + pos * s.hs, rows, s.hs, s.c, y->want + h * s.hs);
         scatter(tol + pos * s.hs, rows, s.hs, s.c, y->tol + h * s.hs);
     }

@@ -27,7 +27,10 @@
  *
  * elem are q, k, v, y and their gradients; everything between is f32. With gradients in bf16 dq is
  * f32 scratch, (t, hs) for segment 0 and likewise for the others, and attn_dq_fold rounds its sum.
- */
+ *
+ * Dropout of probabilities (GPT-2's attn_pdrop): with the factor f_ij = 0 or 1 / (1 - p), p_ij
+ * becomes p_ij f_ij, rounded, in the sums of y and dv, and dp_ij becomes dp_ij f_ij; l, lse and the
+ * entropy are those of the whole row, and D_i needs no change. */
 #ifndef WEFT_KERNELS_ATTENTION_H
 #define WEFT_KERNELS_ATTENTION_H
 #include <stddef.h>
@@ -49,9 +52,7 @@ static inline size_t weft_attn_fwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
     return sizeof(float) * (2 * WEFT_ATTN_BLOCK * hp + WEFT_ATTN_ROWS * (hp + 32 + 1));
 }
-static inline size_t weft_attn_entropy_scratch(void) {
-    return sizeof(float) * 32 * WEFT_ATTN_ROWS;
-}
+static inline size_t weft_attn_entropy_scratch(void) { return sizeof(float) * 32 * WEFT_ATTN_ROWS; }
 static inline size_t weft_attn_bwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
     return sizeof(float) * (5 * WEFT_ATTN_SEG * hp + 3 * WEFT_ATTN_BLOCK * hp +
@@ -60,6 +61,15 @@ static inline size_t weft_attn_bwd_scratch(size_t hs) {
 static inline size_t weft_attn_segments(size_t t) {
     return (t + WEFT_ATTN_SEG - 1) / WEFT_ATTN_SEG;
 }
+
+/* Which pairs of a head of a sample drop out. Random word: Philox4x32-10 under the key of (seed,
+ * stream), block counter (16 b + l, query, sample, step), word w, for key 64 b + 16 w + l, 0 <= l <
+ * 16. Dropped when the word's upper 31 bits are < p 2^31. sample, step count modulo 2^32. */
+struct weft_attn_drop {
+    uint64_t seed, step, sample;
+    uint32_t stream; /* one for each head */
+    float p;         /* 0 <= p < 1; 0: none */
+};
 
 /* One head, queries [q0, q1): the unit of work is any such range. */
 struct weft_attn_fwd_args {
@@ -75,6 +85,7 @@ struct weft_attn_fwd_args {
     size_t q0, q1; /* q0 <= q1 <= t */
     float scale;
     bool causal;
+    struct weft_attn_drop drop;
 };
 
 /* One head, keys of segment seg. The segments of a head must not overlap in time when dq_add. */
@@ -94,6 +105,7 @@ struct weft_attn_bwd_args {
     float scale;
     bool causal;
     bool dq_add; /* segment 0 with =, then the others ascending with += makes the whole dq */
+    struct weft_attn_drop drop; /* of the forward pass */
 };
 
 /* dq = the share of segment 0 + those of segments 1, 2, ... ascending, where segment s > 0 wrote

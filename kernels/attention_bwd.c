@@ -8,6 +8,7 @@
  *
  * Error: no constant of its own; with e_p = u |p| (|s| + 2 e_s), e_s of attention_fwd.c, each
  * product adds the rounding of one chain. tests/check_attention.c derives it element by element. */
+#include "kernels/attention_drop.h"
 #include "kernels/attention_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_math.h"
@@ -30,6 +31,7 @@ struct work {
     size_t i0, rows;    /* the query block */
     const float *lse;   /* its rows */
     float big_d[BLOCK]; /* D_i = dy_i . y_i */
+    struct drop drop;
 };
 
 /* C += A^T B, A (64, rows) row-major. */
@@ -78,6 +80,7 @@ static void work_init(struct work *w, const struct weft_attn_bwd_args *a) {
     const elem *const k = a->k, *const v = a->v;
     w->a = a;
     w->hp = weft_attn_pad(a->hs);
+    w->drop = drop_init(&a->drop);
     w->j0 = a->seg * SEG;
     w->keys = a->t - w->j0 < SEG ? a->t - w->j0 : SEG;
     float **const parts[] = {&w->kt, &w->vt, &w->k, &w->dk, &w->dv};
@@ -111,6 +114,21 @@ static void query_block(struct work *w, size_t i0) {
     clear(w->dq, w->rows * w->hp);
 }
 
+/* Row i of the query block against keys [j, j + seen): p <- p f, ds <- p (dp f - D) scale. */
+static WEFT_NOINLINE void row_dropped(const struct work *w, size_t i, size_t j, size_t seen) {
+    float factor[BLOCK] WEFT_ALIGN(64);
+    const vf scale = v_set1(w->a->scale), lse = v_set1(w->lse[i]), big_d = v_set1(w->big_d[i]);
+    float *row = w->p + i * BLOCK, *ds = w->ds + i * BLOCK;
+    drop_row(&w->drop, w->i0 + i, w->j0 + j, factor);
+    for (size_t c = 0; c < seen; c += VL) {
+        const vf f = WEFT_BUG(93) ? v_set1(1.0f) : v_load(factor + c);
+        const vf p = v_exp(v_sub(v_mul(v_load(row + c), scale), lse));
+        const vf dp = v_mul(v_load(ds + c), f);
+        v_store(row + c, v_mul(p, f));
+        v_store(ds + c, v_mul(v_mul(p, v_sub(dp, big_d)), scale));
+    }
+}
+
 /* p and ds of the query block against the keys [j, j + n) of the segment. Only visible pairs hold
  * results; a row is worked in whole vectors. */
 static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool diagonal) {
@@ -138,6 +156,10 @@ static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool 
         const vf lse = v_set1(w->lse[i]);
         const vf big_d = v_set1(WEFT_BUG(58) ? 0.0F : w->big_d[i]);
         const size_t seen = diagonal ? i + 1 : n;
+        if (w->drop.on) {
+            row_dropped(w, i, j, seen);
+            continue;
+        }
         for (size_t c = i * BLOCK; c < i * BLOCK + seen; c += VL) {
             const vf p = v_exp(v_sub(v_mul(v_load(w->p + c), scale), lse));
             v_store(w->p + c, p);

@@ -8,6 +8,7 @@
  * Error, against exact arithmetic on the same inputs: |y - y*| <= 2 e |p||v| with e = u (hs + 2)
  * scale max|q||k| for the scores, plus u (70 + t/16) |p||v| for exp, the chains and the rescaling.
  */
+#include "kernels/attention_drop.h"
 #include "kernels/attention_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/vec_math.h"
@@ -28,6 +29,7 @@ struct sweep {
     float *l; /* (r1 - r0, 32) lanes of the sum of p */
     float *m; /* (r1 - r0) running maximum */
     float *e; /* (r1 - r0, 32) lanes of the sum of p (s - m); NULL: no entropy */
+    struct drop drop;
 };
 
 /* Bytes of scratch in front of the sweep's own: one packed block of keys and one of values. */
@@ -99,10 +101,21 @@ static WEFT_NOINLINE void row_exp_measured(float *s, size_t n, float m, vf alpha
     }
 }
 
-/* Queries [r, r + rows), rows <= GROUP, against one block: packed keys kt (hs, 64), values v
+/* p (rows, 64) <- p f, queries [r, r + rows) against the block of keys at j0. */
+static WEFT_NOINLINE void group_drop(const struct drop *d, size_t r, size_t rows, size_t j0,
+                                     float *p) {
+    float factor[BLOCK] WEFT_ALIGN(64);
+    for (size_t j = 0; j < rows; j++, p += BLOCK) {
+        drop_row(d, r + j, j0, factor);
+        for (size_t c = 0; c < BLOCK; c += VL)
+            v_store(p + c, v_mul(v_load(p + c), v_load(factor + c)));
+    }
+}
+
+/* Queries [r, r + rows), rows <= GROUP, against the block at j0: packed keys kt (hs, 64), values v
  * (n, hp). Query r sees the first n keys; step 1: each next one sees one more. */
 static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t rows, const float *kt,
-                                      const float *v, size_t n, size_t step) {
+                                      const float *v, size_t j0, size_t n, size_t step) {
     float p[GROUP * BLOCK] WEFT_ALIGN(64);
     float alpha[GROUP] WEFT_ALIGN(64) = {0};
     float down[GROUP] WEFT_ALIGN(64) = {0};
@@ -144,6 +157,7 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
         if (alpha[j] == 1) continue; /* the usual case after some blocks, and exact */
         for (size_t d = 0; d < s->hp; d += VL) v_store(o + d, v_mul(v_load(o + d), shrink));
     }
+    if (s->drop.on) group_drop(&s->drop, r, rows, j0, p);
     product_nn(&(struct product){.a = p,
                                  .b = v,
                                  .ldb = s->hp,
@@ -163,7 +177,7 @@ static void sweep_block(const struct sweep *s, const float *kt, const float *v, 
         const size_t next = (r / GROUP + 1) * GROUP; /* a group never straddles two blocks */
         const size_t rows = (next < s->r1 ? next : s->r1) - r;
         const bool diagonal = s->causal && r < j0 + BLOCK;
-        group_block(s, r, rows, kt, v, diagonal ? r - j0 + !WEFT_BUG(11) : n, diagonal ? 1 : 0);
+        group_block(s, r, rows, kt, v, j0, diagonal ? r - j0 + !WEFT_BUG(11) : n, diagonal);
         r += rows;
     }
 }
@@ -217,6 +231,7 @@ void WEFT_EFN(attn_fwd)(const struct weft_attn_fwd_args *a) {
                       .hp = weft_attn_pad(a->hs),
                       .scale = a->scale,
                       .causal = a->causal,
+                      .drop = drop_init(&a->drop),
                       .e = a->entropy ? a->scratch : NULL}; /* sweep_init finds its place */
     float *kt = a->scratch;
     float *v = kt + BLOCK * s.hp;

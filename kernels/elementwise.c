@@ -93,3 +93,18 @@ void WEFT_EFN(gain_bwd)(const struct weft_gain_bwd_args *a) {
     else
         gain_bwd(a, false);
 }
+
+/* Columns [i, i + m), m <= VL. */
+static WEFT_INLINE void fold_cols(const elem *x, size_t rows, size_t ld, float *y, bool accumulate,
+                                  size_t i, size_t m) {
+    vf sum = accumulate && !WEFT_BUG(2) ? v_load_n(y + i, m) : v_zero();
+    for (size_t r = 0; r < rows; r++) sum = v_add(sum, e_get_n(x + r * ld + i, m));
+    v_store_n(y + i, sum, m);
+}
+
+void WEFT_EFN(fold_rows)(const void *x, size_t rows, size_t ld, float *y, size_t n,
+                         bool accumulate) {
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) fold_cols(x, rows, ld, y, accumulate, i, VL);
+    if (i < n) fold_cols(x, rows, ld, y, accumulate, i, n - i);
+}

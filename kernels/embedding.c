@@ -104,18 +104,3 @@ void WEFT_EFN(embed_grad)(const struct weft_embed_grad_args *a) {
     for (; a->mode == WEFT_EMBED_SET && row < a->vocab; row++)
         grad_row(a, NULL, 0, a->dwte + row * a->ld);
 }
-
-void WEFT_EFN(embed_pos_grad)(const void *dys, size_t batch, size_t stride, float *dwpe, size_t n,
-                              bool accumulate) {
-    const elem *const dy = dys;
-    size_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        vf sum = accumulate ? v_load(dwpe + i) : v_zero();
-        for (size_t b = 0; b < batch; b++) sum = v_add(sum, e_load(dy + b * stride + i));
-        v_store(dwpe + i, sum);
-    }
-    if (i == n) return;
-    vf sum = accumulate ? v_load_n(dwpe + i, n - i) : v_zero();
-    for (size_t b = 0; b < batch; b++) sum = v_add(sum, e_load_n(dy + b * stride + i, n - i));
-    v_store_n(dwpe + i, sum, n - i);
-}

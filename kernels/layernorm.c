@@ -199,19 +199,3 @@ void WEFT_EFN(layernorm_bwd)(const struct weft_layernorm_bwd_args *a) {
         }
     }
 }
-
-#if WEFT_ELEM_F32
-static WEFT_INLINE void fold_cols(const float *part, size_t blocks, size_t ld, float *out,
-                                  bool accumulate, size_t i, size_t m) {
-    vf sum = accumulate && !WEFT_BUG(2) ? get(out + i, m) : v_zero();
-    for (size_t b = 0; b < blocks; b++) sum = v_add(sum, get(part + b * ld + i, m));
-    put(out + i, sum, m);
-}
-
-void WEFT_FN(layernorm_fold_f32)(const float *part, size_t blocks, size_t ld, float *out, size_t n,
-                                 bool accumulate) {
-    size_t i = 0;
-    for (; i + VL <= n; i += VL) fold_cols(part, blocks, ld, out, accumulate, i, VL);
-    if (i < n) fold_cols(part, blocks, ld, out, accumulate, i, n - i);
-}
-#endif

@@ -6,7 +6,7 @@
  *             dgamma = sum_r dy*xhat,  dbeta = sum_r dy
  *
  * Rows are independent. Column sums: each block of 64 rows from zero, rows ascending, into its own
- * slot of scratch; layernorm_fold adds the slots in ascending order. */
+ * slot of scratch; fold_rows adds the slots in ascending order. */
 #ifndef WEFT_KERNELS_LAYERNORM_H
 #define WEFT_KERNELS_LAYERNORM_H
 #include <stddef.h>

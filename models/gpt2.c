@@ -165,7 +165,8 @@ static weft_tensor attend(const struct net *n, weft_program *p, const struct blo
     }
     if (mode == GENERATE)
         return weft_attention_kv(p, qkv, b->kcache, b->vcache, c->heads, c->context);
-    const weft_tensor y = weft_attention(p, qkv, c->heads);
+    const float prob = mode == TRAIN ? (float)c->dropout : 0;
+    const weft_tensor y = weft_attention(p, qkv, c->heads, prob);
     if (mode == TRAIN) weft_probe(p, "logit_max", y);
     watch(n, p, "entropy", y, mode);
     return y;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/compiler.h"
 #include "runtime/graph.h"
 #include "runtime/optim.h"
 #include "runtime/probe.h"
@@ -163,12 +164,14 @@ static void read_loss(weft_model *m, const struct weft_io *io, size_t rows, stru
     const int32_t *const target = weft_tensor_data(m->graph, io->targets);
     const size_t n = rows * (m->language ? m->training.seq : 1);
     *out = (struct weft_loss){0};
+    const unsigned control = weft_fp_begin(); /* rint rounds to nearest, whatever the caller does */
     for (size_t i = 0; i < n; i++) {
         if (target != NULL && target[i] < 0) continue;
         out->sum += rint((double)loss[i] * 0x1p24) * 0x1p-24;
         out->count++;
         if (correct != NULL) out->correct += (uint64_t)correct[i];
     }
+    weft_fp_end(control);
 }
 
 static enum weft_status run_loss(weft_model *m, struct weft_io *io, const struct weft_batch *b,

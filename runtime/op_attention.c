@@ -1,5 +1,8 @@
 /* Multi-head attention over qkv (B, T, 3C), q | k | v side by side, heads side by side in each.
  *
+ * Dropout of probabilities is a function of seed, step, sample, head, query and key
+ * (kernels/attention.h): made again in the backward pass, never stored.
+ *
  *   attention      in qkv                 out y (B, T, C), lse, row maxima, entropies (B, H, T)
  *   attention_bwd  in qkv, y, dy, lse     out dqkv
  *   attention_kv   in qkv, kcache, vcache out y: appends, then attends (generation)
@@ -24,6 +27,16 @@ static void plan_flops(struct weft_node *n, double model, double executed) {
     n->flops = executed * tokens * t * c;
 }
 
+/* Of head h in sample b of the run. */
+static struct weft_attn_drop drop_of(const struct weft_exec *x, const struct weft_node *n, size_t b,
+                                     size_t h) {
+    return (struct weft_attn_drop){.seed = x->run->seed,
+                                   .step = x->run->step,
+                                   .sample = x->run->sample + b,
+                                   .stream = n->attr.stream + (uint32_t)h,
+                                   .p = n->attr.prob};
+}
+
 /* ---- forward ---- */
 static size_t ranges(size_t t) { return (t + WEFT_ATTN_ROWS - 1) / WEFT_ATTN_ROWS; }
 
@@ -32,8 +45,7 @@ static void forward_plan(struct weft_node *n) {
     const size_t hs = qkv->shape[2] / 3 / n->attr.heads;
     plan_flops(n, 2, 2);
     n->bytes = weft_node_bytes(n) * 4 / 3 * (double)weft_desc_count(qkv);
-    n->local_bytes =
-        weft_attn_fwd_scratch(hs) + (n->out[3] >= 0 ? weft_attn_entropy_scratch() : 0);
+    n->local_bytes = weft_attn_fwd_scratch(hs) + (n->out[3] >= 0 ? weft_attn_entropy_scratch() : 0);
     weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
                    2 * weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
 }
@@ -65,6 +77,7 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         .q1 = t - q0 < WEFT_ATTN_ROWS ? t : q0 + WEFT_ATTN_ROWS,
         .scale = scale_of(hs),
         .causal = true,
+        .drop = drop_of(x, n, b, h),
     });
 }
 
@@ -148,6 +161,7 @@ static void backward_segment(const struct weft_exec *x, const struct weft_node *
         .scale = scale_of(v.hs),
         .causal = true,
         .dq_add = dq_add,
+        .drop = drop_of(x, n, v.b, v.h),
     });
 }
 
@@ -289,14 +303,18 @@ static bool check_heads(weft_program *p, weft_tensor qkv, size_t heads) {
     return false;
 }
 
-weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads) {
+weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads, float prob) {
     weft_graph *const g = p->graph;
     if (!weft_stored(p, "attention", &qkv) || !check_heads(p, qkv, heads)) return WEFT_NONE;
+    if (!(prob >= 0 && prob < 1))
+        return weft_graph_fail(g, WEFT_ERR_ARG, "attention: probability %g must be in [0, 1)",
+                               (double)prob);
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
     const weft_tensor y = weft_act_tensor(p, p->storage, d.shape[0], d.shape[1], d.shape[2] / 3);
     const weft_tensor lse = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
     const weft_tensor smax = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
-    const struct weft_attr attr = {.heads = heads};
+    const struct weft_attr attr = {.heads = heads, .prob = prob, .stream = g->streams};
+    if (prob > 0) g->streams += (uint32_t)heads;
     weft_node_add(p, &weft_op_attention, WEFT_TENSORS(qkv), WEFT_TENSORS(y, lse, smax), &attr);
     return y;
 }

@@ -121,10 +121,10 @@ static void position_rows(const struct weft_exec *x, const struct weft_node *n, 
     const size_t to = min(hi, first + t > from ? first + t : from);
     float *const dw = x_f32(x, n->out[1]);
     const bool add = x_accumulate(x, n, 1);
-    x->k->embed_pos_grad_f32(NULL, 0, 0, dw + lo * c, (from - lo) * c, add);
-    if (to > from) WEFT_PICK(x, n, embed_pos_grad)
+    x->k->fold_rows_f32(NULL, 0, 0, dw + lo * c, (from - lo) * c, add);
+    if (to > from) WEFT_PICK(x, n, fold_rows)
     (x_at(x, n->in[0], (from - first) * c), batch, t * c, dw + from * c, (to - from) * c, add);
-    x->k->embed_pos_grad_f32(NULL, 0, 0, dw + to * c, (hi - to) * c, add);
+    x->k->fold_rows_f32(NULL, 0, 0, dw + to * c, (hi - to) * c, add);
 }
 
 static void grad_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,

@@ -80,7 +80,7 @@ static void backward_fold(const struct weft_exec *x, const struct weft_node *n, 
     const float *const part = x_shared(x, n);
     for (size_t i = 0; i < 2; i++) /* dgamma, dbeta */
         if (n->out[1 + i] >= 0)
-            x->k->layernorm_fold_f32(part + i * c + j, blocks, 2 * c, x_f32(x, n->out[1 + i]) + j,
+            x->k->fold_rows_f32(part + i * c + j, blocks, 2 * c, x_f32(x, n->out[1 + i]) + j,
                                      cols, x_accumulate(x, n, 1 + i));
 }
 

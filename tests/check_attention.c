@@ -14,6 +14,7 @@ struct shape {
     double scale;
     bool causal, entropy;
     enum fill fill;
+    struct weft_attn_drop drop;
 };
 
 static const double *val(const struct check *c, const char *name) {
@@ -36,7 +37,17 @@ static struct shape *draw_shape(struct check *c) {
     s->causal = c->index % 4 != 3;
     s->fill = (enum fill)(c->index / 2 % FILLS);
     s->scale = (double)(1 / sqrtf((float)s->hs));
+    if (c->index % 3 == 1)
+        s->drop = (struct weft_attn_drop){c->seed, c->index, UINT64_MAX - c->index, 7, 0.3f};
     return s;
+}
+
+/* The factors of all pairs, or NULL. */
+static double *factors(const struct shape *s) {
+    double *f = s->drop.p > 0 ? alloc(s->t * s->t) : NULL;
+    for (size_t i = 0; f && i < s->t * s->t; i++)
+        f[i] = ref_attention_drop(&s->drop, i / s->t, i % s->t);
+    return f;
 }
 
 static void draw_qkv(struct check *c) {
@@ -66,10 +77,11 @@ static void expect_fwd(struct check *c, size_t first) {
     double *y = alloc(2 * n), *tol = y + n;
     double *lse = alloc(6 * s->t), *smax = lse + s->t, *tol_lse = smax + s->t;
     double *tol_smax = tol_lse + s->t, *entropy = tol_smax + s->t, *tol_entropy = entropy + s->t;
-    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal, y,
+    double *f = factors(s);
+    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, s->scale, s->causal, y,
                       lse, smax);
-    ref_attention_fwd_bound(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal,
-                            y, lse, smax, tol, tol_lse, tol_smax);
+    ref_attention_fwd_bound(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, s->scale,
+                            s->causal, y, lse, smax, tol, tol_lse, tol_smax);
     ref_attention_entropy(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse, entropy);
     ref_attention_entropy_bound(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse,
                                 smax, tol_entropy);
@@ -88,6 +100,7 @@ static void expect_fwd(struct check *c, size_t first) {
     }
     free(y);
     free(lse);
+    free(f);
 }
 
 static void draw_fwd(struct check *c) {
@@ -98,8 +111,8 @@ static void draw_fwd(struct check *c) {
     check_out(c, "lse", 1, s->t, s->t);
     check_out(c, "smax", 1, s->t, s->t);
     if (s->entropy) check_out(c, "entropy", 1, s->t, s->t);
-    check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs) +
-                                    (s->entropy ? weft_attn_entropy_scratch() : 0));
+    check_scratch(c, "scratch",
+                  weft_attn_fwd_scratch(s->hs) + (s->entropy ? weft_attn_entropy_scratch() : 0));
 }
 static void oracle_fwd(struct check *c) {
     const struct shape *s = c->user;
@@ -126,6 +139,7 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         .ldy = s->ldy,
         .scale = (float)s->scale,
         .causal = s->causal,
+        .drop = s->drop,
     };
     for (; a.q0 < s->t; a.q0 = a.q1) {
         a.q1 = s->t - a.q0 < step ? s->t : a.q0 + step;
@@ -141,6 +155,7 @@ static size_t blocks_of(size_t t) { return (t + 63) / 64 * 64; }
 static void draw_kv(struct check *c) {
     struct shape *s = draw_shape(c);
     s->causal = true;
+    s->drop.p = 0;
     s->t += !s->t;
     s->n = check_range(c, 1, s->t < 70 ? s->t : 70);
     draw_qkv(c);
@@ -259,10 +274,11 @@ static void draw_bwd(struct check *c) {
     const size_t n = s->t * s->hs;
     struct check_arg *y = check_in(c, "y", s->t, s->hs, s->ldy, CHECK_FILL_ZERO);
     struct check_arg *lse = check_in(c, "lse", 1, s->t, s->t, CHECK_FILL_ZERO);
-    double *smax = alloc(s->t);
-    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), s->scale, s->causal,
+    double *smax = alloc(s->t), *f = factors(s);
+    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, s->scale, s->causal,
                       y->val, lse->val, smax);
     free(smax);
+    free(f);
     for (size_t i = 0; i < n; i++) y->val[i] = (double)(float)y->val[i];
     for (size_t i = 0; i < s->t; i++) lse->val[i] = (double)(float)lse->val[i];
     check_in(c, "dy", s->t, s->hs, s->ldy, CHECK_FILL_NORMAL);
@@ -276,13 +292,15 @@ static void draw_bwd(struct check *c) {
 
 static void oracle_bwd(struct check *c) {
     const struct shape *s = c->user;
-    ref_attention_bwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), val(c, "y"),
+    double *f = factors(s);
+    ref_attention_bwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, val(c, "y"),
                       val(c, "lse"), val(c, "dy"), s->scale, s->causal, check_arg(c, "dq")->want,
                       check_arg(c, "dk")->want, check_arg(c, "dv")->want);
-    ref_attention_bwd_bound(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), val(c, "y"),
+    ref_attention_bwd_bound(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, val(c, "y"),
                             val(c, "lse"), val(c, "dy"), s->scale, s->causal,
                             check_arg(c, "dq")->tol, check_arg(c, "dk")->tol,
                             check_arg(c, "dv")->tol);
+    free(f);
     if (s->fill != PLAIN || s->t < 63) return; /* few keys: ds = p (dp - D) cancels */
     check_arg(c, "dq")->rms = check_arg(c, "dk")->rms = check_arg(c, "dv")->rms = 16 * CHECK_U;
 }
@@ -308,6 +326,7 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
         .ldd = s->ldy,
         .scale = (float)s->scale,
         .causal = s->causal,
+        .drop = s->drop,
     };
     /* bf16: dq of segment 0 is made apart too */
     float *const first = c->bf16 ? check_ptr(c, "part") : NULL;

@@ -143,6 +143,35 @@ static void call_gain_bwd(struct check *c, const struct weft_kernels *k) {
     CHECK_PICK(c, k, gain_bwd)(&a);
 }
 
+/* ---- sums of rows ---- */
+static void draw_fold(struct check *c) {
+    const size_t n = check_size(c, 0);
+    check_in(c, "x", check_size(c, 1) % 20, n, check_ld(c, n), CHECK_FILL_CASE);
+    if (adds(c))
+        check_inout(c, "y", 1, n, n, CHECK_FILL_NORMAL);
+    else
+        check_out(c, "y", 1, n, n);
+}
+static void oracle_fold(struct check *c) {
+    const struct check_arg *x = check_arg(c, "x");
+    struct check_arg *y = check_arg(c, "y");
+    for (size_t j = 0; j < y->cols; j++) {
+        double sum = adds(c) ? y->val[j] : 0;
+        double terms = fabs(sum);
+        for (size_t r = 0; r < x->rows; r++) {
+            sum += x->val[r * x->cols + j];
+            terms += fabs(x->val[r * x->cols + j]);
+        }
+        y->want[j] = sum;
+        y->tol[j] = (double)x->rows * CHECK_U * terms;
+    }
+}
+static void call_fold(struct check *c, const struct weft_kernels *k) {
+    const struct check_arg *x = check_arg(c, "x");
+    CHECK_PICK(c, k, fold_rows)
+    (check_ptr(c, "x"), x->rows, x->ld, check_f32(c, "y"), x->cols, adds(c));
+}
+
 static const struct check_family add = {"add", draw_two, oracle_add, call_add, 60, 0, " a b y "};
 static const struct check_family mul = {"mul", draw_two, oracle_mul, call_mul, 60, 0};
 static const struct check_family axpy = {"axpy", draw_axpy, oracle_axpy, call_axpy, 60, 0};
@@ -153,4 +182,6 @@ static const struct check_family gain_fwd = {
     "gain_fwd", draw_gain_fwd, oracle_gain_fwd, call_gain_fwd, 60, 0, " f r y "};
 static const struct check_family gain_bwd = {
     "gain_bwd", draw_gain_bwd, oracle_gain_bwd, call_gain_bwd, 60, 0, " f dy y "};
-CHECK_MAIN(&add, &mul, &axpy, &scale, &fills, &gain_fwd, &gain_bwd)
+static const struct check_family fold_rows = {"fold_rows", draw_fold, oracle_fold, call_fold,
+                                              60,          0,         " x "};
+CHECK_MAIN(&add, &mul, &axpy, &scale, &fills, &gain_fwd, &gain_bwd, &fold_rows)

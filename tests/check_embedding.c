@@ -174,36 +174,4 @@ static void call_grad(struct check *c, const struct weft_kernels *k) {
 static const struct check_family embed_grad = {"embed_grad", draw_grad, oracle_grad, call_grad,
                                                90,           0,         " dy "};
 
-/* ---- gradient of the positions ---- */
-static void draw_pos(struct check *c) {
-    const size_t n = check_size(c, 0);
-    check_in(c, "dy", check_size(c, 1) % 9, n, check_ld(c, n), CHECK_FILL_CASE);
-    if (c->index % 2)
-        check_inout(c, "dwpe", 1, n, n, CHECK_FILL_NORMAL);
-    else
-        check_out(c, "dwpe", 1, n, n);
-}
-
-static void oracle_pos(struct check *c) {
-    const struct check_arg *dy = check_arg(c, "dy");
-    struct check_arg *dw = check_arg(c, "dwpe");
-    for (size_t j = 0; j < dw->cols; j++) {
-        dw->want[j] = c->index % 2 ? dw->val[j] : 0;
-        double terms = fabs(dw->want[j]);
-        for (size_t b = 0; b < dy->rows; b++) {
-            dw->want[j] += dy->val[b * dy->cols + j];
-            terms += fabs(dy->val[b * dy->cols + j]);
-        }
-        dw->tol[j] = (double)dy->rows * CHECK_U * terms;
-    }
-}
-
-static void call_pos(struct check *c, const struct weft_kernels *k) {
-    const struct check_arg *dy = check_arg(c, "dy");
-    CHECK_PICK(c, k, embed_pos_grad)
-    (check_ptr(c, "dy"), dy->rows, dy->ld, check_f32(c, "dwpe"), dy->cols, c->index % 2);
-}
-static const struct check_family embed_pos_grad = {
-    "embed_pos_grad", draw_pos, oracle_pos, call_pos, 40, 0, " dy "};
-
-CHECK_MAIN(&embed_fwd, &embed_sort, &embed_grad, &embed_pos_grad)
+CHECK_MAIN(&embed_fwd, &embed_sort, &embed_grad)

@@ -203,37 +203,4 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
 static const struct check_family layernorm_bwd = {
     "layernorm_bwd", draw_bwd, oracle_bwd, call_bwd, 100, 0, " x dy dres dx "};
 
-/* ---- fold of the blocks ---- */
-static void draw_fold(struct check *c) {
-    const size_t n = check_size(c, 0);
-    check_in(c, "part", check_size(c, 1) % 20, n, check_ld(c, n), CHECK_FILL_CASE);
-    if (in_place(c))
-        check_inout(c, "out", 1, n, n, CHECK_FILL_NORMAL);
-    else
-        check_out(c, "out", 1, n, n);
-}
-
-static void oracle_fold(struct check *c) {
-    const struct check_arg *part = check_arg(c, "part");
-    struct check_arg *out = check_arg(c, "out");
-    for (size_t j = 0; j < out->cols; j++) {
-        double sum = in_place(c) ? out->val[j] : 0;
-        double terms = fabs(sum);
-        for (size_t b = 0; b < part->rows; b++) {
-            sum += part->val[b * part->cols + j];
-            terms += fabs(part->val[b * part->cols + j]);
-        }
-        out->want[j] = sum;
-        out->tol[j] = (double)part->rows * CHECK_U * terms;
-    }
-}
-
-static void call_fold(struct check *c, const struct weft_kernels *k) {
-    const struct check_arg *part = check_arg(c, "part");
-    k->layernorm_fold_f32(check_f32(c, "part"), part->rows, part->ld, check_f32(c, "out"),
-                          part->cols, in_place(c));
-}
-static const struct check_family layernorm_fold = {"layernorm_fold", draw_fold, oracle_fold,
-                                                   call_fold,        50,        0};
-
-CHECK_MAIN(&layernorm_fwd, &layernorm_res_fwd, &layernorm_bwd, &layernorm_fold)
+CHECK_MAIN(&layernorm_fwd, &layernorm_res_fwd, &layernorm_bwd)

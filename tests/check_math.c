@@ -1,8 +1,9 @@
 /* vec_math.h against libm in double: the largest error in ulp over bit patterns spread over all of
- * f32 (2^17 a function, one in each stratum; --full: 2^24), held to a bound just above what was
+ * f32 (2^17 a function, one in each stratum; --full or WEFT_CHECK=full: 2^24), held to a bound just above what was
  * measured; special values; and the same bits on every ISA. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "kernels/ref/ref_activation.h"
 #include "tests/vec_isa.h"
@@ -201,7 +202,9 @@ static void special(size_t k, const struct vec_isa *v) {
 }
 
 int main(int argc, char **argv) {
-    const bool full = argc > 1 && strcmp(argv[1], "--full") == 0;
+    const char *const size = getenv("WEFT_CHECK");
+    const bool full = (argc > 1 && strcmp(argv[1], "--full") == 0) ||
+                      (size != NULL && strcmp(size, "full") == 0);
     const struct vec_isa *isa[8];
     const size_t isas = vec_isas(isa);
     for (size_t k = 0; k < sizeof functions / sizeof *functions; k++) {

@@ -23,6 +23,7 @@ struct setup {
     size_t batch, accumulate, groups;
     bool mlp;
     const char *norm;
+    bool rezero;
     double dropout;
     const char *optimizer;
     size_t seq;
@@ -77,7 +78,9 @@ static weft_model *make(weft_ctx *ctx, const struct setup *s) {
                                            .heads = 3,
                                            .width = 36,
                                            .dropout = s->dropout,
-                                           .norm = s->norm};
+                                           .norm = s->norm,
+                                           .rezero = s->rezero,
+                                           .scales = s->rezero};
         st = weft_gpt2_create(ctx, &c, &t, &m);
     }
     if (st == WEFT_OK) st = weft_model_commit(m);
@@ -248,7 +251,15 @@ int main(void) {
     expect(train(NULL, 3, &big), grouped, "2 gradient groups", best, 3);
     big.groups = 4; /* each micro-batch by itself: another order of sums, the same anywhere */
     expect(train(NULL, 2, &big), train(NULL, 7, &big), "4 gradient groups", best, 2);
-    in_bf16(&gpt2, &mlp, &big);
+    struct setup half = big;
+    big.groups = 0;
+    big.norm = "none"; /* gains sum over the batch too */
+    big.rezero = true;
+    const uint64_t gained = train(NULL, 3, &big);
+    big.batch = 16;
+    big.accumulate = 0;
+    expect(train(NULL, 1, &big), gained, "4 micro-batches of a rezero net", best, 1);
+    in_bf16(&gpt2, &mlp, &half);
     if (failures != 0) printf("%d differences\n", failures);
     return failures != 0;
 }

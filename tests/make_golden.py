@@ -12,6 +12,8 @@ gpt2.safetensors    a small GPT-2, ten AdamW steps: init/*, tokens (steps, B, T+
                     (beta1, beta2, eps, decay, clip, heads), losses and grad_norms (steps), grad/*
                     of step 0, step1/* and step10/*. Names and shapes as Hugging Face writes them
                     (Conv1D weights are (in, out)).
+gpt2_post.safetensors   the same start and batches with LayerNorm after each sum (post-norm, no ln_f): losses,
+                    grad_norms, grad/*
 optim.safetensors   every optimizer, ten steps of a small MLP on one batch: init/*, inputs, targets,
                     and for each KIND: KIND/hyper (lr, beta1, beta2, eps, decay), KIND/losses,
                     KIND/final/*.
@@ -100,14 +102,23 @@ def attention(x, p, h):
     return dense((weights @ v).transpose(1, 2).reshape(b, t, c), p, h + "attn.c_proj")
 
 
-def gpt2_loss(p, tokens):
+def mlp(x, p, h):
+    return dense(gelu(dense(x, p, h + "mlp.c_fc")), p, h + "mlp.c_proj")
+
+
+def gpt2_loss(p, tokens, post):
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
     x = p["transformer.wte.weight"][inputs] + p["transformer.wpe.weight"][: inputs.shape[1]]
     for layer in range(LAYERS):
         h = f"transformer.h.{layer}."
-        x = x + attention(norm(x, p, h + "ln_1"), p, h)
-        x = x + dense(gelu(dense(norm(x, p, h + "ln_2"), p, h + "mlp.c_fc")), p, h + "mlp.c_proj")
-    logits = norm(x, p, "transformer.ln_f") @ p["transformer.wte.weight"].T
+        for name, branch in ("ln_1", attention), ("ln_2", mlp):
+            if post:
+                x = norm(x + branch(x, p, h), p, h + name)
+            else:
+                x = x + branch(norm(x, p, h + name), p, h)
+    if not post:
+        x = norm(x, p, "transformer.ln_f")
+    logits = x @ p["transformer.wte.weight"].T
     picked = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1))
     return -picked.mean()
 
@@ -135,7 +146,11 @@ def snapshot(params):
     return {k: v.detach().numpy().copy() for k, v in params.items()}
 
 
-def train_gpt2(start, tokens, dtype):
+def used(params):
+    return [(k, v) for k, v in params.items() if v.grad is not None]
+
+
+def train_gpt2(start, tokens, dtype, post=False):
     params = leaves(start, dtype)
     optim = torch.optim.AdamW(groups(params, DECAY), lr=LR, betas=BETAS, eps=EPS, foreach=False)
     out = {"losses": [], "grad_norms": []}
@@ -143,12 +158,13 @@ def train_gpt2(start, tokens, dtype):
         for group in optim.param_groups:
             group["lr"] = schedule(step)
         optim.zero_grad()
-        loss = gpt2_loss(params, tokens[step])
+        loss = gpt2_loss(params, tokens[step], post)
         loss.backward()
         if step == 0:
-            out["grad"] = {k: v.grad.numpy().copy() for k, v in params.items()}
-        total = math.sqrt(sum(float((v.grad.double() ** 2).sum()) for v in params.values()))
-        for v in params.values():
+            out["grad"] = {k: np.zeros_like(v.detach().numpy()) for k, v in params.items()}
+            out["grad"] |= {k: v.grad.numpy().copy() for k, v in used(params)}
+        total = math.sqrt(sum(float((v.grad.double() ** 2).sum()) for _, v in used(params)))
+        for _, v in used(params):
             v.grad.mul_(min(1.0, CLIP / total))
         optim.step()
         out["losses"].append(loss.item())
@@ -189,8 +205,19 @@ def golden_gpt2():
     for name in ("grad", "step1", f"step{STEPS}"):
         add_pair(tensors, name, exact[name], rough[name])
     write_safetensors(OUT / "gpt2.safetensors", tensors, "GPT-2, ten AdamW steps")
+    golden_post(start, tokens)
     print("gpt2 losses", *(f"{x:.6f}" for x in exact["losses"]))
     print("     norms ", *(f"{x:.4f}" for x in exact["grad_norms"]))
+
+
+def golden_post(start, tokens):
+    exact, rough = (train_gpt2(start, tokens, d, True) for d in (torch.float64, torch.float32))
+    tensors = {}
+    for name in ("losses", "grad_norms"):
+        add_series(tensors, name, exact[name], rough[name])
+    add_pair(tensors, "grad", exact["grad"], rough["grad"])
+    write_safetensors(OUT / "gpt2_post.safetensors", tensors, "the same with post-norm")
+    print("post losses", *(f"{x:.6f}" for x in exact["losses"]))
 
 
 # kind: (lr, beta1, beta2, eps, decay); beta1 is the momentum where there is no first moment.

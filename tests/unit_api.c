@@ -45,7 +45,7 @@ static void handles_that_are_none(void **state) {
         weft_linear(n.p, n.x, bad[i], WEFT_NONE, NULL, WEFT_NONE);
         expect(&n, WEFT_ERR_ARG, "linear");
         n = open_net(unit_ctx);
-        weft_attention(n.p, bad[i], 2);
+        weft_attention(n.p, bad[i], 2, 0);
         expect(&n, WEFT_ERR_ARG, "attention");
         n = open_net(unit_ctx);
         weft_embedding(n.p, n.tokens, bad[i], WEFT_NONE);
@@ -201,7 +201,7 @@ static void qkv_of_an_input(void **state) {
     (void)state;
     struct net n = open_net(unit_ctx);
     const weft_tensor qkv = weft_input_f32(n.p, "qkv", 24);
-    const weft_tensor y = weft_attention(n.p, qkv, 2);
+    const weft_tensor y = weft_attention(n.p, qkv, 2, 0);
     const weft_tensor z = weft_linear(n.p, y, n.w, WEFT_NONE, NULL, WEFT_NONE);
     const weft_tensor targets = weft_input_i32(n.p, "targets", 1);
     weft_backward(n.p, weft_softmax_xent(n.p, z, targets));

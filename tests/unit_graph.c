@@ -118,7 +118,7 @@ static void check_gradients(struct net *n, weft_tensor loss) {
 static void test_linear(void **state) {
     (void)state;
     static const char *const acts[] = {NULL,   "gelu_tanh", "gelu_erf", "tanh",
-                                      "silu", "selu",      "sigmoid"};
+                                       "silu", "selu",      "sigmoid"};
     for (size_t a = 0; a < sizeof acts / sizeof *acts; a++) {
         struct net n;
         open_net(&n, 6);
@@ -178,7 +178,7 @@ static void test_transformer(void **state) {
     weft_tensor x = weft_embedding(n.p, n.tokens, wte, param(&n, 9, 8));
     weft_tensor h = weft_layernorm(n.p, x, param(&n, 8, 0), param(&n, 8, 0), 1e-5F);
     h = weft_linear(n.p, h, param(&n, 24, 8), param(&n, 24, 0), NULL, WEFT_NONE);
-    h = weft_attention(n.p, h, 2);
+    h = weft_attention(n.p, h, 2, 0);
     x = weft_linear(n.p, h, param(&n, 8, 8), param(&n, 8, 0), NULL, x);
     check_gradients(&n, weft_head_xent(n.p, x, wte, n.targets));
 }

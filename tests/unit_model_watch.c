@@ -10,6 +10,57 @@ static double statistic(const struct weft_statistic *s, size_t n, int layer, con
     return NAN;
 }
 
+static const struct weft_param_info *named(const struct weft_param_info *p, size_t n,
+                                           const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(p[i].name, name) == 0) return &p[i];
+    fail_msg("no parameter %s", name);
+    return NULL;
+}
+
+static void near(double got, double want) {
+    if (!(fabs(got - want) <= 1e-6 * fabs(want))) fail_msg("%.9g, want %.9g", got, want);
+}
+
+/* Every statistic of k of layer 1, rows 16 to 31 of c_attn.weight, from old and new weights. */
+static void expect_key(const struct weft_statistic *s, size_t n, const float *old, const float *w,
+                       const float *g) {
+    enum { N = 256 };
+    double sum = 0, sq = 0, w2 = 0, dw2 = 0, g2 = 0, top = 0;
+    for (size_t j = 0; j < N; j++) {
+        const double step = (double)w[j] - (double)old[j];
+        sum += (double)w[j];
+        w2 += (double)w[j] * (double)w[j];
+        dw2 += step * step;
+        g2 += (double)g[j] * (double)g[j];
+        top = fmax(top, fabs((double)w[j]));
+    }
+    for (size_t j = 0; j < N; j++) sq += pow((double)w[j] - sum / N, 2);
+    near(statistic(s, n, 1, "k", "mean"), sum / N);
+    near(statistic(s, n, 1, "k", "std"), sqrt(sq / N));
+    near(statistic(s, n, 1, "k", "absmax"), top);
+    near(statistic(s, n, 1, "k", "gnorm"), sqrt(g2));
+    near(statistic(s, n, 1, "k", "update_ratio"), sqrt(dw2 / w2));
+}
+
+static void expect_histogram(weft_model *m, const struct weft_param_info *p) {
+    enum { BINS = 20 };
+    const size_t n = p->shape[0] * p->shape[1];
+    uint64_t bins[BINS], want[BINS] = {0};
+    double lo, hi, sum = 0, sq = 0;
+    assert_int_equal(weft_model_histogram(m, p->name, BINS, bins, &lo, &hi), WEFT_OK);
+    for (size_t i = 0; i < n; i++) sum += (double)p->data[i];
+    for (size_t i = 0; i < n; i++) sq += pow((double)p->data[i] - sum / (double)n, 2);
+    near(hi - lo, 8 * sqrt(sq / (double)n));
+    near(hi + lo, 2 * sum / (double)n);
+    for (size_t i = 0; i < n; i++) {
+        const double at = ((double)p->data[i] - lo) / (hi - lo) * BINS;
+        if (at >= 0 && at < BINS) want[(size_t)at]++;
+    }
+    assert_memory_equal(bins, want, sizeof want);
+    assert_int_equal(weft_model_histogram(m, "nothing", BINS, bins, &lo, &hi), WEFT_ERR_ARG);
+}
+
 static void test_statistics(void **state) {
     (void)state;
     weft_ctx *const ctx = context(2);
@@ -32,31 +83,21 @@ static void test_statistics(void **state) {
         const size_t n = p[i].shape[0] * (p[i].shape[1] == 0 ? 1 : p[i].shape[1]);
         for (size_t j = 0; j < n; j++) total += (double)p[i].grad[j] * (double)p[i].grad[j];
     }
+    const struct weft_param_info *const attn =
+        named(p, params, "transformer.h.1.attn.c_attn.weight");
+    float old[256];
+    memcpy(old, attn->data + 256, sizeof old);
     assert_int_equal(weft_model_update(m, &run, &step), WEFT_OK);
     assert_true(fabs(step.grad_norm - sqrt(total)) <= 1e-6 * step.grad_norm);
     static struct weft_statistic s[512];
     const size_t n = weft_model_statistics(m, s, 512);
     assert_true(n > 100 && n <= 512);
-    /* q of layer 1: the first 16 rows of c_attn.weight. */
-    for (size_t i = 0; i < params; i++) {
-        if (strcmp(p[i].name, "transformer.h.1.attn.c_attn.weight") != 0) continue;
-        double sum = 0, sq = 0;
-        for (size_t j = 0; j < 256; j++) sum += (double)p[i].data[j];
-        for (size_t j = 0; j < 256; j++)
-            sq += ((double)p[i].data[j] - sum / 256) * ((double)p[i].data[j] - sum / 256);
-        assert_true(fabs(statistic(s, n, 1, "q", "std") - sqrt(sq / 256)) < 1e-6);
-    }
+    expect_key(s, n, old, attn->data + 256, attn->grad + 256);
     assert_true(statistic(s, n, 2, "v", "gnorm") > 0);
     assert_true(statistic(s, n, 0, "mlp_fc", "update_ratio") > 0);
     assert_true(statistic(s, n, 0, "resid", "std") > 0);
     assert_true(statistic(s, n, 2, "attn", "logit_max") > 0);
-    uint64_t bins[20], inside = 0;
-    double lo, hi;
-    assert_int_equal(weft_model_histogram(m, "transformer.wte.weight", 20, bins, &lo, &hi),
-                     WEFT_OK);
-    for (int i = 0; i < 20; i++) inside += bins[i];
-    assert_true(inside > 790 && inside <= 800 && lo < 0 && hi > 0);
-    assert_int_equal(weft_model_histogram(m, "nothing", 20, bins, &lo, &hi), WEFT_ERR_ARG);
+    expect_histogram(m, named(p, params, "transformer.wte.weight"));
     weft_model_free(m);
     weft_ctx_free(ctx);
 }

@@ -8,6 +8,8 @@
 enum { B = 3, T = 300, HEADS = 2, HS = 20, C = HEADS * HS, QKV = B * T * 3 * C, Y = B * T * C };
 
 static float qkv_in[QKV], dy_in[Y];
+static float prob; /* of dropout */
+static const struct weft_run how = {.step = 5, .sample = 11, .seed = 3};
 
 static float draw(uint64_t *state) { /* roughly N(0,1): the sum of three uniforms */
     float sum = -3;
@@ -46,7 +48,7 @@ static void net_open(struct net *n, int threads, const float *before) {
     n->p = weft_program_create(n->g, "test", B);
     n->qkv = operand(n->p, 3 * C);
     n->dy = operand(n->p, C);
-    n->y = weft_attention(n->p, n->qkv, HEADS);
+    n->y = weft_attention(n->p, n->qkv, HEADS, prob);
     weft_probe(n->p, "logit_max", n->y);
     n->p->grad_of = malloc(64 * sizeof *n->p->grad_of);
     assert_non_null(n->p->grad_of);
@@ -69,7 +71,9 @@ static void net_close(struct net *n) {
 }
 
 static void net_run(struct net *n, size_t rows) {
-    assert_int_equal(weft_program_run(n->p, &(struct weft_run){.rows = rows}), WEFT_OK);
+    struct weft_run run = how;
+    run.rows = rows;
+    assert_int_equal(weft_program_run(n->p, &run), WEFT_OK);
 }
 
 static void near(double got, double want, double tol, const char *what, size_t i) {
@@ -82,9 +86,9 @@ static void gather(const float *src, size_t ld, size_t col, size_t b, double *ds
         for (size_t d = 0; d < HS; d++) dst[t * HS + d] = (double)src[(b * T + t) * ld + col + d];
 }
 
-static void oracle(void **state) {
-    (void)state;
+static void against_oracle(void) {
     static double in[4][T * HS], y[T * HS], lse[T], smax[T], grad[3][T * HS], got[T * HS];
+    static double factor[T * T];
     struct net n;
     net_open(&n, 2, NULL);
     net_run(&n, 0);
@@ -95,9 +99,16 @@ static void oracle(void **state) {
         const size_t col = bh % HEADS * HS;
         for (size_t i = 0; i < 3; i++) gather(qkv_in, 3 * C, i * C + col, b, in[i]);
         gather(dy_in, C, col, b, in[3]);
-        ref_attention_fwd(T, HS, in[0], in[1], in[2], scale, true, y, lse, smax);
-        ref_attention_bwd(T, HS, in[0], in[1], in[2], y, lse, in[3], scale, true, grad[0], grad[1],
-                          grad[2]);
+        const struct weft_attn_drop drop = {.seed = how.seed,
+                                            .step = how.step,
+                                            .sample = how.sample + b,
+                                            .stream = (uint32_t)(bh % HEADS),
+                                            .p = prob};
+        for (size_t i = 0; i < (size_t)T * T; i++)
+            factor[i] = ref_attention_drop(&drop, i / T, i % T);
+        ref_attention_fwd(T, HS, in[0], in[1], in[2], factor, scale, true, y, lse, smax);
+        ref_attention_bwd(T, HS, in[0], in[1], in[2], factor, y, lse, in[3], scale, true, grad[0],
+                          grad[1], grad[2]);
         for (size_t t = 0; t < T; t++) top = smax[t] > top ? smax[t] : top;
         gather(weft_tensor_data(n.g, n.y), C, col, b, got);
         for (size_t i = 0; i < T * HS; i++) near(got[i], y[i], 4e-6, "y", i);
@@ -113,10 +124,19 @@ static void oracle(void **state) {
     net_close(&n);
 }
 
+static void oracle(void **state) {
+    (void)state;
+    against_oracle();
+    prob = 0.25f;
+    against_oracle();
+    prob = 0;
+}
+
 static void threads_agree(void **state) {
     (void)state;
     static float y[Y], dqkv[QKV];
     static const int threads[] = {1, 2, 3, 7}; /* from 3 on the six heads are cut into segments */
+    prob = 0.1f;
     for (size_t i = 0; i < 4; i++) {
         struct net n;
         net_open(&n, threads[i], NULL);
@@ -127,6 +147,7 @@ static void threads_agree(void **state) {
         assert_memory_equal(weft_tensor_data(n.g, n.dqkv), dqkv, sizeof dqkv);
         net_close(&n);
     }
+    prob = 0;
 }
 
 static void live_rows(void **state) {
@@ -208,9 +229,9 @@ static void shape_errors(void **state) {
         assert_int_equal(weft_graph_create(unit_ctx, &g), WEFT_OK);
         weft_program *p = weft_program_create(g, "test", B);
         const weft_tensor qkv = weft_act_tensor(p, WEFT_F32, B, T, 3 * C);
-        if (wrong == 0) weft_attention(p, qkv, 7);
-        if (wrong == 1) weft_attention(p, qkv, 0);
-        if (wrong == 2) weft_attention(p, weft_act_tensor(p, WEFT_F32, B, T, 3 * 2 * 129), 2);
+        if (wrong == 0) weft_attention(p, qkv, 7, 0);
+        if (wrong == 1) weft_attention(p, qkv, 0, 0);
+        if (wrong == 2) weft_attention(p, weft_act_tensor(p, WEFT_F32, B, T, 3 * 2 * 129), 2, 0);
         if (wrong == 3) {
             const weft_tensor cache = weft_kv_cache(g, 1, HEADS, HS, 64);
             weft_attention_kv(p, qkv, cache, cache, HEADS, 65);

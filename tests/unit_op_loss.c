@@ -1,5 +1,6 @@
-/* softmax_xent and mse through the public builders: values against the double oracles, gradients
- * through weft_backward, fewer live rows than the batch, any number of threads. */
+/* softmax_xent, mse and head_xent (more rows than a chunk) through the public builders: values
+ * against the double oracles, gradients through weft_backward, fewer live rows than the batch, any
+ * number of threads. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +11,8 @@
 #include "kernels/ref/ref_loss.h"
 #include "runtime/graph.h"
 
-enum { B = 300, N = 70, LIVE = 211 };
+enum { B = 1300, N = 70, LIVE = 1207 };
+enum kind { XENT, MSE, HEAD, KINDS };
 
 struct net {
     weft_ctx *ctx;
@@ -20,7 +22,8 @@ struct net {
 };
 
 /* loss(x wᵀ, y): the gradient of w is what the loss op's dx makes of it. */
-static void build(struct net *n, int threads, bool mse) {
+static void build(struct net *n, int threads, enum kind kind) {
+    const bool mse = kind == MSE;
     assert_int_equal(weft_ctx_create(&(struct weft_ctx_options){.threads = threads}, &n->ctx), 0);
     assert_int_equal(weft_graph_create(n->ctx, &n->graph), 0);
     n->w =
@@ -28,8 +31,12 @@ static void build(struct net *n, int threads, bool mse) {
     n->program = weft_program_create(n->graph, "train", B);
     n->x = weft_input_f32(n->program, "x", N);
     n->y = mse ? weft_input_f32(n->program, "y", N) : weft_input_i32(n->program, "y", 1);
-    const weft_tensor z = weft_linear(n->program, n->x, n->w, WEFT_NONE, NULL, WEFT_NONE);
-    n->loss = mse ? weft_mse(n->program, z, n->y) : weft_softmax_xent(n->program, z, n->y);
+    if (kind == HEAD) {
+        n->loss = weft_head_xent(n->program, n->x, n->w, n->y);
+    } else {
+        const weft_tensor z = weft_linear(n->program, n->x, n->w, WEFT_NONE, NULL, WEFT_NONE);
+        n->loss = mse ? weft_mse(n->program, z, n->y) : weft_softmax_xent(n->program, z, n->y);
+    }
     n->correct = mse ? WEFT_NONE : weft_correct(n->program, n->loss);
     weft_tensor_keep(n->graph, n->loss);
     weft_backward(n->program, n->loss);
@@ -59,9 +66,10 @@ static void near(double got, double want, double scale) {
     if (!(fabs(got - want) <= 1e-5 * scale)) fail_msg("%.9g, want %.9g", got, want);
 }
 
-static void test_values(bool mse) {
+static void test_values(enum kind kind) {
+    const bool mse = kind == MSE;
     struct net n;
-    build(&n, 1, mse);
+    build(&n, 1, kind);
     fill(&n, mse);
     const struct weft_run run = {.rows = LIVE, .inv_targets = 1.0f / LIVE};
     assert_int_equal(weft_program_run(n.program, &run), WEFT_OK);
@@ -100,22 +108,26 @@ static void test_values(bool mse) {
 
 static void xent_values(void **state) {
     (void)state;
-    test_values(false);
+    test_values(XENT);
 }
 static void mse_values(void **state) {
     (void)state;
-    test_values(true);
+    test_values(MSE);
+}
+static void head_values(void **state) {
+    (void)state;
+    test_values(HEAD);
 }
 
 static void threads_agree(void **state) {
     (void)state;
     static const int teams[] = {1, 2, 3, 7};
     float first[N * N], losses[B];
-    for (size_t i = 0; i < 8; i++) {
-        const bool mse = i >= 4;
+    for (size_t i = 0; i < (size_t)4 * KINDS; i++) {
+        const enum kind kind = (enum kind)(i / 4);
         struct net n;
-        build(&n, teams[i % 4], mse);
-        fill(&n, mse);
+        build(&n, teams[i % 4], kind);
+        fill(&n, kind == MSE);
         const struct weft_run run = {.inv_targets = 1.0f / B};
         assert_int_equal(weft_program_run(n.program, &run), WEFT_OK);
         const float *const dw = n.graph->tensor[n.graph->tensor[n.w].grad].data;
@@ -133,7 +145,7 @@ static void threads_agree(void **state) {
 static void shapes_are_checked(void **state) {
     (void)state;
     struct net n;
-    build(&n, 1, false);
+    build(&n, 1, XENT);
     destroy(&n);
     assert_int_equal(weft_ctx_create(NULL, &n.ctx), 0);
     assert_int_equal(weft_graph_create(n.ctx, &n.graph), 0);
@@ -147,9 +159,8 @@ static void shapes_are_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(xent_values),
-        cmocka_unit_test(mse_values),
-        cmocka_unit_test(threads_agree),
+        cmocka_unit_test(xent_values),        cmocka_unit_test(head_values),
+        cmocka_unit_test(mse_values),         cmocka_unit_test(threads_agree),
         cmocka_unit_test(shapes_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static void put_gpt2(const struct weft_gpt2_config *c, int32_t end, const char *
     weft_json_open(j, "architectures", '[');
     weft_json_text(j, NULL, "GPT2LMHeadModel");
     weft_json_close(j);
-    weft_json_real(j, "attn_pdrop", 0); // dropout of attention weights, which weft has not
+    weft_json_real(j, "attn_pdrop", c->dropout);
     put_end(j, "bos_token_id", end);
     weft_json_real(j, "embd_pdrop", c->dropout);
     put_end(j, "eos_token_id", end);

@@ -102,8 +102,9 @@ WEFT_API weft_tensor weft_layernorm(weft_program *p, weft_tensor x, weft_tensor 
  * act none. */
 WEFT_API weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
                                  const char *act, weft_tensor residual);
-/* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). */
-WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads);
+/* Causal multi-head attention; qkv (B, T, 3C) with q | k | v side by side -> (B, T, C). A probability
+ * after the softmax becomes 0 with chance prob, the others are divided by 1 - prob. */
+WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads, float prob);
 /* The same for generation: row r of qkv (n, 3C) is the token at run->place[r], which sees itself
  * and what came before it in its sequence; kcache and vcache come from weft_kv_cache with the same
  * heads and context. The bits of a row depend on its own sequence only. */

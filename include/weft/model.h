@@ -49,7 +49,7 @@ struct weft_gpt2_config {
                         * as in the original Transformer; "branch" x + Norm(f(x)); "none" */
     bool rezero;       /* x + a f, a learned from 0 for every branch (Bachlechner et al. 2020) */
     bool scales;       /* q, k, v times learned factors from 1: one of the layer, one of each head */
-    double dropout;
+    double dropout;    /* of the embedding, attention probabilities and both branches */
     double norm_eps;   /* 0: 1e-5 */
     const char *act;   /* NULL: "gelu_tanh" */
     bool untied;       /* own lm_head.weight instead of wte */

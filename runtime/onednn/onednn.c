@@ -31,6 +31,7 @@ static bool knows(const struct weft_exec *x, const struct weft_node *n) {
     if (op == NULL || weft_dnn_act_of(n->attr.act).alg == dnnl_alg_kind_undef) return false;
     for (size_t i = op->outputs; i < WEFT_NODE_OUT; i++)
         if (x_measures(x, n, i)) return false;
+    if (n->op == &weft_op_attention || n->op == &weft_op_attention_bwd) return n->attr.prob == 0;
     const bool gain = n->op == &weft_op_gain || n->op == &weft_op_gain_bwd;
     return !gain || weft_desc_count(weft_desc(x->g, n->in[1])) == 1;
 }
