@@ -23,8 +23,10 @@ scan() {
 beyond_sse2='^v[a-z0-9]+ |%[yz]mm|^(pshufb|ph(add|sub)|pabs|palignr|pmulhrs|pmul(dq|ld)|p(min|max)(s[bd]|u[wd])|pblend|blend|round[ps][sd]|ptest|dpp|popcnt|crc32|f16|xtest)'
 beyond_avx2='%zmm|%[xy]mm(1[6-9]|2[0-9]|3[01])|%k[0-7]'
 scan weft_emu_f32 portable "$beyond_sse2"
+scan weft_emu_bf16 portable "$beyond_sse2"
 scan weft_core portable "$beyond_sse2"
 scan weft_avx2_f32 AVX2 "$beyond_avx2"
+scan weft_avx2_bf16 AVX2 "$beyond_avx2"
 if [ "$seen" -eq 0 ]; then
     echo "check_isa_purity: no objects in $build" >&2
     exit 1

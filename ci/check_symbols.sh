@@ -57,8 +57,10 @@ no_state() {
 
 seen=0
 for isa in emu avx2 avx512 neon; do
-    scan "weft_${isa}_f32" "$kernels $compiler"
-    no_state "weft_${isa}_f32"
+    for type in f32 bf16; do
+        scan "weft_${isa}_$type" "$kernels $compiler"
+        no_state "weft_${isa}_$type"
+    done
 done
 scan weft_core "$kernels $memory $text $files $system $threads $compiler"
 if [ "$seen" -eq 0 ]; then

@@ -55,8 +55,8 @@ static int by_seconds(const void *a, const void *b) {
 static void print_explanation(const struct cli *c, struct weft_profile *p) {
     char verdict[256];
     qsort(p->op, p->ops, sizeof *p->op, by_seconds);
-    printf("%s, %zu parameters; batch %zu x %zu; %s, %d threads\n", p->model, p->params, p->batch,
-           p->seq, weft_ctx_isa(c->ctx), weft_ctx_threads(c->ctx));
+    printf("%s, %zu parameters; batch %zu x %zu; %s, %s, %d threads\n", p->model, p->params,
+           p->batch, p->seq, c->o.precision, weft_ctx_isa(c->ctx), weft_ctx_threads(c->ctx));
     printf("limits measured now: %.1f GFLOP/s, triad %.1f GB/s\n", p->limits.fma_gflops,
            p->limits.triad_gbs);
     print_rows("op", p->op, p->ops, p->mean);
@@ -145,6 +145,7 @@ static int measure(struct cli *c, bool explain) {
         .batch = weft_options_given(&c->o, WEFT_OPT_batch) ? c->o.batch : 0,
         .seq = weft_options_given(&c->o, WEFT_OPT_seq) ? c->o.seq : 0,
         .steps = c->o.repetitions,
+        .precision = c->o.precision,
     };
     if (c->count > 2) return cli_usage(c, "'%s' is one argument too many", c->rest[2]);
     const enum weft_status st = weft_profile_run(c->ctx, &o, &p);

@@ -14,6 +14,7 @@ struct facts {
     struct weft_cpu_info cpu;
     struct weft_limits limits;
     struct weft_topology topology; /* no PUs: unknown */
+    double bf16; /* speed of its products, as a multiple of f32's */
     bool measured;
     char jansson[16], zlib[16], xxhash[16], buffer[WEFT_ONEDNN_VERSION], hwloc[WEFT_HWLOC_VERSION];
     const char *onednn; /* NULL: not built in */
@@ -105,6 +106,7 @@ static int print_json(const struct cli *c, const struct facts *f) {
         weft_json_real(&j, "fma_gflops", f->limits.fma_gflops);
         weft_json_real(&j, "triad_gbs", f->limits.triad_gbs);
         weft_json_real(&j, "read_gbs", f->limits.read_gbs);
+        weft_json_real(&j, "bf16_speed", f->bf16);
     }
     return cli_json(&j);
 }
@@ -153,7 +155,9 @@ static void print_table(const struct cli *c, const struct facts *f) {
         printf("%-14snative*, onednn (oneDNN %s)\n", "backends", f->onednn);
     else
         printf("%-14snative* (%s)\n", "backends", WEFT_ONEDNN_HOWTO);
+    printf("%-14sf32, bf16 (in memory; arithmetic in f32)\n", "precision");
     if (!f->measured) return;
+    printf("%-14sproducts at %.2f times the speed of f32\n", "bf16", f->bf16);
     printf("%-14s%.1f GFLOP/s\n", "fma peak", f->limits.fma_gflops);
     printf("%-14striad %.1f GB/s, read %.1f GB/s\n", "bandwidth", f->limits.triad_gbs,
            f->limits.read_gbs);
@@ -165,7 +169,8 @@ int cmd_info(struct cli *c) {
     gather_versions(&f);
     if (weft_topology_hwloc(f.hwloc) != NULL) weft_topology_read(&f.topology);
     if (f.measured) {
-        const enum weft_status st = weft_limits_measure(c->ctx, 0, &f.limits);
+        enum weft_status st = weft_limits_measure(c->ctx, 0, &f.limits);
+        if (st == WEFT_OK) st = weft_bf16_speed(c->ctx, &f.bf16);
         if (st != WEFT_OK) return cli_end(c, st);
     }
     if (!c->o.json) print_table(c, &f);

@@ -60,12 +60,15 @@ static int print_json(const struct plan *p) {
     const struct weft_memory *m = &p->memory;
     weft_json_open(&j, NULL, '{');
     weft_json_count(&j, "parameters", p->params);
-    if (p->settings.training.batch > 0)
+    if (p->settings.training.batch > 0) {
         weft_json_count(&j, "batch", p->settings.training.batch);
-    else
+        weft_json_text(&j, "precision", p->settings.training.precision);
+    } else {
         weft_json_text(&j, "weights", p->settings.training.weights);
+    }
     weft_json_open(&j, "memory", '{');
     weft_json_count(&j, "params", m->params);
+    weft_json_count(&j, "copies", m->copies);
     weft_json_count(&j, "grads", m->grads);
     weft_json_count(&j, "optim", m->optim);
     weft_json_count(&j, "state", m->state);
@@ -109,8 +112,9 @@ static void print_table(const struct plan *p) {
     char text[32];
     printf("%zu parameters, batch %zu", p->params, p->settings.training.batch);
     if (p->settings.shape.language) printf(" of %zu tokens", p->settings.training.seq);
-    puts("\n");
+    printf(", %s\n\n", p->settings.training.precision);
     print_row("parameters", m->params, "");
+    if (m->copies > 0) print_row("bf16 copies", m->copies, "");
     print_row("gradients", m->grads, "");
     print_row("optimizer", m->optim, "");
     print_row("state", m->state, "");

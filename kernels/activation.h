@@ -26,10 +26,10 @@ struct weft_act_args {
     enum weft_act act;
     float slope; /* leaky_relu */
     size_t n;
-    const float *z;  /* (n), read */
-    const float *dy; /* act_bwd: (n), read */
-    float *y;        /* act_fwd: (n), = f(z); may be z */
-    float *dx;       /* act_bwd: (n), = dy f'(z), or += ; may be dy or z when = */
+    const void *z;   /* (n) elem, read */
+    const void *dy;  /* act_bwd: (n) elem, read */
+    void *y;         /* act_fwd: (n) elem, = f(z); may be z */
+    void *dx;        /* act_bwd: (n) elem, = dy f'(z), or += ; may be dy or z when = */
     bool accumulate; /* act_bwd: dx += */
     double *sumsq;   /* act_bwd: (1), = sum dx^2, 32 virtual lanes of f64; NULL: not wanted */
 };

@@ -1,4 +1,4 @@
-/* Flash attention, f32: one head at a time, no T x T matrix in memory.
+/* Flash attention: one head at a time, no T x T matrix in memory.
  *
  *   s_ij = scale * q_i . k_j      over the visible keys j: j <= i when causal, else all
  *   m_i  = max_j s_ij             l_i = sum_j exp(s_ij - m_i)        lse_i = m_i + log l_i
@@ -24,6 +24,9 @@
  *   dv_j = sum_i p_ij dy_i     dk_j = sum_i ds_ij q_i     dq_i = sum_j ds_ij k_j
  * dv and dk are one FMA chain each over the visible queries ascending; dq one chain from 0 over the
  * keys of each segment of 256, the segments' sums added in ascending order.
+ *
+ * elem are q, k, v, y and their gradients; everything between is f32. With gradients in bf16 dq is
+ * f32 scratch, (t, hs) for segment 0 and likewise for the others, and attn_dq_fold rounds its sum.
  *
  * Dropout of probabilities (GPT-2's attn_pdrop): with the factor f_ij = 0 or 1 / (1 - p), p_ij
  * becomes p_ij f_ij, rounded, in the sums of y and dv, and dp_ij becomes dp_ij f_ij; l, lse and the
@@ -70,10 +73,10 @@ struct weft_attn_drop {
 
 /* One head, queries [q0, q1): the unit of work is any such range. */
 struct weft_attn_fwd_args {
-    const float *q; /* (t, hs) ld=ld, rows [q0, q1) read */
-    const float *k; /* (t, hs) ld=ld, read (causal: rows < q1) */
-    const float *v; /* (t, hs) ld=ld, read (causal: rows < q1) */
-    float *y;       /* (t, hs) ld=ldy, rows [q0, q1) = */
+    const void *q;  /* (t, hs) ld=ld elem, rows [q0, q1) read */
+    const void *k;  /* (t, hs) ld=ld elem, read (causal: rows < q1) */
+    const void *v;  /* (t, hs) ld=ld elem, read (causal: rows < q1) */
+    void *y;        /* (t, hs) ld=ldy elem, rows [q0, q1) = */
     float *lse;     /* (t), [q0, q1) = ; NULL: not wanted */
     float *smax;    /* (t), [q0, q1) = the row's largest scaled logit; NULL: not wanted */
     float *entropy; /* (t), [q0, q1) = -sum_j p_ij log p_ij; NULL: not wanted */
@@ -87,15 +90,15 @@ struct weft_attn_fwd_args {
 
 /* One head, keys of segment seg. The segments of a head must not overlap in time when dq_add. */
 struct weft_attn_bwd_args {
-    const float *q;   /* (t, hs) ld=ld, read */
-    const float *k;   /* (t, hs) ld=ld, read */
-    const float *v;   /* (t, hs) ld=ld, read */
-    const float *y;   /* (t, hs) ld=ldy, read: what the forward kernel wrote */
-    const float *dy;  /* (t, hs) ld=ldy, read */
+    const void *q;    /* (t, hs) ld=ld elem, read */
+    const void *k;    /* (t, hs) ld=ld elem, read */
+    const void *v;    /* (t, hs) ld=ld elem, read */
+    const void *y;    /* (t, hs) ld=ldy elem, read: what the forward kernel wrote */
+    const void *dy;   /* (t, hs) ld=ldy elem, read */
     const float *lse; /* (t), read */
     float *dq;        /* (t, hs) ld=lddq: = or, with dq_add, +=; causal: rows >= 256 seg only */
-    float *dk;        /* (t, hs) ld=ldd, rows of the segment = */
-    float *dv;        /* (t, hs) ld=ldd, rows of the segment = */
+    void *dk;         /* (t, hs) ld=ldd elem, rows of the segment = */
+    void *dv;         /* (t, hs) ld=ldd elem, rows of the segment = */
     void *scratch;    /* weft_attn_bwd_scratch(hs) bytes */
     size_t t, hs, ld, ldy, lddq, ldd;
     size_t seg; /* < weft_attn_segments(t) */
@@ -105,12 +108,14 @@ struct weft_attn_bwd_args {
     struct weft_attn_drop drop; /* of the forward pass */
 };
 
-/* dq += the shares of segments 1, 2, ... ascending, where segment 0 wrote dq itself and segment s
- * wrote part[s - 1]. Rows [r0, r1): any range. */
+/* dq = the share of segment 0 + those of segments 1, 2, ... ascending, where segment s > 0 wrote
+ * part[s - 1], and segment 0 wrote dq itself (first NULL: f32) or first. Rows [r0, r1): any range.
+ */
 struct weft_attn_fold_args {
-    const float *part; /* (segments - 1, t, hs) dense, read; causal: row i in part[s - 1] for i >=
-                        * 256 s only */
-    float *dq;         /* (t, hs) ld=lddq, += */
+    const float *part;  /* (segments - 1, t, hs) dense, read; causal: row i in part[s - 1] for i >=
+                         * 256 s only; NULL: all is in first */
+    const float *first; /* (t, hs) dense, read; NULL: dq */
+    void *dq;           /* (t, hs) ld=lddq elem, = */
     size_t t, hs, lddq;
     size_t r0, r1;
     bool causal;

@@ -58,7 +58,26 @@ static WEFT_INLINE void put_rows(const float *src, size_t n, size_t hs, float *d
     }
 }
 
+/* The same with =, into elem. */
+static void put_elems(const float *src, size_t n, size_t hs, elem *dst, size_t ld) {
+    const size_t hp = weft_attn_pad(hs);
+    for (size_t i = 0; i < n; i++, src += hp, dst += ld)
+        for (size_t d = 0; d < hs; d += VL)
+            e_put_n(dst + d, v_load(src + d), hs - d < VL ? hs - d : VL);
+}
+
+/* sum of x[i] y[i], as r_dot. */
+static WEFT_INLINE float dot(const float *x, const elem *y, size_t n) {
+    v32 acc = v32_zero();
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        V32_EACH(j) acc.v[j] = v_fma(v_load(x + i + j * VL), e_load(y + i + j * VL), acc.v[j]);
+    V32_TAIL(i, j, m, n) acc.v[j] = v_fma(v_load_n(x + i, m), e_load_n(y + i, m), acc.v[j]);
+    return v32_sum(&acc);
+}
+
 static void work_init(struct work *w, const struct weft_attn_bwd_args *a) {
+    const elem *const k = a->k, *const v = a->v;
     w->a = a;
     w->hp = weft_attn_pad(a->hs);
     w->drop = drop_init(&a->drop);
@@ -75,10 +94,10 @@ static void work_init(struct work *w, const struct weft_attn_bwd_args *a) {
     for (size_t j = 0; j < w->keys; j += BLOCK) {
         const size_t n = w->keys - j < BLOCK ? w->keys - j : BLOCK;
         const size_t row = (w->j0 + j) * a->ld;
-        pack_columns(a->k + row, a->ld, n, a->hs, w->kt + j * w->hp);
-        pack_columns(a->v + row, a->ld, n, a->hs, w->vt + j * w->hp);
+        pack_columns(k + row, a->ld, n, a->hs, w->kt + j * w->hp);
+        pack_columns(v + row, a->ld, n, a->hs, w->vt + j * w->hp);
     }
-    pack_rows(a->k + w->j0 * a->ld, a->ld, w->keys, a->hs, w->k);
+    pack_rows(k + w->j0 * a->ld, a->ld, w->keys, a->hs, w->k);
     clear(w->dk, w->keys * w->hp);
     clear(w->dv, w->keys * w->hp);
 }
@@ -88,10 +107,10 @@ static void query_block(struct work *w, size_t i0) {
     w->i0 = i0;
     w->rows = a->t - i0 < BLOCK ? a->t - i0 : BLOCK;
     w->lse = a->lse + i0;
-    pack_rows(a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->q);
-    pack_rows(a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dy);
+    pack_rows((const elem *)a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->q);
+    pack_rows((const elem *)a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dy);
     for (size_t i = 0; i < w->rows; i++)
-        w->big_d[i] = r_dot(w->dy + i * w->hp, a->y + (i0 + i) * a->ldy, a->hs);
+        w->big_d[i] = dot(w->dy + i * w->hp, (const elem *)a->y + (i0 + i) * a->ldy, a->hs);
     clear(w->dq, w->rows * w->hp);
 }
 
@@ -135,12 +154,12 @@ static WEFT_INLINE void row_scores(const struct work *w, size_t i, const size_t 
 /* What row i of the next query block, and of this one's dq, is made of comes into L2. */
 static WEFT_INLINE void fetch_ahead(const struct work *w, size_t i) {
     const struct weft_attn_bwd_args *a = w->a;
-    const size_t next = w->i0 + BLOCK + i;
-    if (a->dq_add) fetch_row(a->dq + (w->i0 + i) * a->lddq, a->hs);
+    const size_t next = w->i0 + BLOCK + i, bytes = a->hs * sizeof(elem);
+    if (a->dq_add) fetch_row(a->dq + (w->i0 + i) * a->lddq, a->hs * sizeof *a->dq);
     if (next >= a->t) return;
-    fetch_row(a->q + next * a->ld, a->hs);
-    fetch_row(a->dy + next * a->ldy, a->hs);
-    fetch_row(a->y + next * a->ldy, a->hs);
+    fetch_row((const elem *)a->q + next * a->ld, bytes);
+    fetch_row((const elem *)a->dy + next * a->ldy, bytes);
+    fetch_row((const elem *)a->y + next * a->ldy, bytes);
 }
 
 /* p and ds of the query block against the keys [j, j + n) of the segment. Only visible pairs hold
@@ -206,7 +225,7 @@ static void gradients(const struct work *w, size_t j, size_t n, bool diagonal) {
                                  .hi_step = step});
 }
 
-void WEFT_FN(attn_bwd_f32)(const struct weft_attn_bwd_args *a) {
+void WEFT_EFN(attn_bwd)(const struct weft_attn_bwd_args *a) {
     struct work w;
     work_init(&w, a);
     for (size_t i0 = a->causal ? w.j0 : 0; i0 < a->t; i0 += BLOCK) {
@@ -223,22 +242,22 @@ void WEFT_FN(attn_bwd_f32)(const struct weft_attn_bwd_args *a) {
         else
             put_rows(w.dq, w.rows, a->hs, dq, a->lddq, false);
     }
-    put_rows(w.dk, w.keys, a->hs, a->dk + w.j0 * a->ldd, a->ldd, false);
-    put_rows(w.dv, w.keys, a->hs, a->dv + w.j0 * a->ldd, a->ldd, false);
+    put_elems(w.dk, w.keys, a->hs, (elem *)a->dk + w.j0 * a->ldd, a->ldd);
+    put_elems(w.dv, w.keys, a->hs, (elem *)a->dv + w.j0 * a->ldd, a->ldd);
 }
 
-void WEFT_FN(attn_dq_fold_f32)(const struct weft_attn_fold_args *a) {
+void WEFT_EFN(attn_dq_fold)(const struct weft_attn_fold_args *a) {
     for (size_t r = a->r0; r < a->r1; r++) {
-        const size_t segments = a->causal ? r / SEG + 1 : weft_attn_segments(a->t);
-        float *dq = a->dq + r * a->lddq;
-        for (size_t s = 1; s < segments; s++) {
-            const float *part = a->part + ((s - 1) * a->t + r) * a->hs;
-            size_t d = 0;
-            for (; d + VL <= a->hs; d += VL)
-                v_store(dq + d, v_add(v_load(dq + d), v_load(part + d)));
-            if (d < a->hs)
-                v_store_n(dq + d, v_add(v_load_n(dq + d, a->hs - d), v_load_n(part + d, a->hs - d)),
-                          a->hs - d);
+        const size_t all = a->causal ? r / SEG + 1 : weft_attn_segments(a->t);
+        const size_t segments = a->part ? all : 1;
+        elem *const dq = (elem *)a->dq + r * a->lddq;
+        const float *const first = a->first ? a->first + r * a->hs : NULL;
+        for (size_t d = 0; d < a->hs; d += VL) {
+            const size_t n = a->hs - d < VL ? a->hs - d : VL;
+            vf sum = first ? v_load_n(first + d, n) : e_get_n(dq + d, n);
+            for (size_t s = 1; s < segments; s++)
+                sum = v_add(sum, v_load_n(a->part + ((s - 1) * a->t + r) * a->hs + d, n));
+            e_put_n(dq + d, sum, n);
         }
     }
 }

@@ -21,7 +21,7 @@
 /* Queries [r0, r1) of a head, r1 - r0 <= WEFT_ATTN_ROWS, at these positions of the key sequence. */
 struct sweep {
     float *q; /* (r1 - r0, hp) the queries, packed */
-    float *y; /* the result of the query at position r0, ld=ldy */
+    elem *y;  /* the result of the query at position r0, ld=ldy */
     size_t ldy, hs, hp;
     size_t r0, r1;
     float scale;
@@ -30,14 +30,14 @@ struct sweep {
     float *l; /* (r1 - r0, 32) lanes of the sum of p */
     float *m; /* (r1 - r0) running maximum */
     float *e; /* (r1 - r0, 32) lanes of the sum of p (s - m); NULL: no entropy */
-    const float *k, *v; /* keys and values ld=ld as the caller has them; NULL: packed already */
+    const elem *k, *v; /* keys and values ld=ld as the caller has them; NULL: packed already */
     size_t ld, keys;    /* how many of them the sweep wants */
     struct drop drop;
 };
 
 /* q: the query at position r0. In front of the sweep's own scratch: a packed block of keys, and one
  * of values. */
-static WEFT_INLINE void sweep_init(struct sweep *s, const float *q, size_t ldq, float *scratch) {
+static WEFT_INLINE void sweep_init(struct sweep *s, const elem *q, size_t ldq, float *scratch) {
     const size_t rows = s->r1 - s->r0;
     s->q = scratch + 2 * BLOCK * s->hp;
     s->o = s->q + WEFT_ATTN_ROWS * s->hp;
@@ -185,8 +185,8 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
 /* Four rows of keys and values, on their way for the next block; groups of queries take turns. */
 static WEFT_INLINE void fetch_ahead(const struct sweep *s, size_t row) {
     for (size_t j = row; s->k && j < row + 4 && j < s->keys; j++) {
-        fetch_row(s->k + j * s->ld, s->hs);
-        fetch_row(s->v + j * s->ld, s->hs);
+        fetch_row(s->k + j * s->ld, s->hs * sizeof(elem));
+        fetch_row(s->v + j * s->ld, s->hs * sizeof(elem));
     }
 }
 
@@ -232,10 +232,10 @@ static void sweep_finish(const struct sweep *s, float *lse, float *smax, float *
         for (size_t j = 0; j < rows; j++) {
             const vf x = v_set1(inv[j]);
             const float *o = s->o + (r + j) * s->hp;
-            float *y = s->y + (r + j) * s->ldy;
+            elem *y = s->y + (r + j) * s->ldy;
             size_t d = 0;
-            for (; d + VL <= s->hs; d += VL) v_store(y + d, v_mul(v_load(o + d), x));
-            if (d < s->hs) v_store_n(y + d, v_mul(v_load(o + d), x), s->hs - d);
+            for (; d + VL <= s->hs; d += VL) e_store(y + d, v_mul(v_load(o + d), x));
+            if (d < s->hs) e_store_n(y + d, v_mul(v_load(o + d), x), s->hs - d);
         }
     }
 }
@@ -246,7 +246,7 @@ static size_t sweep_end(size_t r0, size_t r1) {
     return end < r1 ? end : r1;
 }
 
-void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
+void WEFT_EFN(attn_fwd)(const struct weft_attn_fwd_args *a) {
     struct sweep s = {.ldy = a->ldy,
                       .hs = a->hs,
                       .hp = weft_attn_pad(a->hs),
@@ -261,13 +261,13 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
     float *v = kt + BLOCK * s.hp;
     for (s.r0 = a->q0; s.r0 < a->q1; s.r0 = s.r1) {
         s.r1 = sweep_end(s.r0, a->q1);
-        s.y = a->y + s.r0 * a->ldy;
-        sweep_init(&s, a->q + s.r0 * a->ld, a->ld, a->scratch);
+        s.y = (elem *)a->y + s.r0 * a->ldy;
+        sweep_init(&s, (const elem *)a->q + s.r0 * a->ld, a->ld, a->scratch);
         s.keys = a->causal ? s.r1 : a->t;
         for (size_t j0 = 0; j0 < s.keys; j0 += BLOCK) {
             const size_t n = s.keys - j0 < BLOCK ? s.keys - j0 : BLOCK;
-            pack_columns(a->k + j0 * a->ld, a->ld, n, a->hs, kt);
-            pack_rows(a->v + j0 * a->ld, a->ld, n, a->hs, v);
+            pack_columns((const elem *)a->k + j0 * a->ld, a->ld, n, a->hs, kt);
+            pack_rows((const elem *)a->v + j0 * a->ld, a->ld, n, a->hs, v);
             sweep_block(&s, kt, v, j0, n);
         }
         sweep_finish(&s, a->lse ? a->lse + s.r0 : NULL, a->smax ? a->smax + s.r0 : NULL,
@@ -275,9 +275,10 @@ void WEFT_FN(attn_fwd_f32)(const struct weft_attn_fwd_args *a) {
     }
 }
 
+#if WEFT_ELEM_F32
 /* n numbers of a bf16 cache as f32; both have room for whole vectors. */
 static WEFT_NOINLINE void widen(const uint16_t *from, size_t n, float *to) {
-    for (size_t i = 0; i < n; i += VL) v_store(to + i, v_load_bf16(from + i));
+    for (size_t i = 0; i < n; i += VL) v_store(to + i, h_load(from + i));
 }
 
 /* The block of n keys at position j0, from either cache. */
@@ -330,10 +331,11 @@ void WEFT_FN(attn_kv_append_bf16)(const struct weft_attn_append_args *a) {
         uint16_t *const column = a->kcache16 + p / BLOCK * BLOCK * a->hs + p % BLOCK;
         for (size_t d = 0; d < hp; d += VL) {
             const size_t n = d >= a->hs ? 0 : a->hs - d < VL ? a->hs - d : VL;
-            i_store_16(row + d, v_to_bf16(n > 0 ? v_load_n(k + d, n) : v_zero()));
-            if (WEFT_BUG(74)) i_store_16(row + d, i_shr(v_bits(v_load_n(k + d, n)), 16));
-            i_store_16(a->vcache16 + p * hp + d, v_to_bf16(n > 0 ? v_load_n(v + d, n) : v_zero()));
+            h_store(row + d, n > 0 ? v_load_n(k + d, n) : v_zero());
+            if (WEFT_BUG(74)) i_store_u16(row + d, i_shr(v_bits(v_load_n(k + d, n)), 16));
+            h_store(a->vcache16 + p * hp + d, n > 0 ? v_load_n(v + d, n) : v_zero());
         }
         for (size_t d = 0; d < a->hs; d++) column[d * BLOCK] = row[d];
     }
 }
+#endif

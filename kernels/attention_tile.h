@@ -9,7 +9,7 @@
 #define WEFT_ATTENTION_TILE_H
 
 #include "kernels/attention.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/elem.h"
 #include "kernels/tile.h"
 
 #define BLOCK  ((size_t)WEFT_ATTN_BLOCK)
@@ -118,19 +118,19 @@ static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs
 static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false); }
 
 /* A row that will be packed soon comes into L2. */
-static WEFT_INLINE void fetch_row(const float *row, size_t hs) {
-    for (size_t d = 0; d < hs; d += 16) WEFT_PREFETCH_L2(row + d);
+static WEFT_INLINE void fetch_row(const void *row, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) WEFT_PREFETCH_L2((const char *)row + at);
 }
 
 /* VL by VL of pack_columns, or what of it exists. */
-static WEFT_INLINE void pack_square(const float *src, size_t ld, size_t rows, size_t cols,
+static WEFT_INLINE void pack_square(const elem *src, size_t ld, size_t rows, size_t cols,
                                     float *dst, const bool whole) {
     vf r[VL];
     if (whole) {
-        v_load_t(r, src, ld, VL);
+        e_load_t(r, src, ld, VL);
     } else {
         WEFT_UNROLL_ALL
-        for (size_t j = 0; j < VL; j++) r[j] = j < rows ? v_load_n(src + j * ld, cols) : v_zero();
+        for (size_t j = 0; j < VL; j++) r[j] = j < rows ? e_load_n(src + j * ld, cols) : v_zero();
         v_transpose(r);
     }
     WEFT_UNROLL_ALL
@@ -140,7 +140,7 @@ static WEFT_INLINE void pack_square(const float *src, size_t ld, size_t rows, si
 
 /* dst (hs, 64) = the transpose of src (n, hs) ld=ld, n <= 64; columns from n to the next multiple
  * of VL are 0, those beyond are left alone. */
-static WEFT_NOINLINE void pack_columns(const float *src, size_t ld, size_t n, size_t hs,
+static WEFT_NOINLINE void pack_columns(const elem *src, size_t ld, size_t n, size_t hs,
                                        float *dst) {
     for (size_t i = 0; i < n; i += VL)
         for (size_t d = 0; d < hs; d += VL) {
@@ -154,13 +154,13 @@ static WEFT_NOINLINE void pack_columns(const float *src, size_t ld, size_t n, si
 }
 
 /* dst (n, hp) = src (n, hs) ld=ld, padded with zeros to hp = weft_attn_pad(hs). */
-static WEFT_NOINLINE void pack_rows(const float *src, size_t ld, size_t n, size_t hs, float *dst) {
+static WEFT_NOINLINE void pack_rows(const elem *src, size_t ld, size_t n, size_t hs, float *dst) {
     const size_t hp = weft_attn_pad(hs);
     for (size_t i = 0; i < n; i++) {
         size_t d = 0;
-        for (; d + VL <= hs; d += VL) v_store(dst + i * hp + d, v_load(src + i * ld + d));
+        for (; d + VL <= hs; d += VL) v_store(dst + i * hp + d, e_load(src + i * ld + d));
         if (d < hs) {
-            v_store(dst + i * hp + d, v_load_n(src + i * ld + d, hs - d));
+            v_store(dst + i * hp + d, e_load_n(src + i * ld + d, hs - d));
             d += VL;
         }
         for (; d < hp; d += VL) v_store(dst + i * hp + d, v_zero());

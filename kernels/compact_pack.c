@@ -17,7 +17,8 @@ static void pack_bf16(const struct weft_compact_args *a) {
     int32_t *to = a->block;
     for (size_t k = 0; k < a->k; k++)
         for (size_t c = 0; c < WEFT_BLOCK / 2; c += VL, to += VL) {
-            const vi low = v_to_bf16(source(a, k, c)), high = v_to_bf16(source(a, k, c + 32));
+            const vi low = i_shr(bf16_bits(source(a, k, c)), 16);
+            const vi high = i_shr(bf16_bits(source(a, k, c + 32)), 16);
             i_store(to, i_or(low, i_shl(high, 16)));
         }
 }
@@ -74,7 +75,7 @@ static void pack_int4(const struct weft_compact_args *a, size_t group) {
                 const vi low = i_or(nibble(a, k, c, scale), i_shl(nibble(a, k, c + 16, scale), 4));
                 const vi high =
                     i_or(nibble(a, k, c + 32, scale), i_shl(nibble(a, k, c + 48, scale), 4));
-                i_store_16(to + 2 * c, i_or(low, i_shl(high, 8)));
+                i_store_u16(to + 2 * c, i_or(low, i_shl(high, 8)));
             }
     }
 }

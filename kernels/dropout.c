@@ -2,6 +2,7 @@
  * makes each word of VL consecutive blocks belong to VL consecutive channels, for any VL that
  * divides 32: no shuffles, one store a word. */
 #include "kernels/kernels.h"
+#include "kernels/simd/elem.h"
 #include "kernels/simd/vec_philox.h"
 
 struct drop {
@@ -10,19 +11,19 @@ struct drop {
 };
 
 /* The channels [c, c + m) of a row, m <= VL. */
-static WEFT_INLINE void drop_vector(const struct drop *d, vi word, const float *x,
-                                    const float *residual, float *y, size_t m) {
+static WEFT_INLINE void drop_vector(const struct drop *d, vi word, const elem *x,
+                                    const elem *residual, elem *y, size_t m) {
     const vm dropped = i_gt(d->threshold, i_shr(word, 1));
     if (m >= VL) {
-        const vf v = v_sel(dropped, v_zero(), v_mul(v_load(x), d->scale));
-        v_store(y, residual ? v_add(v_load(residual), v) : v);
+        const vf v = v_sel(dropped, v_zero(), v_mul(e_load(x), d->scale));
+        e_store(y, residual ? v_add(e_load(residual), v) : v);
     } else {
-        const vf v = v_sel(dropped, v_zero(), v_mul(v_load_n(x, m), d->scale));
-        v_store_n(y, residual ? v_add(v_load_n(residual, m), v) : v, m);
+        const vf v = v_sel(dropped, v_zero(), v_mul(e_load_n(x, m), d->scale));
+        e_store_n(y, residual ? v_add(e_load_n(residual, m), v) : v, m);
     }
 }
 
-void WEFT_FN(dropout_f32)(const struct weft_dropout_args *a) {
+void WEFT_EFN(dropout)(const struct weft_dropout_args *a) {
     uint32_t key[2];
     philox_key(a->seed, a->stream, PHILOX_DROPOUT, key);
     const float keep = 1.0f - a->p;
@@ -34,9 +35,9 @@ void WEFT_FN(dropout_f32)(const struct weft_dropout_args *a) {
         const size_t row = WEFT_BUG(14) ? r : a->row0 + r;
         const uint32_t sample = (uint32_t)(a->sample0 + row / a->rows_per_sample);
         const uint32_t position = (uint32_t)(row % a->rows_per_sample);
-        const float *x = a->x + r * a->cols;
-        const float *residual = a->residual ? a->residual + r * a->cols : NULL;
-        float *y = a->y + r * a->cols;
+        const elem *x = (const elem *)a->x + r * a->cols;
+        const elem *residual = a->residual ? (const elem *)a->residual + r * a->cols : NULL;
+        elem *y = (elem *)a->y + r * a->cols;
         for (size_t c = 0; c < a->cols; c += 128)
             for (size_t l = 0; l < 32 && c + l < a->cols; l += VL) {
                 vi word[4];

@@ -19,11 +19,11 @@ struct weft_dropout_args {
     uint64_t sample0;       /* global number of the batch's first sample */
     uint64_t step;
     uint64_t seed;
-    uint32_t stream;       /* of the node */
-    float p;               /* probability of 0; 0 <= p <= 1 */
-    const float *x;        /* (rows, cols), read */
-    const float *residual; /* (rows, cols), read; NULL: none */
-    float *y;              /* (rows, cols), = ; may be x or residual (= accumulating into it) */
+    uint32_t stream;      /* of the node */
+    float p;              /* probability of 0; 0 <= p <= 1 */
+    const void *x;        /* (rows, cols) elem, read */
+    const void *residual; /* (rows, cols) elem, read; NULL: none */
+    void *y;              /* (rows, cols) elem, = ; may be x or residual (= accumulating into it) */
 };
 
 #endif

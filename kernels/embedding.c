@@ -1,6 +1,6 @@
 /* Embedding (embedding.h has the equations and the order of the sums). */
 #include "kernels/kernels.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/elem.h"
 
 #define RADIX_BITS 8
 #define RADIX      (1u << RADIX_BITS)
@@ -14,23 +14,25 @@ static WEFT_INLINE void put(float *p, vf a, size_t n) {
         v_store_n(p, a, n);
 }
 
-static WEFT_INLINE void fwd_row(const float *wte, const float *wpe, float *out, size_t c) {
+static WEFT_INLINE void fwd_row(const elem *wte, const elem *wpe, elem *out, size_t c) {
     size_t i = 0;
     for (; i + VL <= c; i += VL)
-        v_store(out + i, wpe ? v_add(v_load(wte + i), v_load(wpe + i)) : v_load(wte + i));
+        e_store(out + i, wpe ? v_add(e_load(wte + i), e_load(wpe + i)) : e_load(wte + i));
     if (i == c) return;
-    const vf w = v_load_n(wte + i, c - i);
-    v_store_n(out + i, wpe ? v_add(w, v_load_n(wpe + i, c - i)) : w, c - i);
+    const vf w = e_load_n(wte + i, c - i);
+    e_store_n(out + i, wpe ? v_add(w, e_load_n(wpe + i, c - i)) : w, c - i);
 }
 
-void WEFT_FN(embed_fwd_f32)(const struct weft_embed_args *a) {
+void WEFT_EFN(embed_fwd)(const struct weft_embed_args *a) {
     for (size_t r = 0; r < a->rows; r++) {
-        const float *wte = a->wte + (size_t)a->token[r] * a->c;
+        const elem *wte = (const elem *)a->wte + (size_t)a->token[r] * a->c;
         const size_t pos = a->pos0 + (WEFT_BUG(15) ? r : a->row0 + r) % a->t;
-        fwd_row(wte, a->wpe ? a->wpe + pos * a->c : NULL, a->out + r * a->c, a->c);
+        const elem *wpe = a->wpe ? (const elem *)a->wpe + pos * a->c : NULL;
+        fwd_row(wte, wpe, (elem *)a->out + r * a->c, a->c);
     }
 }
 
+#if WEFT_ELEM_F32
 /* One pass of a stable radix sort of positions by one digit of their token; from NULL: 0, 1, ... */
 static void sort_digit(const int32_t *token, size_t n, unsigned shift, const uint32_t *from,
                        uint32_t *to) {
@@ -63,6 +65,7 @@ void WEFT_FN(embed_sort)(const int32_t *token, size_t n, uint32_t *tmp,
     out->start[count] = (uint32_t)n;
     *out->count = count;
 }
+#endif
 
 /* Columns i.. of one token: nv vectors, the last with m lanes. */
 static WEFT_INLINE void grad_cols(const struct weft_embed_grad_args *a, const uint32_t *pos,
@@ -71,8 +74,8 @@ static WEFT_INLINE void grad_cols(const struct weft_embed_grad_args *a, const ui
     for (size_t k = 0; k < nv; k++)
         sum[k] = a->mode == WEFT_EMBED_CHAIN ? get(dw + i + k * VL, m) : v_zero();
     for (size_t p = 0; p < n; p++) {
-        const float *dy = a->dy + pos[p] * a->ld + i;
-        for (size_t k = 0; k < nv; k++) sum[k] = v_add(sum[k], get(dy + k * VL, m));
+        const elem *dy = (const elem *)a->dy + pos[p] * a->ld + i;
+        for (size_t k = 0; k < nv; k++) sum[k] = v_add(sum[k], e_get_n(dy + k * VL, m));
     }
     for (size_t k = 0; k < nv; k++) {
         if (a->mode == WEFT_EMBED_ADD) sum[k] = v_add(get(dw + i + k * VL, m), sum[k]);
@@ -88,7 +91,7 @@ static WEFT_INLINE void grad_row(const struct weft_embed_grad_args *a, const uin
     if (i < a->c) grad_cols(a, pos, n, dw, i, 1, a->c - i);
 }
 
-void WEFT_FN(embed_grad_f32)(const struct weft_embed_grad_args *a) {
+void WEFT_EFN(embed_grad)(const struct weft_embed_grad_args *a) {
     size_t row = 0; /* SET: rows before this one are done; the sum of no positions is 0 */
     for (size_t k = 0; k < *a->index.count; k++) {
         const uint32_t *pos = a->index.order + a->index.start[k];

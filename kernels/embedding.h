@@ -15,11 +15,11 @@
 struct weft_embed_args {
     size_t rows, c;
     const int32_t *token; /* (rows), read */
-    const float *wte;     /* (V, c), read */
-    const float *wpe;     /* (>= pos0 + t, c), read; NULL: none */
+    const void *wte;      /* (V, c) elem, read */
+    const void *wpe;      /* (>= pos0 + t, c) elem, read; NULL: none */
     size_t t, pos0;       /* positions of a sample; position of its first */
     size_t row0;          /* row 0 of token and out is row row0 of the batch */
-    float *out;           /* (rows, c), = */
+    void *out;            /* (rows, c) elem, = */
 };
 
 /* Positions by token: those of the k-th distinct token (ascending) are order[start[k]..start[k+1]),
@@ -43,7 +43,7 @@ struct weft_embed_grad_args {
     size_t vocab;                  /* rows of dwte */
     const int32_t *token;          /* (n), read */
     struct weft_embed_index index; /* of the same tokens, read */
-    const float *dy;               /* (n, c), read */
+    const void *dy;                /* (n, c) elem, read */
     float *dwte;                   /* (vocab, c), by mode */
 };
 

@@ -4,6 +4,7 @@
  * L1, made there on the stack if B is not packed, and the rows of A pass over it. Blocks are cut so
  * that their A (m x 256) and C stay in L2. Columns beyond n are computed from zeros and never
  * stored, less than a vector of them where one vector is enough; rows beyond m do not exist.
+ * Operands in bf16 become f32 on the way into panels, of A too: the tiles are the same.
  * Error of an element: (k + 2)·u·Σ|a||b|, and far less (256 + k/256 instead of k). */
 #include "kernels/gemm_inner.h"
 #include "kernels/gemm_pack.h"
@@ -16,46 +17,70 @@ static size_t rows_step(const struct weft_gemm_args *g) {
 }
 
 /* Where the panel of B at column j and term k0 lies, packed or not. */
-static const float *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
+static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
+    const elem *const b = g->b;
     switch (g->b_layout) {
-    case WEFT_K_INNER: return g->b + j * g->ldb + k0;
-    case WEFT_K_OUTER: return g->b + k0 * g->ldb + j;
-    default: return g->b + j / GEMM_NR * g->ldb + k0 * GEMM_NR;
+    case WEFT_K_INNER: return b + j * g->ldb + k0;
+    case WEFT_K_OUTER: return b + k0 * g->ldb + j;
+    default: return (const float *)g->b + j / GEMM_NR * g->ldb + k0 * GEMM_NR;
     }
 }
 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
  * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of k): two rows a
  * tile. K_OUTER: the first tile takes all k, two lines each. */
-static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const float *next,
-                       size_t i) {
-    const bool outer = g->b_layout == WEFT_K_OUTER;
-    const size_t ld = g->b_layout == WEFT_PANELS ? t->k : g->ldb;
+static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const char *next, size_t i) {
+    const bool outer = g->b_layout == WEFT_K_OUTER, packed = g->b_layout == WEFT_PANELS;
+    const size_t size = packed ? sizeof(float) : sizeof(elem);
+    const size_t ld = (packed ? t->k : g->ldb) * size;
     if (next && (outer ? i == 0 : 2 * i < GEMM_NR)) {
         t->ahead[0] = outer ? next : next + 2 * i * ld;
-        t->ahead[1] = t->ahead[0] + (outer ? GEMM_NR - 1 : ld);
-        t->ahead_step = outer ? ld : 1;
+        t->ahead[1] = t->ahead[0] + (outer ? (GEMM_NR - 1) * size : ld);
+        t->ahead_step = outer ? ld : size;
     } else {
-        t->ahead[0] = t->ahead[1] = t->b;
+        t->ahead[0] = t->ahead[1] = (const char *)t->b;
         t->ahead_step = 0;
     }
 }
 
+/* The rows [i, i + rows) of A over the chunk, as the tiles read them: in place, or, in bf16, copied
+ * into a panel of f32. */
+static WEFT_INLINE void a_tile(const struct weft_gemm_args *g, struct tile *t, size_t k0, size_t i,
+                               size_t rows, float *panel) {
+    if (g->a_layout == WEFT_PANELS) {
+        t->a = (const float *)g->a + i / GEMM_MR * g->lda + k0 * GEMM_MR;
+        return;
+    }
+    const elem *const a =
+        (const elem *)g->a + (g->a_layout == WEFT_K_INNER ? i * g->lda + k0 : k0 * g->lda + i);
+#if WEFT_ELEM_F32
+    (void)rows, (void)panel;
+    t->a = a;
+#else
+    pack_panel(GEMM_MR, g->a_layout, a, g->lda, rows, t->k, panel);
+    t->a = panel;
+#endif
+}
+
 /* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+t.k): all rows. */
 static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t j, size_t cols) {
-    const bool last = (g->epilogue != WEFT_EPI_NONE || g->stats) && k0 + t.k == g->k;
-    const bool inner = g->a_layout == WEFT_K_INNER;
+    const bool last = k0 + t.k == g->k && gemm_finishes(g);
+    const bool inner = WEFT_ELEM_F32 && g->a_layout == WEFT_K_INNER;
     const bool narrow = cols <= VL;
-    const size_t step = rows_step(g);
-    const size_t a_step = inner ? step * g->lda : g->a_layout == WEFT_PANELS ? g->lda : step;
-    const float *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
-    t.a = inner ? g->a + k0 : g->a + k0 * t.lda;
-    t.ldc = g->ldc;
+    const size_t step = rows_step(g), ld = gemm_lds(g);
+    const char *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
+#if WEFT_ELEM_F32
+    float *const copy = NULL;
+#else
+    float copy[WEFT_GEMM_CHUNK * GEMM_MR] WEFT_ALIGN(64);
+#endif
+    t.ldc = ld;
     t.cols = cols;
-    t.add = (g->accumulate && !WEFT_BUG(8)) || k0 > 0;
-    for (size_t i = 0; i < g->m; i += step, t.a += a_step) {
+    t.add = (gemm_adds(g) && !WEFT_BUG(8)) || k0 > 0;
+    for (size_t i = 0; i < g->m; i += step) {
         const size_t rows = min_size(step, g->m - i);
-        t.c = g->c + i * g->ldc + j;
+        t.c = gemm_sums(g) + i * ld + j;
+        a_tile(g, &t, k0, i, rows, copy);
         look_ahead(g, &t, next, i / step);
         if (inner && narrow)
             tile_inner_narrow(&t, rows);
@@ -65,7 +90,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        if (last) WEFT_FN(gemm_epilogue_f32)(g, i, j, rows, cols);
+        if (last) WEFT_EFN(gemm_epilogue)(g, i, j, rows, cols);
     }
 }
 
@@ -75,16 +100,18 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
     for (size_t j = 0; j < g->n; j += GEMM_NR) {
         const size_t cols = min_size(GEMM_NR, g->n - j);
         struct tile t = {.k = kc,
-                         .lda = g->a_layout == WEFT_PANELS ? GEMM_MR : g->lda,
-                         .b = b_at(g, k0, j),
+                         .lda = g->a_layout == WEFT_PANELS || !WEFT_ELEM_F32 ? GEMM_MR : g->lda,
                          .ldb = GEMM_NR};
-        if (g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) && g->m <= 2 * GEMM_MR) {
+        const void *const b = b_at(g, k0, j);
+        t.b = b;
+        if (WEFT_ELEM_F32 && g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) &&
+            g->m <= 2 * GEMM_MR) {
             t.ldb = g->ldb; /* too few rows to pay for a copy */
         } else if (g->b_layout != WEFT_PANELS) {
             if (cols <= VL)
-                pack_panel(VL, g->b_layout, t.b, g->ldb, cols, kc, packed);
+                pack_panel(VL, g->b_layout, b, g->ldb, cols, kc, packed);
             else
-                pack_panel(GEMM_NR, g->b_layout, t.b, g->ldb, cols, kc, packed);
+                pack_panel(GEMM_NR, g->b_layout, b, g->ldb, cols, kc, packed);
             t.b = packed;
             t.ldb = cols <= VL ? VL : GEMM_NR;
         }
@@ -92,15 +119,15 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
     }
 }
 
-void WEFT_FN(gemm_f32)(const struct weft_gemm_args *g) {
+void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
-    if (g->k == 0 && g->accumulate) {
-        if (g->epilogue != WEFT_EPI_NONE || g->stats)
-            WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+    if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER && g->b_layout == WEFT_K_INNER) {
+        WEFT_EFN(gemv)(g);
         return;
     }
-    if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER && g->b_layout == WEFT_K_INNER) {
-        WEFT_FN(gemv_f32)(g);
+    gemm_begin(g);
+    if (g->k == 0 && gemm_adds(g)) {
+        if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
         return;
     }
     size_t k0 = 0;

@@ -16,7 +16,12 @@
  * Order (the bits of C depend on nothing else): an element is one FMA chain over a k chunk of 256,
  * from 0; chunks are added in ascending order to the old C (accumulate) or to the first of them;
  * then comes the epilogue. A product may be split along k into calls at multiples of 256, all but
- * the first accumulating and only the last with the epilogue, and along m and n anywhere. */
+ * the first accumulating and only the last with the epilogue, and along m and n anywhere.
+ *
+ * With operands in bf16 the sums are the same f32 chains. C may be f32 (c_f32), or bf16: then the
+ * sums wait in acc, and an element is rounded once, after the epilogue. Split along k, all calls
+ * but the first are `resumed` (the sum so far is in acc, whatever C holds), all but the last
+ * `unfinished` (it stays there). */
 #ifndef WEFT_KERNELS_GEMM_H
 #define WEFT_KERNELS_GEMM_H
 
@@ -55,31 +60,36 @@ enum weft_epilogue {
 
 struct weft_gemm_args {
     size_t m, n, k;
-    const float *a; /* (m, k) in a_layout, read */
+    const void *a; /* (m, k) elem in a_layout, or f32 panels, read */
     size_t lda;
     enum weft_layout a_layout;
-    const float *b; /* (k, n) in b_layout, read */
+    const void *b; /* (k, n) elem in b_layout, or f32 panels, read */
     size_t ldb;
     enum weft_layout b_layout;
     enum weft_format format;     /* BLOCKS: of the weights; b is not read, accumulate is false */
     const unsigned char *blocks; /* BLOCKS: the first block of (n, k), read */
-    float *c; /* (m, n), =, or += with accumulate; must not overlap any other operand */
+    void *c; /* (m, n) elem, =, or += with accumulate; must not overlap any other operand */
     size_t ldc;
     bool accumulate;
     enum weft_epilogue epilogue;
     enum weft_act act;     /* leaky_relu has slope WEFT_LEAKY_SLOPE */
     const float *bias;     /* (n), read */
-    const float *residual; /* (m, n), read */
+    const void *residual;  /* (m, n) elem, read */
     size_t ldr;
-    float *z; /* (m, n): = in BIAS_ACT, read in DACT */
+    void *z; /* (m, n) elem: = in BIAS_ACT, read in DACT */
     size_t ldz;
     float *stats; /* (m, groups of n, WEFT_GEMM_STATS), = ; NULL: not wanted */
     size_t lds;   /* groups of a row of stats */
+    /* bf16 only */
+    bool c_f32; /* C is f32 */
+    float *acc; /* C in bf16: (m, n) ld=ldacc, scratch */
+    size_t ldacc;
+    bool resumed, unfinished;
 };
 
 struct weft_pack_args {
     size_t r, k;
-    const float *src; /* (r, k) in layout K_INNER or K_OUTER, read */
+    const void *src; /* (r, k) elem in layout K_INNER or K_OUTER, read */
     size_t ld;
     enum weft_layout layout;
     float *dst; /* (ceil(r/W), k, W), = */
@@ -87,7 +97,7 @@ struct weft_pack_args {
 
 struct weft_colsum_args {
     size_t m, n;
-    const float *x; /* (m, n), read */
+    const void *x; /* (m, n) elem, read */
     size_t ldx;
     float *sum; /* (n), =, or += with accumulate: blocks of 64 rows, folded in ascending order */
     bool accumulate;

@@ -95,7 +95,7 @@ static void rows_of_panel(const struct weft_gemm_args *g, const struct panel *p,
     float sums[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
     const bool inner = g->a_layout == WEFT_K_INNER, narrow = p->cols <= VL;
     const bool scaled = weft_format_group(g->format) > 0;
-    float *const c = g->c + i * g->ldc + p->j;
+    float *const c = (float *)g->c + i * g->ldc + p->j;
     for (size_t k = p->k0; k < p->end; k += p->step) {
         const float *const b = p->b + (k - p->k0) * GEMM_NR;
         const size_t lda = inner ? g->lda : GEMM_MR;
@@ -111,7 +111,7 @@ static void rows_of_panel(const struct weft_gemm_args *g, const struct panel *p,
                                        : narrow ? VL
                                                 : GEMM_NR,
                                .add = !scaled && !first,
-                               .ahead = {b, b}};
+                               .ahead = {(const char *)b, (const char *)b}};
         run_tile(&t, rows, inner, narrow);
         if (scaled)
             add_scaled(
@@ -137,7 +137,8 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t end) {
         for (size_t i = 0; i < g->m; i += rows) {
             const size_t live = smaller(rows, g->m - i);
             const float *const a =
-                inner ? g->a + i * g->lda + k0 : g->a + i / GEMM_MR * g->lda + k0 * GEMM_MR;
+                (const float *)g->a +
+                (inner ? i * g->lda + k0 : i / GEMM_MR * g->lda + k0 * GEMM_MR);
             rows_of_panel(g, &p, i, live, a);
             if (end == g->k && g->epilogue != WEFT_EPI_NONE)
                 WEFT_FN(gemm_epilogue_f32)(g, i, p.j, live, p.cols);

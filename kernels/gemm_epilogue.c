@@ -1,8 +1,8 @@
 /* What follows a product (enum weft_epilogue), applied to a part of C that was just stored and is
- * still in L1: rows [i0, i0+rows) by columns [j0, j0+cols), j0 a multiple of 16. Elementwise, exact
- * up to the activation. With statistics the same values come from another function. */
-#include "kernels/gemm.h"
-#include "kernels/simd/vec.h"
+ * still in L1, or, in bf16, to its sums: rows [i0, i0+rows) by columns [j0, j0+cols), j0 a multiple
+ * of 16. Elementwise, exact up to the activation. With statistics the same values come from another
+ * function. */
+#include "kernels/gemm_inner.h"
 #include "kernels/simd/vec_act.h"
 
 #define GROUP_VECTORS (WEFT_GEMM_GROUP / VL)
@@ -10,38 +10,56 @@
 static WEFT_INLINE vf finish_vec(const struct weft_gemm_args *g, const enum weft_epilogue epi,
                                  const enum weft_act act, vf x, size_t i, size_t j, size_t n) {
     if (epi == WEFT_EPI_DACT) {
-        const float *z = g->z + i * g->ldz + j;
-        return v_mul(x, v_dact(act, n == VL ? v_load(z) : v_load_n(z, n), WEFT_LEAKY_SLOPE));
+        const elem *z = (const elem *)g->z + i * g->ldz + j;
+        return v_mul(x, v_dact(act, e_get_n(z, n), WEFT_LEAKY_SLOPE));
     }
-    if (g->bias) x = v_add(x, n == VL ? v_load(g->bias + j) : v_load_n(g->bias + j, n));
-    if (epi == WEFT_EPI_BIAS_RESIDUAL) {
-        const float *r = g->residual + i * g->ldr + j;
-        x = v_add(x, n == VL ? v_load(r) : v_load_n(r, n));
-    }
+    if (epi != WEFT_EPI_NONE && g->bias)
+        x = v_add(x, n == VL ? v_load(g->bias + j) : v_load_n(g->bias + j, n));
+    if (epi == WEFT_EPI_BIAS_RESIDUAL)
+        x = v_add(x, e_get_n((const elem *)g->residual + i * g->ldr + j, n));
     if (epi == WEFT_EPI_BIAS_ACT) {
-        if (g->z && n == VL) v_store(g->z + i * g->ldz + j, x);
-        if (g->z && n < VL) v_store_n(g->z + i * g->ldz + j, x, n - WEFT_BUG(9));
+        elem *const z = (elem *)g->z + i * g->ldz + j;
+        if (g->z && n == VL) e_store(z, x);
+        if (g->z && n < VL) e_store_n(z, x, n - WEFT_BUG(9));
         x = v_act(act, x, WEFT_LEAKY_SLOPE);
     }
     return x;
+}
+
+/* Columns [j, j + n) of row i of C. */
+static WEFT_INLINE void put(const struct weft_gemm_args *g, size_t i, size_t j, vf x, size_t n) {
+    float *const c = gemm_sums(g) + i * gemm_lds(g) + j;
+    if (gemm_narrows(g))
+        e_put_n((elem *)g->c + i * g->ldc + j, x, n);
+    else if (n == VL)
+        v_store(c, x);
+    else
+        v_store_n(c, x, n);
+}
+
+/* The same, from the sums into C. */
+static WEFT_INLINE void finish_at(const struct weft_gemm_args *g, const enum weft_epilogue epi,
+                                  const enum weft_act act, size_t i, size_t j, size_t n) {
+    const float *const sum = gemm_sums(g) + i * gemm_lds(g) + j;
+    const vf x = n == VL ? v_load(sum) : v_load_n(sum, n);
+    put(g, i, j, finish_vec(g, epi, act, x, i, j, n), n);
 }
 
 static WEFT_INLINE void finish_rows(const struct weft_gemm_args *g, const enum weft_epilogue epi,
                                     const enum weft_act act, size_t i0, size_t j0, size_t rows,
                                     size_t cols) {
     for (size_t i = i0; i < i0 + rows; i++) {
-        float *const c = g->c + i * g->ldc;
         size_t j = j0;
         for (; j + 2 * VL <= j0 + cols; j += 2 * VL) { /* a vector's chain in the other's gaps */
-            const vf x = finish_vec(g, epi, act, v_load(c + j), i, j, VL);
-            const vf y = finish_vec(g, epi, act, v_load(c + j + VL), i, j + VL, VL);
-            v_store(c + j, x);
-            v_store(c + j + VL, y);
+            const float *const sum = gemm_sums(g) + i * gemm_lds(g) + j;
+            const vf x = finish_vec(g, epi, act, v_load(sum), i, j, VL);
+            const vf y = finish_vec(g, epi, act, v_load(sum + VL), i, j + VL, VL);
+            put(g, i, j, x, VL);
+            put(g, i, j + VL, y, VL);
         }
-        for (; j + VL <= j0 + cols; j += VL)
-            v_store(c + j, finish_vec(g, epi, act, v_load(c + j), i, j, VL));
+        for (; j + VL <= j0 + cols; j += VL) finish_at(g, epi, act, i, j, VL);
         const size_t n = j0 + cols - j;
-        if (n) v_store_n(c + j, finish_vec(g, epi, act, v_load_n(c + j, n), i, j, n), n);
+        if (n) finish_at(g, epi, act, i, j, n);
     }
 }
 
@@ -54,37 +72,31 @@ struct sums {
 static WEFT_INLINE vf load_cols(const float *p, size_t n) {
     return n == VL ? v_load(p) : v_load_n(p, n);
 }
-static WEFT_INLINE void store_cols(float *p, vf x, size_t n) {
-    if (n == VL)
-        v_store(p, x);
-    else
-        v_store_n(p, x, n);
-}
 
 /* What finish_vec makes of n columns, and what it tells. */
 static WEFT_INLINE void measure(const struct weft_gemm_args *g, const enum weft_epilogue epi,
                                 const enum weft_act act, size_t i, size_t j, size_t n,
                                 struct sums *s, size_t v) {
-    float *const c = g->c + i * g->ldc + j;
-    vf x = load_cols(c, n), z = v_zero();
+    vf x = load_cols(gemm_sums(g) + i * gemm_lds(g) + j, n), z = v_zero();
     vm counted = m_first(0);
     if (epi == WEFT_EPI_DACT) {
-        x = v_mul(x, v_dact(act, load_cols(g->z + i * g->ldz + j, n), WEFT_LEAKY_SLOPE));
+        x = v_mul(x, v_dact(act, e_get_n((const elem *)g->z + i * g->ldz + j, n), WEFT_LEAKY_SLOPE));
     } else {
         if (epi != WEFT_EPI_NONE && g->bias) x = v_add(x, load_cols(g->bias + j, n));
         z = x;
         if (epi == WEFT_EPI_BIAS_ACT) {
-            if (g->z) store_cols(g->z + i * g->ldz + j, z, n);
+            if (g->z) e_put_n((elem *)g->z + i * g->ldz + j, z, n);
             x = v_act(act, z, WEFT_LEAKY_SLOPE);
             const vf slope = v_abs(v_dact(act, z, WEFT_LEAKY_SLOPE));
             counted = m_or(v_eq(x, v_zero()), v_lt(slope, v_set1(WEFT_SATURATED)));
         } else if (epi == WEFT_EPI_BIAS_RESIDUAL) {
-            const vf r = load_cols(g->residual + i * g->ldr + j, n);
-            x = v_add(z, r);
+            const vf r = e_get_n((const elem *)g->residual + i * g->ldr + j, n);
+            x = gemm_narrows(g) ? e_round(v_add(z, r)) : v_add(z, r);
             counted = m_and(v_eq(x, r), m_not(v_eq(z, v_zero())));
         }
     }
-    store_cols(c, x, n);
+    if (gemm_narrows(g)) x = e_round(x);
+    put(g, i, j, x, n);
     if (n < VL) {
         const vm live = m_first(n);
         z = v_sel(live, z, v_zero());
@@ -186,8 +198,8 @@ static measure_fn *measurer(const struct weft_gemm_args *g) {
     return measure_none;
 }
 
-void WEFT_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
-                                size_t cols) {
+void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
+                             size_t cols) {
     if (g->stats) {
         measurer(g)(g, i0, j0, rows, cols);
         return;
@@ -207,7 +219,9 @@ void WEFT_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_
     case WEFT_ACTS: break;                                                                         \
     }
     switch (g->epilogue) {
-    case WEFT_EPI_NONE: break;
+    case WEFT_EPI_NONE:
+        if (gemm_narrows(g)) WEFT_FINISH(WEFT_EPI_NONE, WEFT_ACT_NONE);
+        break;
     case WEFT_EPI_BIAS: WEFT_FINISH(WEFT_EPI_BIAS, WEFT_ACT_NONE); break;
     case WEFT_EPI_BIAS_RESIDUAL: WEFT_FINISH(WEFT_EPI_BIAS_RESIDUAL, WEFT_ACT_NONE); break;
     case WEFT_EPI_BIAS_ACT: WEFT_FINISH_ACT(WEFT_EPI_BIAS_ACT) break;

@@ -4,11 +4,11 @@
  * that is not whole vectors wide is stored with whole vectors all the same, in ascending k: the
  * lanes that stick out fall on the next k's place and are overwritten; only the last k is masked.
  * Edges (rows beyond r, k beyond the last block) take the masked form of the same code, so nothing
- * outside is touched. */
+ * outside is touched. Panels are f32 whatever the source is. */
 #ifndef WEFT_GEMM_PACK_H
 #define WEFT_GEMM_PACK_H
 #include "kernels/gemm.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/elem.h"
 #include "kernels/tile.h"
 
 _Static_assert(GEMM_NR % VL == 0, "panels of B are whole vectors");
@@ -17,17 +17,16 @@ static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* VL k's of `width` <= VL rows (edge: kn k's, the first `rows` of them) -> dst[k*w + row]. */
 static WEFT_INLINE void pack_block(const size_t w, const size_t width, const bool edge,
-                                   const float *src, size_t ld, size_t rows, size_t kn,
-                                   float *dst) {
+                                   const elem *src, size_t ld, size_t rows, size_t kn, float *dst) {
     vf t[VL];
     if (!edge) {
-        v_load_t(t, src, ld, width);
+        e_load_t(t, src, ld, width);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < VL; i++) v_store(dst + i * w, t[i]);
         return;
     }
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < VL; i++) t[i] = i < rows ? v_load_n(src + i * ld, kn) : v_zero();
+    for (size_t i = 0; i < VL; i++) t[i] = i < rows ? e_load_n(src + i * ld, kn) : v_zero();
     v_transpose(t);
     WEFT_UNROLL_ALL
     for (size_t i = 0; i < VL; i++)
@@ -35,7 +34,7 @@ static WEFT_INLINE void pack_block(const size_t w, const size_t width, const boo
 }
 
 /* One panel from K_INNER: rows <= w live rows. */
-static WEFT_INLINE void pack_inner(const size_t w, const float *src, size_t ld, size_t rows,
+static WEFT_INLINE void pack_inner(const size_t w, const elem *src, size_t ld, size_t rows,
                                    size_t k, float *dst) {
     /* Unmasked stores need another k after the block when vectors stick out. */
     const size_t main_k = (w % VL == 0 ? k : (k ? k - 1 : 0)) / VL * VL;
@@ -56,36 +55,36 @@ static WEFT_INLINE void pack_inner(const size_t w, const float *src, size_t ld, 
 
 /* `panels` whole panels from K_OUTER; `slack`: the source rows hold vectors that stick out. */
 static WEFT_INLINE void pack_outer(const size_t w, const bool slack, const size_t panels,
-                                   const float *src, size_t ld, size_t k, float *dst) {
+                                   const elem *src, size_t ld, size_t k, float *dst) {
     for (size_t i = 0; i < k; i++) {
         const bool whole = w % VL == 0 || (slack && i + 1 < k);
         for (size_t p = 0; p < panels; p++) {
-            const float *s = src + i * ld + p * w;
+            const elem *s = src + i * ld + p * w;
             float *d = dst + p * k * w + i * w;
             WEFT_UNROLL_ALL
             for (size_t r = 0; r < w; r += VL) {
                 if (whole)
-                    v_store(d + r, v_load(s + r));
+                    v_store(d + r, e_load(s + r));
                 else
-                    v_store_n(d + r, v_load_n(s + r, min_size(VL, w - r)), min_size(VL, w - r));
+                    v_store_n(d + r, e_load_n(s + r, min_size(VL, w - r)), min_size(VL, w - r));
             }
         }
     }
 }
 
 /* The last panel from K_OUTER: rows < w live rows. */
-static WEFT_INLINE void pack_outer_edge(const size_t w, const float *src, size_t ld, size_t rows,
+static WEFT_INLINE void pack_outer_edge(const size_t w, const elem *src, size_t ld, size_t rows,
                                         size_t k, float *dst) {
     for (size_t i = 0; i < k; i++)
         for (size_t r = 0; r < w; r += VL) {
             const size_t live = r < rows ? min_size(VL, rows - r) : 0;
-            const vf x = live ? v_load_n(src + i * ld + r, live) : v_zero();
+            const vf x = live ? e_load_n(src + i * ld + r, live) : v_zero();
             v_store_n(dst + i * w + r, x, min_size(VL, w - r));
         }
 }
 
 /* One panel, either layout. */
-static WEFT_INLINE void pack_panel(const size_t w, enum weft_layout layout, const float *src,
+static WEFT_INLINE void pack_panel(const size_t w, enum weft_layout layout, const elem *src,
                                    size_t ld, size_t rows, size_t k, float *dst) {
     if (layout == WEFT_K_INNER)
         pack_inner(w, src, ld, rows, k, dst);

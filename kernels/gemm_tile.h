@@ -17,9 +17,9 @@ struct tile {
     size_t ldb;
     float *c;
     size_t ldc;
-    size_t cols;           /* of C that exist; the accumulators beyond are not stored */
-    bool add;              /* C += instead of = */
-    const float *ahead[2]; /* prefetched into L2 on the way, ahead_step further every k */
+    size_t cols;          /* of C that exist; the accumulators beyond are not stored */
+    bool add;             /* C += instead of = */
+    const char *ahead[2]; /* prefetched into L2 on the way, ahead_step bytes further every k */
     size_t ahead_step;
 };
 
@@ -59,7 +59,8 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
         WEFT_PREFETCH_W(c);
         WEFT_PREFETCH_W(c + t->cols - 1);
     }
-    const float *a = t->a, *b = t->b, *ahead0 = t->ahead[0], *ahead1 = t->ahead[1];
+    const float *a = t->a, *b = t->b;
+    const char *ahead0 = t->ahead[0], *ahead1 = t->ahead[1];
     for (size_t k = t->k; k > 0; k--) {
         vf bk[GEMM_NRV];
         WEFT_UNROLL_ALL

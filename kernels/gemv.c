@@ -5,32 +5,33 @@
  * A alone therefore has the bits it has in a batch. The cost is about four shuffles a vector of W,
  * less than the time W takes from memory. */
 #include "kernels/gemm_inner.h"
-#include "kernels/simd/vec.h"
 
 /* part[i] += rows of A times a block of kn columns of W, lane j = row j of W (n of them live). */
-static WEFT_INLINE void block(const size_t m, const bool edge, const float *a, size_t lda,
-                              const float *w, size_t ldw, size_t n, size_t kn, vf *part) {
+static WEFT_INLINE void block(const size_t m, const bool edge, const elem *a, size_t lda,
+                              const elem *w, size_t ldw, size_t n, size_t kn, vf *part) {
     vf t[VL];
     if (edge) {
         WEFT_UNROLL_ALL
-        for (size_t j = 0; j < VL; j++) t[j] = j < n ? v_load_n(w + j * ldw, kn) : v_zero();
+        for (size_t j = 0; j < VL; j++) t[j] = j < n ? e_load_n(w + j * ldw, kn) : v_zero();
         v_transpose(t);
     } else {
-        v_load_t(t, w, ldw, VL);
+        e_load_t(t, w, ldw, VL);
     }
     WEFT_UNROLL_ALL
     for (size_t q = 0; q < VL; q++) {
         if (edge && q >= kn) break;
         WEFT_UNROLL_ALL
-        for (size_t i = 0; i < m; i++) part[i] = v_fma(v_bcast(a + i * lda + q), t[q], part[i]);
+        for (size_t i = 0; i < m; i++)
+            part[i] = v_fma(v_set1(e_get(a + i * lda + q)), t[q], part[i]);
     }
 }
 
 /* Fetch the next VL rows of W meanwhile: at each step along k, as many of their lines as a block
  * has bytes for, so that each line is asked for once. */
-static WEFT_INLINE void look_ahead(const float *next, size_t ldw, size_t k) {
-    const size_t lines = VL * VL * sizeof(float) / 64, steps = VL / lines;
-    const float *const row = next + k / VL % steps * lines * ldw + k;
+static WEFT_INLINE void look_ahead(const elem *next, size_t ldw, size_t k) {
+    const size_t block = VL * VL * sizeof(elem);
+    const size_t lines = block < 64 ? 1 : block / 64, steps = VL / lines;
+    const elem *const row = next + k / VL % steps * lines * ldw + k;
     WEFT_UNROLL_ALL
     for (size_t r = 0; r < lines; r++) WEFT_PREFETCH_L2(row + r * ldw);
 }
@@ -39,12 +40,15 @@ static WEFT_INLINE void look_ahead(const float *next, size_t ldw, size_t k) {
 static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, size_t j,
                                 size_t n) {
     vf sum[WEFT_GEMV_ROWS];
-    bool add = g->accumulate;
+    bool add = gemm_adds(g);
+    const size_t ld = gemm_lds(g);
+    float *const c = gemm_sums(g) + j;
+    const elem *const a = g->a;
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < m; i++) sum[i] = add ? v_load_n(g->c + i * g->ldc + j, n) : v_zero();
+    for (size_t i = 0; i < m; i++) sum[i] = add ? v_load_n(c + i * ld, n) : v_zero();
     for (size_t k0 = 0; k0 < g->k; k0 += WEFT_GEMM_CHUNK) {
         const size_t end = g->k - k0 < WEFT_GEMM_CHUNK ? g->k : k0 + WEFT_GEMM_CHUNK;
-        const float *const w = g->b + j * g->ldb;
+        const elem *const w = (const elem *)g->b + j * g->ldb;
         vf part[WEFT_GEMV_ROWS];
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < m; i++) part[i] = v_zero();
@@ -52,28 +56,32 @@ static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, 
         if (n == VL)
             for (; k + VL <= end; k += VL) {
                 look_ahead(w + VL * g->ldb, g->ldb, k);
-                block(m, false, g->a + k, g->lda, w + k, g->ldb, n, VL, part);
+                block(m, false, a + k, g->lda, w + k, g->ldb, n, VL, part);
             }
         for (; k < end; k += VL)
-            block(m, true, g->a + k, g->lda, w + k, g->ldb, n, end - k < VL ? end - k : VL, part);
+            block(m, true, a + k, g->lda, w + k, g->ldb, n, end - k < VL ? end - k : VL, part);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < m; i++) sum[i] = add ? v_add(sum[i], part[i]) : part[i];
         add = !WEFT_BUG(56);
     }
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < m; i++) v_store_n(g->c + i * g->ldc + j, sum[i], n);
+    for (size_t i = 0; i < m; i++) v_store_n(c + i * ld, sum[i], n);
 }
 
 static WEFT_INLINE void rows(const struct weft_gemm_args *g, const size_t m) {
     for (size_t j = 0; j < g->n; j += VL) columns(g, m, j, g->n - j < VL ? g->n - j : VL);
 }
 
-void WEFT_FN(gemv_f32)(const struct weft_gemm_args *g) {
+void WEFT_EFN(gemv)(const struct weft_gemm_args *g) {
+    gemm_begin(g);
     for (size_t i = 0; i < g->m; i += WEFT_GEMV_ROWS) {
         struct weft_gemm_args part = *g;
         part.m = g->m - i < WEFT_GEMV_ROWS ? g->m - i : WEFT_GEMV_ROWS;
-        part.a += i * g->lda;
-        part.c += i * g->ldc;
+        part.a = (const elem *)g->a + i * g->lda;
+        if (gemm_narrows(g))
+            part.acc += i * g->ldacc;
+        else
+            part.c = (float *)g->c + i * g->ldc;
         switch (part.m) {
         case 1: rows(&part, 1); break;
         case 2: rows(&part, 2); break;
@@ -81,6 +89,5 @@ void WEFT_FN(gemv_f32)(const struct weft_gemm_args *g) {
         case 4: rows(&part, 4); break;
         }
     }
-    if (g->epilogue != WEFT_EPI_NONE || g->stats)
-        WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+    if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
 }

@@ -27,7 +27,7 @@ static WEFT_INLINE void sum_terms(const struct weft_gemm_args *g, const enum wef
         WEFT_PREFETCH(w + WEFT_COMPACT_AHEAD);
         if (row > 64) WEFT_PREFETCH(w + WEFT_COMPACT_AHEAD + 64);
         WEFT_UNROLL_ALL
-        for (size_t r = 0; r < m; r++) x[r] = v_bcast(g->a + r * g->lda + k);
+        for (size_t r = 0; r < m; r++) x[r] = v_bcast((const float *)g->a + r * g->lda + k);
         WEFT_UNROLL_ALL
         for (size_t u = 0; u < nw; u++) {
             const vi words = v_words(f, w, i + u * VL);
@@ -72,7 +72,7 @@ static WEFT_INLINE void outputs(const struct weft_gemm_args *g, const enum weft_
     WEFT_UNROLL_ALL
     for (size_t v = 0; v < n; v++) {
         const size_t at = j + i + v % places * COMPACT_WORDS(f) + v / places % nw * VL;
-        float *const to = g->c + v / places / nw * g->ldc + at;
+        float *const to = (float *)g->c + v / places / nw * g->ldc + at;
         if (at + VL <= g->n)
             v_store(to, sum[v]);
         else if (at < g->n)
@@ -117,8 +117,8 @@ void WEFT_FN(gemv_compact_f32)(const struct weft_gemm_args *g) {
     for (size_t i = 0; i < g->m; i += WEFT_COMPACT_ROWS) {
         struct weft_gemm_args part = *g;
         part.m = smaller(WEFT_COMPACT_ROWS, g->m - i);
-        part.a += i * g->lda;
-        part.c += i * g->ldc;
+        part.a = (const float *)g->a + i * g->lda;
+        part.c = (float *)g->c + i * g->ldc;
         switch (g->format) {
         case WEFT_FORMAT_BF16: rows_bf16(&part); break;
         case WEFT_FORMAT_INT8: rows_int8(&part); break;

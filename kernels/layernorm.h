@@ -18,12 +18,12 @@
 struct weft_layernorm_args {
     size_t rows, c;
     size_t ld;          /* of every (rows, c) operand; 0: c */
-    const float *x;     /* (rows, c), read */
-    const float *f;     /* layernorm_res: (rows, c), read: x + f is normalised */
-    float *r;           /* layernorm_res: (rows, c), = x + f; may be x or f */
+    const void *x;      /* (rows, c) elem, read */
+    const float *f;     /* layernorm_res_f32: (rows, c), read: x + f is normalised */
+    float *r;           /* layernorm_res_f32: (rows, c), = x + f; may be x or f */
     const float *gamma; /* (c), read; NULL: ones */
     const float *beta;  /* (c), read; NULL: zeros */
-    float *y;           /* (rows, c), = ; may be x */
+    void *y;            /* (rows, c) elem, = ; may be x */
     float *mean, *rstd; /* (rows), = */
     float eps;
 };
@@ -31,11 +31,11 @@ struct weft_layernorm_args {
 struct weft_layernorm_bwd_args {
     size_t rows, c;           /* rows counted from the first row of a block */
     size_t ld;                /* of every (rows, c) operand; 0: c */
-    const float *dy, *x;      /* (rows, c), read */
+    const void *dy, *x;       /* (rows, c) elem, read */
     const float *mean, *rstd; /* (rows), read */
     const float *gamma;       /* (c), read; NULL: ones */
-    const float *dres;        /* (rows, c), read, added to dx; may be dx; NULL: none */
-    float *dx;                /* (rows, c), = ; may be dy; NULL: not wanted */
+    const void *dres;         /* (rows, c) elem, read, added to dx; may be dx; NULL: none */
+    void *dx;                 /* (rows, c) elem, = ; may be dy; NULL: not wanted */
     float *part; /* (ceil(rows/64), 2, c), = : dgamma and dbeta of each block; NULL: not
                   * wanted */
 };

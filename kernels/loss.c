@@ -1,7 +1,10 @@
 /* Softmax, cross-entropy and squared error (loss.h has the equations). A row is read for its
- * maximum, then once for exp, stored in place while summed, then scaled: exp is computed once. */
+ * maximum, then once for exp, stored in place while summed, then scaled: exp is computed once.
+ * Where the gradient is bf16, exp cannot wait in its place and is computed twice, to the same bits.
+ */
 #include <math.h>
 #include "kernels/kernels.h"
+#include "kernels/simd/elem.h"
 #include "kernels/simd/vec_math.h"
 #include "kernels/simd/vec_reduce.h"
 
@@ -35,17 +38,19 @@ static WEFT_INLINE double exp_row(const float *x, float *y, size_t n, float max,
     return sum;
 }
 
+#if WEFT_ELEM_F32
 static WEFT_INLINE void scale_row(float *x, size_t n, float s) {
     const vf vs = v_set1(s);
     size_t i = 0;
     for (; i + VL <= n; i += VL) v_store(x + i, v_mul(v_load(x + i), vs));
     if (i < n) v_store_n(x + i, v_mul(v_load_n(x + i, n - i), vs), n - i);
 }
+#endif
 
-static WEFT_INLINE void zero_row(float *x, size_t n) {
+static WEFT_INLINE void zero_row(elem *x, size_t n) {
     size_t i = 0;
-    for (; i + VL <= n; i += VL) v_store(x + i, v_zero());
-    if (i < n) v_store_n(x + i, v_zero(), n - i);
+    for (; i + VL <= n; i += VL) e_store(x + i, v_zero());
+    if (i < n) e_store_n(x + i, v_zero(), n - i);
 }
 
 /* What is subtracted before exp: the maximum, 0 for a row of all -inf (whose exps are 0). */
@@ -66,7 +71,26 @@ static WEFT_INLINE bool is_first_max(const float *x, size_t target, float max) {
     return !m_any(m_and(v_eq(v_load_n(x + i, target - i), top), m_first(target - i)));
 }
 
-static WEFT_INLINE void xent_ignore(const struct weft_xent_args *a, size_t r, float *dx) {
+static WEFT_INLINE float sumsq_row(const elem *x, size_t n) {
+    v32 acc = v32_zero();
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) V32_EACH(j) {
+            const vf d = e_load(x + i + j * VL);
+            acc.v[j] = v_fma(d, d, acc.v[j]);
+        }
+    V32_TAIL(i, j, m, n) {
+        const vf d = e_load_n(x + i, m);
+        acc.v[j] = v_fma(d, d, acc.v[j]);
+    }
+    return v32_sum(&acc);
+}
+
+static WEFT_INLINE elem *dx_of(const struct weft_xent_args *a, size_t at) {
+    if (WEFT_ELEM_F32 && !a->dx) return (elem *)(void *)(a->x + at);
+    return (elem *)a->dx + at;
+}
+
+static WEFT_INLINE void xent_ignore(const struct weft_xent_args *a, size_t r, elem *dx) {
     if (dx) zero_row(dx, a->v);
     a->loss[r] = 0;
     if (a->lse) a->lse[r] = 0;
@@ -75,10 +99,31 @@ static WEFT_INLINE void xent_ignore(const struct weft_xent_args *a, size_t r, fl
     if (a->correct) a->correct[r] = 0;
 }
 
+/* dx = (exp(x - max) - [j = target] / share) share; f32: dx holds exp(x - max) already. */
+static WEFT_INLINE void xent_grad(const struct weft_xent_args *a, const float *x, elem *dx,
+                                  size_t t, float max, float share) {
+#if WEFT_ELEM_F32
+    (void)x, (void)max;
+    scale_row(dx, a->v, share);
+    dx[t] -= a->scale;
+#else
+    const vf top = v_set1(max), s = v_set1(share), one = v_set1(1.0f);
+    const vf hit = v_exp(v_mul(v_sub(v_set1(x[t]), top), one));
+    size_t i = 0;
+    for (; i + VL <= a->v; i += VL)
+        e_store(dx + i, v_mul(v_exp(v_mul(v_sub(v_load(x + i), top), one)), s));
+    if (i < a->v) {
+        const size_t m = a->v - i;
+        e_store_n(dx + i, v_mul(v_exp(v_mul(v_sub(v_load_n(x + i, m), top), one)), s), m);
+    }
+    e_store_n(dx + t, v_sub(v_mul(hit, s), v_set1(a->scale)), 1);
+#endif
+}
+
 static WEFT_INLINE void xent_row(const struct weft_xent_args *a, size_t r, const bool grad) {
     const size_t at = r * (a->ld ? a->ld : a->v);
     const float *x = a->x + at;
-    float *dx = !grad ? NULL : a->dx ? a->dx + at : a->x + at;
+    elem *const dx = grad ? dx_of(a, at) : NULL;
     if (a->target[r] < 0) {
         xent_ignore(a, r, dx);
         return;
@@ -87,15 +132,18 @@ static WEFT_INLINE void xent_row(const struct weft_xent_args *a, size_t r, const
     const float shift = shift_of(x, a->v);
     const float hit = x[t];
     if (a->correct) a->correct[r] = is_first_max(x, t, shift);
+#if WEFT_ELEM_F32
     const double sum = exp_row(x, dx, a->v, shift, 1.0f);
+#else
+    const double sum = exp_row(x, NULL, a->v, shift, 1.0f);
+#endif
     const float log_sum = log1((float)sum);
     a->loss[r] = log_sum + (shift - hit);
     if (a->lse) a->lse[r] = shift + log_sum;
     if (a->max) a->max[r] = shift;
     if (!grad) return;
-    scale_row(dx, a->v, sum == 0 ? 0.0f : (float)((double)a->scale / sum));
-    dx[t] -= a->scale;
-    if (a->dsq) a->dsq[r] = r_sumsq(dx, a->v);
+    xent_grad(a, x, dx, t, shift, sum == 0 ? 0.0f : (float)((double)a->scale / sum));
+    if (a->dsq) a->dsq[r] = sumsq_row(dx, a->v);
 }
 
 /* ---- few classes: the lanes of a vector are rows, a column is a vector; the same bits ---- */
@@ -110,11 +158,11 @@ static WEFT_INLINE void load_columns(const float *x, size_t ld, size_t rows, siz
     }
 }
 
-static WEFT_INLINE void store_columns(vf *col, size_t rows, size_t v, float *x, size_t ld) {
+static WEFT_INLINE void store_columns(vf *col, size_t rows, size_t v, elem *x, size_t ld) {
     for (size_t c = 0; c < v; c += VL) {
         v_transpose(col + c);
         for (size_t i = 0; i < rows; i++)
-            v_store_n(x + i * ld + c, col[c + i], v - c < VL ? v - c : VL);
+            e_store_n(x + i * ld + c, col[c + i], v - c < VL ? v - c : VL);
     }
 }
 
@@ -163,10 +211,10 @@ static WEFT_INLINE void xent_few(const struct weft_xent_args *a, size_t r, size_
     }
     if (a->dsq) {
         vf square[FEW];
-        for (size_t c = 0; c < v; c++) square[c] = v_mul(col[c], col[c]);
+        for (size_t c = 0; c < v; c++) square[c] = v_mul(e_round(col[c]), e_round(col[c]));
         v_store_n(a->dsq + r, sum_columns(square, v), n);
     }
-    store_columns(col, n, v, (a->dx ? a->dx : a->x) + r * ld, ld);
+    store_columns(col, n, v, dx_of(a, r * ld), ld);
 }
 
 static WEFT_INLINE void xent(const struct weft_xent_args *a, const bool grad) {
@@ -175,7 +223,8 @@ static WEFT_INLINE void xent(const struct weft_xent_args *a, const bool grad) {
     for (size_t r = 0; a->v > FEW && r < a->rows; r++) xent_row(a, r, grad);
 }
 
-void WEFT_FN(xent_f32)(const struct weft_xent_args *a) { xent(a, true); }
+void WEFT_EFN(xent)(const struct weft_xent_args *a) { xent(a, true); }
+#if WEFT_ELEM_F32
 void WEFT_FN(xent_fwd_f32)(const struct weft_xent_args *a) { xent(a, false); }
 
 void WEFT_FN(softmax_fwd_f32)(float *x, size_t rows, size_t v, size_t ld, float inv_temp) {
@@ -184,18 +233,20 @@ void WEFT_FN(softmax_fwd_f32)(float *x, size_t rows, size_t v, size_t ld, float 
         scale_row(x, v, sum == 0 ? 0.0f : (float)(1 / sum));
     }
 }
+#endif
 
 /* One vector of the row: dx when it is wanted, and x - y. */
 static WEFT_INLINE vf mse_vector(const struct weft_mse_args *a, size_t at, size_t m, vf s,
                                  const bool tail) {
     const vf x = tail ? v_load_n(a->x + at, m) : v_load(a->x + at);
     const vf d = v_sub(x, tail ? v_load_n(a->y + at, m) : v_load(a->y + at));
-    if (a->dx && tail) v_store_n(a->dx + at, v_mul(d, s), m);
-    if (a->dx && !tail) v_store(a->dx + at, v_mul(d, s));
+    elem *const dx = a->dx;
+    if (dx && tail) e_store_n(dx + at, v_mul(d, s), m);
+    if (dx && !tail) e_store(dx + at, v_mul(d, s));
     return d;
 }
 
-void WEFT_FN(mse_f32)(const struct weft_mse_args *a) {
+void WEFT_EFN(mse)(const struct weft_mse_args *a) {
     const vf s = v_set1(2 * a->scale / (float)a->n);
     for (size_t r = 0; r < a->rows; r++) {
         const size_t row = r * (a->ld ? a->ld : a->n);

@@ -3,6 +3,8 @@
  *
  * Elementwise, so any cut gives the same bits; the statistics depend on the block grid only. */
 #include "kernels/kernels.h"
+#include "kernels/simd/vec_bf16.h"
+#include "kernels/simd/vec_philox.h"
 #include "kernels/simd/vec_reduce.h"
 
 #define CHUNK   1024 /* elements summed in f32 before the fold in f64 */
@@ -10,11 +12,12 @@
 #define AHEAD   256 /* elements between the one worked on and the one fetched */
 
 struct step { /* the scalars, broadcast */
-    vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny;
+    vf lr, clip, l2, keep, beta1, beta1c, beta2, beta2c, eps, vadd, vmul, cm, cg, tiny, decay;
+    uint32_t key[2]; /* of stochastic rounding */
 };
 
 static WEFT_INLINE struct step step_make(const struct weft_optim_args *a) {
-    return (struct step){
+    struct step s = {
         .lr = v_set1(a->lr),
         .clip = v_set1(a->clip),
         .l2 = v_set1(a->l2),
@@ -29,7 +32,11 @@ static WEFT_INLINE struct step step_make(const struct weft_optim_args *a) {
         .cm = v_set1(a->cm),
         .cg = v_set1(a->cg),
         .tiny = v_set1(0x1p-126f),
+        .decay = v_set1(a->decay),
     };
+    if (a->copy && a->weights == WEFT_STOCHASTIC)
+        philox_key(a->seed, a->stream, PHILOX_ROUND, s.key);
+    return s;
 }
 
 static WEFT_INLINE vf flush(vf x, vf tiny) { return v_sel(v_lt(v_abs(x), tiny), v_zero(), x); }
@@ -61,16 +68,50 @@ static WEFT_INLINE vf update(const struct step *s, const enum weft_optim_rule ru
     return v_div(rule == WEFT_OPTIM_NADAM ? v_fma(s->cg, g, num) : num, den);
 }
 
+/* ---- weights in bf16 ---- */
+struct narrow { /* a weight that bf16 holds, and Kahan's compensation */
+    vf w, c;
+};
+
+/* The bf16 below or above x, by the lower halves of random; not finite or tiny: the nearest. */
+static WEFT_INLINE vf stochastic(vf x, vi random) {
+    const vi sum = i_add(v_bits(x), i_and(random, i_set1(0xffff)));
+    const vf cut = i_bits(i_and(sum, i_set1((int32_t)0xffff0000u)));
+    const vm usual = m_and(v_isfinite(x), v_ge(v_abs(x), v_set1(0x1p-126f)));
+    return v_sel(usual, cut, v_bf16(x));
+}
+
+static WEFT_INLINE struct narrow narrow(enum weft_weights how, struct narrow old, vf next,
+                                        vi random) {
+    if (how == WEFT_STOCHASTIC) return (struct narrow){stochastic(next, random), old.c};
+    if (how != WEFT_KAHAN) return (struct narrow){v_bf16(next), old.c};
+    const vf y = v_add(v_sub(next, old.w), old.c);
+    const vf w = v_bf16(v_add(old.w, y));
+    return (struct narrow){w, v_bf16(v_sub(y, v_sub(w, old.w)))};
+}
+
+static WEFT_INLINE vi random_of(const struct weft_optim_args *a, const struct step *s, size_t i) {
+    vi word[4];
+    const uint64_t e = a->first + i;
+    if (a->weights != WEFT_STOCHASTIC) return i_set1(0);
+    v_philox_run((uint32_t)e, (uint32_t)(e >> 32), WEFT_BUG(63) ? 0 : (uint32_t)a->step, 0, s->key,
+                 word);
+    return word[0];
+}
+
 struct sums { /* of 32 virtual lanes */
     v32 w, w2, dw2, wg, rate, max, g2, g_max;
+    v32 moves, lost, want, done; /* bf16 */
 };
 struct sum { /* of one vector of them */
     vf w, w2, dw2, wg, rate, max, g2, g_max;
+    vf moves, lost, want, done;
 };
 
 static WEFT_INLINE struct sum sums_take(const struct sums *s, size_t j) {
-    return (struct sum){s->w.v[j],    s->w2.v[j],  s->dw2.v[j], s->wg.v[j],
-                        s->rate.v[j], s->max.v[j], s->g2.v[j],  s->g_max.v[j]};
+    return (struct sum){s->w.v[j],    s->w2.v[j],    s->dw2.v[j],  s->wg.v[j],
+                        s->rate.v[j], s->max.v[j],   s->g2.v[j],   s->g_max.v[j],
+                        s->moves.v[j], s->lost.v[j], s->want.v[j], s->done.v[j]};
 }
 static WEFT_INLINE void sums_put(struct sums *s, size_t j, const struct sum *one) {
     s->w.v[j] = one->w;
@@ -81,12 +122,57 @@ static WEFT_INLINE void sums_put(struct sums *s, size_t j, const struct sum *one
     s->max.v[j] = one->max;
     s->g2.v[j] = one->g2;
     s->g_max.v[j] = one->g_max;
+    s->moves.v[j] = one->moves;
+    s->lost.v[j] = one->lost;
+    s->want.v[j] = one->want;
+    s->done.v[j] = one->done;
+}
+
+static WEFT_INLINE vf one_if(vm m) { return v_keep(m, v_set1(1.0f)); }
+
+/* What a step of size `move` loses on its way into bf16, from old. A lane that is absent has
+ * neither weight nor step. */
+static WEFT_INLINE void meter(const struct step *s, struct sum *sum, enum weft_weights how,
+                              struct narrow old, vf next, vf move, vi random) {
+    const vf decay = v_mul(s->decay, old.w), u = v_add(decay, move);
+    const struct narrow with = narrow(how, old, next, random);
+    const struct narrow without = narrow(how, old, v_sub(old.w, move), random);
+    const vm moves = m_not(v_eq(u, v_zero()));
+    const vm stays = m_and(v_eq(with.w, old.w), v_eq(with.c, old.c));
+    const vf change = v_add(v_sub(without.w, with.w), v_sub(without.c, with.c));
+    const vf done =
+        v_keep(m_not(v_eq(decay, v_zero())), v_mul(change, v_copysign(v_set1(1.0f), decay)));
+    sum->moves = v_add(sum->moves, one_if(moves));
+    sum->lost = v_add(sum->lost, one_if(m_and(moves, stays)));
+    sum->want = v_add(sum->want, v_abs(decay));
+    sum->done = v_add(sum->done, done);
+}
+
+/* The new weights: next, or what is left of it, and their copy. move is what the rule subtracts.
+ * One function for all rules: it is far too large to stand in every loop. */
+static WEFT_NOINLINE vf settle(const struct weft_optim_args *a, const struct step *s,
+                               struct sum *sum, size_t i, size_t n, vf w, vf next, vf move) {
+    struct narrow old = {w, a->weights == WEFT_KAHAN ? v_load_n(a->c + i, n) : v_zero()};
+    const vi random = random_of(a, s, i);
+    if (a->weights == WEFT_MASTER) {
+        old.w = v_bf16(w);
+        if (sum)
+            meter(s, sum, WEFT_NEAREST, old, v_sub(old.w, v_add(v_mul(s->decay, old.w), move)),
+                  move, random);
+        if (!WEFT_BUG(62)) h_store_n(a->copy + i, next, n);
+        return next;
+    }
+    if (sum) meter(s, sum, a->weights, old, next, move, random);
+    const struct narrow now = narrow(a->weights, old, next, random);
+    if (a->weights == WEFT_KAHAN) v_store_n(a->c + i, now.c, n);
+    h_store_n(a->copy + i, now.w, n);
+    return now.w;
 }
 
 /* Vector i.. of a block, n valid lanes (all when n == VL). */
 static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct step *s,
-                               const enum weft_optim_rule rule, struct sum *sum, size_t i, size_t n,
-                               const bool tail) {
+                               const enum weft_optim_rule rule, const bool half, struct sum *sum,
+                               size_t i, size_t n, const bool tail) {
     const size_t states = weft_optim_states(rule);
     const vf w = tail ? v_load_n(a->w + i, n) : v_load(a->w + i);
     const vf g = tail ? v_load_n(a->g + i, n) : v_load(a->g + i);
@@ -97,7 +183,10 @@ static WEFT_INLINE void vector(const struct weft_optim_args *a, const struct ste
     if (states > 1) v = tail ? v_load_n(a->v + i, n) : v_load(a->v + i);
 
     const vf grad = v_fma(s->l2, w, v_mul(s->clip, g));
-    const vf next = v_sub(v_mul(s->keep, w), update(s, rule, sum != NULL, grad, &m, &v, &rate));
+    vf move = update(s, rule, sum != NULL, grad, &m, &v, &rate);
+    if (half && tail) move = v_keep(m_first(n), move);
+    vf next = v_sub(v_mul(s->keep, w), move);
+    if (half) next = settle(a, s, sum, i, n, w, next, move);
 
     if (tail)
         v_store_n(a->w + i, next, n);
@@ -140,7 +229,7 @@ static WEFT_INLINE void fetch_ahead(const struct weft_optim_args *a,
     }
 }
 
-static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out) {
+static WEFT_INLINE void fold(const struct sums *s, const bool half, struct weft_optim_stats *out) {
     const double max = (double)v32_max(&s->max), g_max = (double)v32_max(&s->g_max);
     out->w += (double)v32_sum(&s->w);
     out->w2 += (double)v32_sum(&s->w2);
@@ -148,30 +237,38 @@ static WEFT_INLINE void fold(const struct sums *s, struct weft_optim_stats *out)
     out->wg += (double)v32_sum(&s->wg);
     out->rate += (double)v32_sum(&s->rate);
     out->g2 += (double)v32_sum(&s->g2);
+    if (half) {
+        out->moves += (double)v32_sum(&s->moves);
+        out->lost += (double)v32_sum(&s->lost);
+        out->decay_want += (double)v32_sum(&s->want);
+        out->decay_done += (double)v32_sum(&s->done);
+    }
     if (!(max <= out->w_max)) out->w_max = out->w_max == out->w_max ? max : out->w_max;
     if (!(g_max <= out->g_max)) out->g_max = out->g_max == out->g_max ? g_max : out->g_max;
 }
 
-static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule) {
+static WEFT_INLINE void sweep(const struct weft_optim_args *a, const enum weft_optim_rule rule,
+                              const bool half) {
     const struct step s = step_make(a);
     size_t i = 0;
     for (; i + 32 <= a->n; i += 32) {
         fetch_ahead(a, rule, i + AHEAD);
-        V32_EACH(j) vector(a, &s, rule, NULL, i + j * VL, VL, false);
+        V32_EACH(j) vector(a, &s, rule, half, NULL, i + j * VL, VL, false);
     }
-    V32_TAIL(i, j, m, a->n) vector(a, &s, rule, NULL, i, m, true);
+    V32_TAIL(i, j, m, a->n) vector(a, &s, rule, half, NULL, i, m, true);
 }
 
 /* With statistics: the sums of one vector of the 32 virtual lanes after the other over STRETCH
  * elements, which stay in the L1 cache as the sums do in registers. */
 static WEFT_INLINE void sweep_stats(const struct weft_optim_args *a,
-                                    const enum weft_optim_rule rule) {
+                                    const enum weft_optim_rule rule, const bool half) {
     const struct step s = step_make(a);
     struct weft_optim_stats total = {0};
     for (size_t lo = 0; lo < a->n; lo += CHUNK) {
         const size_t hi = a->n - lo < CHUNK ? a->n : lo + CHUNK;
         const v32 zero = v32_zero();
-        struct sums sums = {zero, zero, zero, zero, zero, zero, zero, zero};
+        struct sums sums = {zero, zero, zero, zero, zero, zero,
+                            zero, zero, zero, zero, zero, zero};
         size_t i = lo;
         for (; i + 32 <= hi; i += STRETCH) {
             const size_t end = hi - i < STRETCH ? i + (hi - i) / 32 * 32 : i + STRETCH;
@@ -179,7 +276,7 @@ static WEFT_INLINE void sweep_stats(const struct weft_optim_args *a,
                 struct sum one = sums_take(&sums, j);
                 for (size_t k = i + j * VL; k < end; k += 32) {
                     if (j == 0) fetch_ahead(a, rule, k + AHEAD);
-                    vector(a, &s, rule, &one, k, VL, false);
+                    vector(a, &s, rule, half, &one, k, VL, false);
                 }
                 sums_put(&sums, j, &one);
             }
@@ -190,10 +287,10 @@ static WEFT_INLINE void sweep_stats(const struct weft_optim_args *a,
         }
         V32_TAIL(i, j, m, hi) {
             struct sum one = sums_take(&sums, j);
-            vector(a, &s, rule, &one, i, m, true);
+            vector(a, &s, rule, half, &one, i, m, true);
             sums_put(&sums, j, &one);
         }
-        fold(&sums, &total);
+        fold(&sums, half, &total);
     }
     *a->stats = total;
 }
@@ -201,9 +298,17 @@ static WEFT_INLINE void sweep_stats(const struct weft_optim_args *a,
 /* A function of its own for each: compilers take their time over one that holds them all. */
 typedef void sweep_fn(const struct weft_optim_args *a);
 #define SWEEP(name, rule)                                                                          \
-    static WEFT_NOINLINE void name(const struct weft_optim_args *a) { sweep(a, rule); }            \
+    static WEFT_NOINLINE void name(const struct weft_optim_args *a) {                              \
+        sweep(a, rule, false);                                                                     \
+    }                                                                                              \
     static WEFT_NOINLINE void name##_stats(const struct weft_optim_args *a) {                      \
-        sweep_stats(a, rule);                                                                      \
+        sweep_stats(a, rule, false);                                                               \
+    }                                                                                              \
+    static WEFT_NOINLINE void name##_half(const struct weft_optim_args *a) {                       \
+        sweep(a, rule, true);                                                                      \
+    }                                                                                              \
+    static WEFT_NOINLINE void name##_half_stats(const struct weft_optim_args *a) {                 \
+        sweep_stats(a, rule, true);                                                                \
     }
 SWEEP(sgd, WEFT_OPTIM_SGD)
 SWEEP(momentum, WEFT_OPTIM_MOMENTUM)
@@ -216,17 +321,20 @@ SWEEP(sign, WEFT_OPTIM_SIGN)
 #undef SWEEP
 
 void WEFT_FN(optim_f32)(const struct weft_optim_args *a) {
-    static sweep_fn *const sweeps[][2] = {
-        [WEFT_OPTIM_SGD] = {sgd, sgd_stats},
-        [WEFT_OPTIM_MOMENTUM] = {momentum, momentum_stats},
-        [WEFT_OPTIM_NESTEROV] = {nesterov, nesterov_stats},
-        [WEFT_OPTIM_RMSPROP] = {rmsprop, rmsprop_stats},
-        [WEFT_OPTIM_RMSPROP_PLAYBOOK] = {rmsprop_playbook, rmsprop_playbook_stats},
-        [WEFT_OPTIM_ADAM] = {adam, adam_stats},
-        [WEFT_OPTIM_NADAM] = {nadam, nadam_stats},
-        [WEFT_OPTIM_SIGN] = {sign, sign_stats},
+#define ALL(name)                                                                                  \
+    { name, name##_stats, name##_half, name##_half_stats }
+    static sweep_fn *const sweeps[][4] = {
+        [WEFT_OPTIM_SGD] = ALL(sgd),
+        [WEFT_OPTIM_MOMENTUM] = ALL(momentum),
+        [WEFT_OPTIM_NESTEROV] = ALL(nesterov),
+        [WEFT_OPTIM_RMSPROP] = ALL(rmsprop),
+        [WEFT_OPTIM_RMSPROP_PLAYBOOK] = ALL(rmsprop_playbook),
+        [WEFT_OPTIM_ADAM] = ALL(adam),
+        [WEFT_OPTIM_NADAM] = ALL(nadam),
+        [WEFT_OPTIM_SIGN] = ALL(sign),
     };
-    sweeps[a->rule][a->stats != NULL](a);
+#undef ALL
+    sweeps[a->rule][(a->stats != NULL) + 2 * (a->copy != NULL)](a);
 }
 
 static size_t count_nonfinite(const float *g, size_t n) {

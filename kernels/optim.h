@@ -30,6 +30,15 @@
  * FAQ "What are the update rules for all the popular optimization algorithms?"; its SGD, momentum
  * and Nesterov are PyTorch's.
  *
+ * In a training in bf16 the sweep also writes the bf16 copy of w. w itself is the f32 master, or,
+ * to show what becomes of a training without one, only ever holds values that bf16 has. With next =
+ * what the rule makes of w, and u the same as a change, -decay*w - step: MASTER      w <- next
+ *   NEAREST     w <- bf16(next)
+ *   STOCHASTIC  w <- the bf16 below or above next, the nearer the likelier: 16 bits of
+ * Philox4x32-10 of (seed, parameter; step, element) are added to the bits that are then cut off
+ *   KAHAN       y = (next - w) + c,  w' = bf16(w + y),  c <- bf16(y - (w' - w)),  w <- w'
+ *               (Kahan 1965; for weights in bf16 Zamirai et al. 2020)
+ *
  * |m| or v below FLT_MIN is written as 0, so that no state creeps through denormals forever.
  * Parameters are cut in blocks of WEFT_OPTIM_BLOCK elements, counted from each segment's first
  * element; sums of blocks are folded in ascending order. */
@@ -69,7 +78,15 @@ struct weft_optim_stats {
                    * rules without v) */
     double w_max; /* max |w|; a NaN wins */
     double g2, g_max; /* sum g^2, max |g|, g before clipping */
+    /* With a bf16 copy: what weights in bf16 make of the updates; MASTER: what NEAREST would have
+     * made of these, from the nearest bf16 of w. */
+    double moves;      /* elements with u != 0 */
+    double lost;       /* of them, those that stay what they were (KAHAN: c too) */
+    double decay_want; /* sum |decay*w| */
+    double decay_done; /* sum of what decay has changed of the new weight (and c), towards 0 */
 };
+
+enum weft_weights { WEFT_MASTER, WEFT_NEAREST, WEFT_STOCHASTIC, WEFT_KAHAN };
 
 struct weft_optim_args {
     enum weft_optim_rule rule;
@@ -83,6 +100,14 @@ struct weft_optim_args {
     float beta1, beta1c, beta2, beta2c; /* beta1c = 1 - beta1, rounded once */
     float eps, vadd, vmul, cm, cg;
     struct weft_optim_stats *stats; /* (1), =, or NULL */
+    /* bf16 */
+    uint16_t *copy; /* (n), = the nearest bf16 of the new w; NULL: f32, and the rest is not read */
+    enum weft_weights weights;
+    float decay;         /* of the weight: 1 - keep before it is rounded */
+    float *c;            /* KAHAN: (n), updated: values that bf16 has */
+    uint64_t seed, step; /* STOCHASTIC */
+    uint32_t stream;     /* of the parameter */
+    uint64_t first;      /* w[0] is this element of it */
 };
 
 /* By-products of reading a gradient block. */

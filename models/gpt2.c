@@ -241,6 +241,7 @@ static void loss_program(const struct net *n, const char *name, struct weft_io *
     weft_program *const p = weft_program_create(n->m->graph, name, t->batch);
     if (p == NULL) return;
     io->program = p;
+    weft_program_storage(p, t->precision);
     io->tokens = weft_input_i32(p, "tokens", t->seq);
     io->targets = weft_input_i32(p, "targets", t->seq);
     const weft_tensor x = transformer(n, p, io->tokens, mode);

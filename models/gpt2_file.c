@@ -185,6 +185,7 @@ static enum weft_status read_param(const struct source *s, weft_graph *g,
 }
 
 static enum weft_status read_all(const struct source *s, const weft_model *m) {
+    m->graph->stale |= m->graph->half;
     enum weft_status st = WEFT_OK;
     for (size_t p = 0; st == WEFT_OK && p < PARTS; p++) {
         for (size_t l = 0; st == WEFT_OK && l < (order[p].layers ? s->config.layers : 1); l++)

@@ -77,6 +77,7 @@ static void loss_program(const struct net *n, const char *name, struct weft_io *
     weft_program *const p = weft_program_create(n->m->graph, name, n->m->training.batch);
     if (p == NULL) return;
     io->program = p;
+    weft_program_storage(p, n->m->training.precision);
     io->inputs = weft_input_f32(p, "inputs", c->inputs);
     weft_tensor x = io->inputs;
     for (size_t l = 0; l < c->layers; l++) {

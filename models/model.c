@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/base/compiler.h"
 #include "runtime/graph.h"
 #include "runtime/optim.h"
 #include "runtime/probe.h"
@@ -91,17 +90,20 @@ void weft_model_free(weft_model *m) {
 
 /* ---- parameters ---- */
 size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_t max) {
-    const weft_graph *const g = m->graph;
+    weft_graph *const g = m->graph;
     size_t n = 0;
+    g->stale |= g->half && max > 0; /* who has the pointers may write */
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
         if (d->kind != WEFT_PARAM) continue;
         if (n < max) {
-            float *const m0 = g->optim_states > 0 && m->committed
-                                  ? (float *)(void *)(g->optim[0] + d->offset)
-                                  : NULL;
-            float *const v0 = g->optim_states > 1 && m->committed
-                                  ? (float *)(void *)(g->optim[1] + d->offset)
+            const size_t kept = g->optim_states - (g->weights == WEFT_KAHAN ? 1 : 0);
+            float *const m0 =
+                kept > 0 && m->committed ? (float *)(void *)(g->optim[0] + d->offset) : NULL;
+            float *const v0 =
+                kept > 1 && m->committed ? (float *)(void *)(g->optim[1] + d->offset) : NULL;
+            float *const c0 = kept < g->optim_states && m->committed
+                                  ? (float *)(void *)(g->optim[kept] + d->offset)
                                   : NULL;
             out[n] = (struct weft_param_info){
                 .name = d->name,
@@ -115,6 +117,7 @@ size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_
                 .grad = d->grad < 0 ? NULL : g->tensor[d->grad].data,
                 .m = m0,
                 .v = v0,
+                .c = c0,
             };
         }
         n++;
@@ -163,22 +166,18 @@ static enum weft_status batch_in(weft_model *m, const struct weft_io *io,
     return st == WEFT_OK ? weft_model_borrow(m, io->targets, b->targets, "targets") : st;
 }
 
-/* Sum of the losses. Each is rounded to a multiple of 2^-24 first, which makes the sum exact, hence
- * the same for any cut into micro-batches. */
 static void read_loss(weft_model *m, const struct weft_io *io, size_t rows, struct weft_loss *out) {
     const float *const loss = weft_tensor_data(m->graph, io->loss);
     const int32_t *const correct = weft_tensor_data(m->graph, io->correct);
     const int32_t *const target = weft_tensor_data(m->graph, io->targets);
     const size_t n = rows * (m->language ? m->training.seq : 1);
     *out = (struct weft_loss){0};
-    const unsigned control = weft_fp_begin(); /* rint rounds to nearest, whatever the caller does */
+    out->sum = weft_loss_sum(loss, target, n);
     for (size_t i = 0; i < n; i++) {
         if (target != NULL && target[i] < 0) continue;
-        out->sum += rint((double)loss[i] * 0x1p24) * 0x1p-24;
         out->count++;
         if (correct != NULL) out->correct += (uint64_t)correct[i];
     }
-    weft_fp_end(control);
 }
 
 static enum weft_status run_loss(weft_model *m, struct weft_io *io, const struct weft_batch *b,
@@ -229,6 +228,30 @@ static const char *first_nonfinite(const weft_model *m, bool gradient) {
         if (bad != 0) return d->name;
     }
     return NULL;
+}
+
+const char *weft_model_largest_node(weft_model *m, const struct weft_run *run, double *value) {
+    if (m == NULL || run == NULL || value == NULL || m->train.program == NULL) return NULL;
+    struct weft_run again = *run;
+    again.rows = m->probe_rows;
+    return weft_program_find_largest(m->train.program, &again, value);
+}
+
+const char *weft_model_largest_gradient(const weft_model *m, double *norm) {
+    const weft_graph *const g = m == NULL ? NULL : m->graph;
+    const char *name = NULL;
+    double most = -1;
+    for (size_t t = 0; g != NULL && norm != NULL && m->committed && t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        double sq;
+        if (d->kind != WEFT_PARAM || d->grad < 0) continue;
+        m->ctx->k->sumsq_f32(g->tensor[d->grad].data, weft_desc_count(d), &sq);
+        if (sq <= most) continue;
+        most = sq;
+        name = d->name;
+    }
+    if (name != NULL) *norm = sqrt(most);
+    return name;
 }
 
 enum weft_status weft_model_check_finite(const weft_model *m) {

@@ -25,6 +25,10 @@ static void put_segment(struct sink *s, const struct weft_segment_stats *g, cons
     put(s, g->layer, tensor, "absmax", g->w_absmax);
     put(s, g->layer, tensor, "gnorm", sqrt(g->g_sumsq));
     put(s, g->layer, tensor, "update_ratio", g->w_sumsq > 0 ? sqrt(g->d_sumsq / g->w_sumsq) : 0);
+    if (g->half) put(s, g->layer, tensor, "bf16_lost", g->moves > 0 ? g->lost / g->moves : 0);
+    if (g->half && g->decays)
+        put(s, g->layer, tensor, "decay_effect",
+            g->decay_want > 0 ? g->decay_done / g->decay_want : 1);
     if (!watch) return;
     put(s, g->layer, tensor, "norm", sqrt(g->w_sumsq));
     put(s, g->layer, tensor, "rate", g->rate_sum / n);

@@ -33,7 +33,7 @@ weft_tensor weft_grad_dst(struct weft_backward *b, weft_tensor t, bool *accumula
     *accumulate = false;
     if (t < 0 || g->status != WEFT_OK) return WEFT_NONE;
     const enum weft_kind kind = g->tensor[t].kind;
-    if (kind != WEFT_PARAM && kind != WEFT_ACT) return WEFT_NONE;
+    if ((kind != WEFT_PARAM && kind != WEFT_ACT) || g->tensor[t].constant) return WEFT_NONE;
     if (g->tensor[t].dtype == WEFT_COMPACT)
         return weft_graph_fail(g, WEFT_ERR_DTYPE,
                                "parameter %s is kept as %s, for inference: it has no gradient",

@@ -152,6 +152,22 @@ static enum weft_status check_places(const weft_program *p, const struct weft_ru
     return WEFT_OK;
 }
 
+/* The copies in bf16 of all parameters, where the caller may have written these (and the parameters
+ * themselves, if they are to be no more than that). After an update both are right already: the
+ * optimizer writes them. */
+static void refresh(weft_graph *g) {
+    const unsigned control = weft_fp_begin();
+    for (size_t t = 0; t < g->tensors; t++) {
+        const struct weft_tensor_desc *const d = &g->tensor[t];
+        if (d->kind != WEFT_PARAM) continue;
+        uint16_t *const copy = (uint16_t *)(void *)(g->copies + d->offset / 2);
+        g->ctx->k->narrow_bf16(d->data, copy, weft_desc_count(d));
+        if (g->weights != WEFT_MASTER) g->ctx->k->widen_bf16(copy, d->data, weft_desc_count(d));
+    }
+    weft_fp_end(control);
+    g->stale = false;
+}
+
 static enum weft_status prepare(weft_program *p, const struct weft_run *run, struct team *t) {
     weft_graph *const g = p->graph;
     if (g->base == NULL)
@@ -168,6 +184,7 @@ static enum weft_status prepare(weft_program *p, const struct weft_run *run, str
     enum weft_status st = p->positions != 0 ? check_places(p, run, rows) : WEFT_OK;
     if (st == WEFT_OK) st = check_indices(p, rows);
     if (st != WEFT_OK) return st;
+    if (g->stale && !WEFT_BUG(64)) refresh(g);
     t->p = p;
     t->x = (struct weft_exec){.k = g->ctx->k, .g = g, .run = run, .rows = rows, .batch = p->batch};
     return WEFT_OK;
@@ -238,16 +255,20 @@ enum weft_status weft_program_run(weft_program *p, const struct weft_run *run) {
 }
 
 void *weft_tensor_data(weft_graph *g, weft_tensor t) {
-    return t < 0 || (size_t)t >= g->tensors ? NULL : g->tensor[t].data;
+    if (t < 0 || (size_t)t >= g->tensors) return NULL;
+    g->stale |= g->half && g->tensor[t].kind == WEFT_PARAM;
+    return g->tensor[t].data;
 }
 
 static bool all_finite(const struct weft_exec *x, weft_tensor t) {
     const struct weft_tensor_desc *const d = weft_desc(x->g, t);
-    if (d->dtype != WEFT_F32) return true;
-    const float *const p = d->data;
     const size_t n = x_rows(x, t) * x_cols(x, t);
-    for (size_t i = 0; i < n; i++)
+    const float *const p = d->data;
+    const uint16_t *const h = d->data;
+    for (size_t i = 0; i < n && d->dtype == WEFT_F32; i++)
         if (!isfinite(p[i])) return false;
+    for (size_t i = 0; i < n && d->dtype == WEFT_BF16; i++)
+        if ((h[i] & 0x7f80u) == 0x7f80u) return false;
     return true;
 }
 
@@ -267,6 +288,40 @@ const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *
             if (n->out[j] >= 0 && !all_finite(&t.x, n->out[j])) return n->name;
     }
     return NULL;
+}
+
+/* The largest |x| of a tensor. */
+static double largest(const struct weft_exec *x, weft_tensor t) {
+    const struct weft_tensor_desc *const d = weft_desc(x->g, t);
+    const size_t n = x_rows(x, t) * x_cols(x, t);
+    float wide, max = 0;
+    if (d->dtype == WEFT_F32) x->k->absmax_f32(d->data, n, &max);
+    for (size_t i = 0; i < n && d->dtype == WEFT_BF16; i++) {
+        x->k->widen_bf16((const uint16_t *)d->data + i, &wide, 1);
+        wide = fabsf(wide);
+        if (!(wide <= max)) max = wide;
+    }
+    return (double)max;
+}
+
+const char *weft_program_find_largest(weft_program *p, const struct weft_run *run, double *value) {
+    struct team t;
+    const char *name = NULL;
+    if (p == NULL || run == NULL || value == NULL || prepare(p, run, &t) != WEFT_OK) return NULL;
+    *value = 0;
+    for (size_t i = 0; i < p->nodes; i++) {
+        const struct weft_node *const n = &p->node[i];
+        if (n->op == &weft_op_optimizer) continue;
+        if (run_node(&t, i, p->graph->ctx->backend) != WEFT_OK) return NULL;
+        for (size_t j = 0; j < WEFT_NODE_OUT; j++) {
+            if (n->out[j] < 0) continue;
+            const double v = largest(&t.x, n->out[j]);
+            if (v <= *value) continue;
+            *value = v;
+            name = n->name;
+        }
+    }
+    return name;
 }
 
 enum weft_status weft_program_timing(weft_program *p, bool on) {

@@ -144,11 +144,6 @@ bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtyp
     return true;
 }
 
-bool weft_weight_operand(weft_program *p, const char *op, weft_tensor t) {
-    const bool compact = weft_desc(p->graph, t)->dtype == WEFT_COMPACT;
-    return weft_operand(p, op, t, compact ? WEFT_COMPACT : WEFT_F32);
-}
-
 void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore) {
     weft_graph *const g = p->graph;
     if (weft_desc(g, t)->kind != WEFT_INPUT) return;
@@ -246,7 +241,7 @@ weft_tensor weft_fixed_tensor(weft_program *p, enum weft_dtype dtype, size_t row
 
 weft_tensor weft_act_like(weft_program *p, weft_tensor t) {
     const struct weft_tensor_desc d = *weft_desc(p->graph, t);
-    return program_tensor(p, "activation", WEFT_ACT, WEFT_F32, d.batched, d.shape);
+    return program_tensor(p, "activation", WEFT_ACT, p->storage, d.batched, d.shape);
 }
 
 /* Inputs are (B, cols): a token matrix (B, T) has T columns and one row a sample. */
@@ -278,6 +273,18 @@ weft_program *weft_program_create(weft_graph *g, const char *name, size_t batch)
 }
 
 void weft_program_layer(weft_program *p, int layer) { p->layer = layer; }
+
+void weft_program_storage(weft_program *p, const char *type) {
+    const bool half = type != NULL && strcmp(type, "bf16") == 0;
+    if (p->nodes > 0)
+        weft_graph_fail(p->graph, WEFT_ERR_STATE, "program %s has nodes: choose its storage first",
+                        p->name);
+    else if (type != NULL && !half && strcmp(type, "f32") != 0)
+        weft_graph_fail(p->graph, WEFT_ERR_ARG, "program %s: storage \"%s\" must be f32 or bf16",
+                        p->name, type);
+    p->storage = half ? WEFT_BF16 : WEFT_F32;
+    p->graph->half |= half;
+}
 
 struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
                                 const weft_tensor in[WEFT_NODE_IN],

@@ -19,7 +19,7 @@ enum weft_dtype {
     WEFT_F32,
     WEFT_I32,
     WEFT_F64,
-    WEFT_BF16,    /* a KV cache */
+    WEFT_BF16,
     WEFT_COMPACT, /* a matrix of weights for inference: kernels/compact.h */
 };
 
@@ -31,6 +31,7 @@ struct weft_tensor_desc {
     int layer;
     bool batched;          /* shape[0] is the batch: a run may use fewer rows */
     bool keep;             /* lives until the end of its program */
+    bool constant;         /* ACT: made from inputs alone, has no gradient */
     size_t shape[3];       /* trailing dimensions of 1 are spelled out: cols is always shape[2] */
     weft_program *program; /* ACT, INPUT: its owner */
     /* WEFT_PARAM */
@@ -109,6 +110,7 @@ struct weft_program {
     weft_graph *graph;
     const char *name;
     size_t batch;
+    enum weft_dtype storage; /* of activations and their gradients: WEFT_F32 or WEFT_BF16 */
     int layer;              /* of nodes built now */
     size_t positions;       /* generation: a run must end by this position; 0: not limited */
     size_t last_start;      /* else a run may start at this position at most */
@@ -147,6 +149,8 @@ struct weft_graph {
     uint32_t streams;
     bool training; /* parameters have gradients and optimizer state */
     bool keep_probed; /* what probes summarise keeps its memory */
+    bool half;        /* some program is in bf16: parameters have copies in it */
+    bool stale;       /* the caller may have written parameters since their copies were made */
     size_t micro_batches;    /* of a step, >= 1: more than one needs a buffer for embedding
                               * gradients */
     struct weft_embed_fold { /* that buffer, added to the gradient before the update */
@@ -156,12 +160,14 @@ struct weft_graph {
     size_t embed_folds;
     size_t grad_groups;        /* >= 1 */
     bool has_optimizer;
-    size_t optim_states;       /* arrays of the size of the parameters: 0, 1 or 2 */
+    size_t optim_states;       /* arrays of the size of the parameters: at most 3 */
+    enum weft_weights weights; /* of a training in bf16 */
     struct weft_chunk *chunks; /* small allocations that live as long as the graph */
     struct weft_memory memory;
     bool planned;
     void *base; /* one mapping for everything */
-    unsigned char *params, *grads, *optim[2], *state, *act, *local;
+    unsigned char *params, *grads, *optim[3], *state, *act, *local;
+    unsigned char *copies;   /* bf16, half the offsets of params */
     unsigned char *grad_sum; /* grad_groups > 1: the fold of the groups so far */
     size_t param_bytes; /* of the parameter segment; gradients and optimizer arrays mirror it, so
                          * one offset serves all four */
@@ -181,7 +187,7 @@ weft_tensor weft_graph_fail(weft_graph *g, enum weft_status st, const char *fmt,
 weft_tensor weft_act_tensor(weft_program *p, enum weft_dtype dtype, size_t s0, size_t s1,
                             size_t s2);
 weft_tensor weft_fixed_tensor(weft_program *p, enum weft_dtype dtype, size_t rows, size_t cols);
-weft_tensor weft_act_like(weft_program *p, weft_tensor t); /* f32, same shape and batching */
+weft_tensor weft_act_like(weft_program *p, weft_tensor t); /* p->storage, same shape and batching */
 /* Append a node; in and out arrays end with the first absent entries set to WEFT_NONE. Handles are
  * checked; after an error nothing is appended. Invalid after the next append. */
 struct weft_node *weft_node_add(weft_program *p, const struct weft_op *op,
@@ -202,8 +208,16 @@ const char *weft_shape_text(const weft_graph *g, weft_tensor t); /* "(4, 64, 768
 /* May op use t? It exists, holds this type, and is a parameter, a state, or of program p. False after
  * recording the error, or an earlier one. */
 bool weft_operand(weft_program *p, const char *op, weft_tensor t, enum weft_dtype dtype);
-/* The same for a matrix of weights, f32 or compact. */
-bool weft_weight_operand(weft_program *p, const char *op, weft_tensor t);
+/* The same for an activation that is stored as p's are. An f32 input of a bf16 program is replaced
+ * by its copy in bf16 (op_cast.c). */
+bool weft_stored(weft_program *p, const char *op, weft_tensor *t);
+/* A matrix of weights: f32 or compact; in a bf16 program a parameter, which has a copy. */
+bool weft_weight(weft_program *p, const char *op, weft_tensor t);
+/* Sum of the losses whose target is not ignored (target NULL: of all). Each is rounded to a multiple
+ * of 2^-24 first, which makes the sum exact, hence the same for any cut into micro-batches. */
+double weft_loss_sum(const float *loss, const int32_t *target, size_t n);
+/* What a loss reads: in f32, whatever p's storage. */
+bool weft_logits(weft_program *p, const char *op, weft_tensor *t);
 /* Every run of p checks that the integers of input t are from 0 to below - 1, or -1 with ignore. */
 void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore);
 
@@ -213,6 +227,13 @@ void weft_indices(weft_program *p, weft_tensor t, size_t below, bool ignore);
 enum weft_status weft_tensor_fill(weft_graph *g, weft_tensor t, const struct weft_source *source);
 
 /* ---- planning, inside op->plan ---- */
+static inline size_t weft_dtype_bytes(enum weft_dtype t) {
+    return t == WEFT_F64 ? 8 : t == WEFT_BF16 ? 2 : 4;
+}
+/* Bytes of an element of what this node streams. */
+static inline double weft_node_bytes(const struct weft_node *n) {
+    return (double)weft_dtype_bytes(n->program->storage);
+}
 void weft_phase_add(struct weft_node *n, size_t tasks,
                     double ns);                           /* appends a phase to this node */
 void *weft_plan_alloc(struct weft_node *n, size_t bytes); /* zeroed, graph's lifetime */
@@ -244,6 +265,19 @@ static inline void *x_ptr(const struct weft_exec *x, weft_tensor t) {
     return t < 0 ? NULL : x->g->tensor[t].data;
 }
 static inline float *x_f32(const struct weft_exec *x, weft_tensor t) { return x_ptr(x, t); }
+/* Element i of a tensor, whatever its type. */
+static inline void *x_at(const struct weft_exec *x, weft_tensor t, size_t i) {
+    unsigned char *const p = x_ptr(x, t);
+    return p == NULL ? NULL : p + i * weft_dtype_bytes(x->g->tensor[t].dtype);
+}
+static inline bool x_half(const struct weft_node *n) { return n->program->storage == WEFT_BF16; }
+/* A matrix of parameters as this node reads it: itself, or its copy in bf16. */
+static inline void *x_weight(const struct weft_exec *x, const struct weft_node *n, weft_tensor t) {
+    if (t < 0 || !x_half(n) || x->g->tensor[t].kind != WEFT_PARAM) return x_ptr(x, t);
+    return x->g->copies + x->g->tensor[t].offset / 2;
+}
+/* The kernel of the node's storage. */
+#define WEFT_PICK(x, n, name) (x_half(n) ? (x)->k->name##_bf16 : (x)->k->name##_f32)
 static inline int32_t *x_i32(const struct weft_exec *x, weft_tensor t) { return x_ptr(x, t); }
 static inline double *x_f64(const struct weft_exec *x, weft_tensor t) { return x_ptr(x, t); }
 /* Live samples of a tensor (shape[0], or fewer in a short run), and rows of its last dimension. */

@@ -14,9 +14,8 @@
 #include "runtime/memory.h"
 #include "weft/math.h"
 
-static const float *head(const float *qkv, size_t c, size_t hs, size_t part, size_t h) {
-    return qkv + part * c + h * hs;
-}
+/* Where part (q, k or v) of a head begins in a row of qkv. */
+static size_t head(size_t c, size_t hs, size_t part, size_t h) { return part * c + h * hs; }
 
 static float scale_of(size_t hs) { return (float)(1.0 / weft_sqrt((double)hs)); }
 
@@ -45,7 +44,7 @@ static void forward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
     const size_t hs = qkv->shape[2] / 3 / n->attr.heads;
     plan_flops(n, 2, 2);
-    n->bytes = 4.0 * 4 / 3 * (double)weft_desc_count(qkv);
+    n->bytes = weft_node_bytes(n) * 4 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_fwd_scratch(hs) + (n->out[3] >= 0 ? weft_attn_entropy_scratch() : 0);
     weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
                    2 * weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
@@ -59,12 +58,13 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
     const size_t bh = task / ranges(t), b = bh / heads, h = bh % heads;
     const size_t q0 = (ranges(t) - 1 - task % ranges(t)) * WEFT_ATTN_ROWS; /* the longest first */
     if (b >= x->rows) return;
-    const float *const qkv = x_f32(x, n->in[0]) + b * t * 3 * c;
-    x->k->attn_fwd_f32(&(struct weft_attn_fwd_args){
-        .q = head(qkv, c, hs, 0, h),
-        .k = head(qkv, c, hs, 1, h),
-        .v = head(qkv, c, hs, 2, h),
-        .y = x_f32(x, n->out[0]) + b * t * c + h * hs,
+    const size_t first = b * t * 3 * c;
+    WEFT_PICK(x, n, attn_fwd)
+    (&(struct weft_attn_fwd_args){
+        .q = x_at(x, n->in[0], first + head(c, hs, 0, h)),
+        .k = x_at(x, n->in[0], first + head(c, hs, 1, h)),
+        .v = x_at(x, n->in[0], first + head(c, hs, 2, h)),
+        .y = x_at(x, n->out[0], b * t * c + h * hs),
         .lse = x_f32(x, n->out[1]) + bh * t,
         .smax = x_f32(x, n->out[2]) + bh * t,
         .entropy = x_measures(x, n, 3) ? x_f32(x, n->out[3]) + bh * t : NULL,
@@ -85,7 +85,13 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
 struct backward_plan {
     size_t segments;
     bool split; /* a task is one segment */
+    bool apart; /* dq of segment 0 has a place of its own too: bf16, where sums are rounded last */
 };
+
+/* Shares of dq that a head keeps until they are summed. */
+static size_t shares_of(const struct backward_plan *p) {
+    return p->segments - 1 + (p->apart ? 1 : 0);
+}
 
 static void backward_plan(struct weft_node *n) {
     struct backward_plan *const plan = weft_plan_alloc(n, sizeof *plan);
@@ -96,20 +102,21 @@ static void backward_plan(struct weft_node *n) {
     n->plan = plan;
     plan->segments = weft_attn_segments(t);
     plan->split = plan->segments > 1 && all < 3 * n->program->graph->ctx->threads;
+    plan->apart = x_half(n);
     plan_flops(n, 4, 5);
-    n->bytes = 4.0 * 8 / 3 * (double)weft_desc_count(qkv);
+    n->bytes = weft_node_bytes(n) * 8 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_bwd_scratch(hs);
+    if (plan->apart && !plan->split) n->local_bytes += t * hs * sizeof(float);
     const double ns = 2 * weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes);
     weft_phase_add(n, all * (plan->split ? plan->segments : 1), ns);
     if (!plan->split) return;
-    n->shared_bytes = all * (plan->segments - 1) * t * hs * sizeof(float);
+    n->shared_bytes = all * shares_of(plan) * t * hs * sizeof(float);
     weft_phase_add(n, all * plan->segments, weft_ns_bytes((double)n->shared_bytes));
 }
 
 struct view { /* where a head's operands are */
     size_t t, c, hs, b, h, bh;
-    const float *qkv;
-    float *dqkv;
+    size_t qkv; /* the sample's first element */
 };
 
 static struct view view_of(const struct weft_exec *x, const struct weft_node *n, size_t bh) {
@@ -121,23 +128,28 @@ static struct view view_of(const struct weft_exec *x, const struct weft_node *n,
                          .b = b,
                          .h = bh % n->attr.heads,
                          .bh = bh,
-                         .qkv = x_f32(x, n->in[0]) + b * t * 3 * c,
-                         .dqkv = x_f32(x, n->out[0]) + b * t * 3 * c};
+                         .qkv = b * t * 3 * c};
+}
+
+/* Part (q, k or v) of a head in qkv or its gradient. */
+static void *part_of(const struct weft_exec *x, weft_tensor t, const struct view *v, size_t part) {
+    return x_at(x, t, v->qkv + head(v->c, v->hs, part, v->h));
 }
 
 static void backward_segment(const struct weft_exec *x, const struct weft_node *n, struct view v,
                              size_t seg, float *dq, size_t lddq, bool dq_add, size_t thread) {
     const size_t at = v.b * v.t * v.c + v.h * v.hs;
-    x->k->attn_bwd_f32(&(struct weft_attn_bwd_args){
-        .q = head(v.qkv, v.c, v.hs, 0, v.h),
-        .k = head(v.qkv, v.c, v.hs, 1, v.h),
-        .v = head(v.qkv, v.c, v.hs, 2, v.h),
-        .y = x_f32(x, n->in[1]) + at,
-        .dy = x_f32(x, n->in[2]) + at,
+    WEFT_PICK(x, n, attn_bwd)
+    (&(struct weft_attn_bwd_args){
+        .q = part_of(x, n->in[0], &v, 0),
+        .k = part_of(x, n->in[0], &v, 1),
+        .v = part_of(x, n->in[0], &v, 2),
+        .y = x_at(x, n->in[1], at),
+        .dy = x_at(x, n->in[2], at),
         .lse = x_f32(x, n->in[3]) + v.bh * v.t,
         .dq = dq,
-        .dk = v.dqkv + v.c + v.h * v.hs,
-        .dv = v.dqkv + 2 * v.c + v.h * v.hs,
+        .dk = part_of(x, n->out[0], &v, 1),
+        .dv = part_of(x, n->out[0], &v, 2),
         .scratch = x_local(x, thread),
         .t = v.t,
         .hs = v.hs,
@@ -153,34 +165,55 @@ static void backward_segment(const struct weft_exec *x, const struct weft_node *
     });
 }
 
+/* Rows [r0, r1) of dq: the sum of its shares. */
+static void fold_dq(const struct weft_exec *x, const struct weft_node *n, const struct view *v,
+                    const float *first, const float *part, size_t r0, size_t r1) {
+    WEFT_PICK(x, n, attn_dq_fold)
+    (&(struct weft_attn_fold_args){.part = part,
+                                   .first = first,
+                                   .dq = part_of(x, n->out[0], v, 0),
+                                   .t = v->t,
+                                   .hs = v->hs,
+                                   .lddq = 3 * v->c,
+                                   .r0 = r0,
+                                   .r1 = r1,
+                                   .causal = true});
+}
+
+/* All segments of a head, one after the other. */
+static void backward_head(const struct weft_exec *x, const struct weft_node *n,
+                          const struct backward_plan *plan, struct view v, size_t thread) {
+    unsigned char *const behind = (unsigned char *)x_local(x, thread) + weft_attn_bwd_scratch(v.hs);
+    float *const dq = plan->apart ? (float *)(void *)behind : part_of(x, n->out[0], &v, 0);
+    const size_t lddq = plan->apart ? v.hs : 3 * v.c;
+    for (size_t seg = 0; seg < plan->segments; seg++)
+        backward_segment(x, n, v, seg, dq, lddq, seg > 0, thread);
+    if (plan->apart) fold_dq(x, n, &v, dq, NULL, 0, v.t);
+}
+
 static void backward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                          size_t task, size_t thread) {
     const struct backward_plan *const plan = n->plan;
     const size_t per_head = plan->split ? plan->segments : 1;
     const struct view v = view_of(x, n, task / per_head);
     if (v.b >= x->rows) return;
-    float *const dq = v.dqkv + v.h * v.hs;
-    float *const part = (float *)x_shared(x, n) + v.bh * (plan->segments - 1) * v.t * v.hs;
+    if (!plan->split) {
+        backward_head(x, n, plan, v, thread);
+        return;
+    }
+    const size_t seg = task % per_head, share = v.t * v.hs;
+    float *const mine = (float *)x_shared(x, n) + v.bh * shares_of(plan) * share;
+    float *const first = plan->apart ? mine : NULL, *const part = plan->apart ? mine + share : mine;
     if (phase == 1) {
         size_t r0, r1;
-        weft_split(v.t, 1, plan->segments, task % per_head, &r0, &r1);
-        x->k->attn_dq_fold_f32(&(struct weft_attn_fold_args){.part = part,
-                                                             .dq = dq,
-                                                             .t = v.t,
-                                                             .hs = v.hs,
-                                                             .lddq = 3 * v.c,
-                                                             .r0 = r0,
-                                                             .r1 = r1,
-                                                             .causal = true});
-    } else if (!plan->split) {
-        for (size_t seg = 0; seg < plan->segments; seg++)
-            backward_segment(x, n, v, seg, dq, 3 * v.c, seg > 0, thread);
+        weft_split(v.t, 1, plan->segments, seg, &r0, &r1);
+        fold_dq(x, n, &v, first, part, r0, r1);
+    } else if (seg > 0) {
+        backward_segment(x, n, v, seg, part + (seg - 1) * share, v.hs, false, thread);
+    } else if (plan->apart) {
+        backward_segment(x, n, v, seg, first, v.hs, false, thread);
     } else {
-        const size_t seg = task % per_head;
-        if (seg == 0)
-            backward_segment(x, n, v, seg, dq, 3 * v.c, false, thread);
-        else
-            backward_segment(x, n, v, seg, part + (seg - 1) * v.t * v.hs, v.hs, false, thread);
+        backward_segment(x, n, v, seg, part_of(x, n->out[0], &v, 0), 3 * v.c, false, thread);
     }
 }
 
@@ -227,7 +260,7 @@ static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t 
     if (live == 0) return;
     const struct weft_place none = {.pos = x->run->pos};
     const struct weft_place at = x->run->place == NULL ? none : x->run->place[r];
-    const float *const qkv = x_f32(x, n->in[0]) + r * 3 * c;
+    const float *const q = x_f32(x, n->in[0]) + r * 3 * c + head(c, hs, 0, h);
     const size_t part = WEFT_BUG(50) ? 0 : at.sequence;
     const size_t cache = (part * n->attr.heads + h) * x_cols(x, n->in[1]);
     const bool half = weft_desc(x->g, n->in[1])->dtype == WEFT_BF16;
@@ -235,8 +268,8 @@ static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t 
     float *const vcache = half ? NULL : x_f32(x, n->in[2]) + cache;
     uint16_t *const kcache16 = half ? (uint16_t *)x_ptr(x, n->in[1]) + cache : NULL;
     uint16_t *const vcache16 = half ? (uint16_t *)x_ptr(x, n->in[2]) + cache : NULL;
-    const struct weft_attn_append_args append = {.k = head(qkv, c, hs, 1, h),
-                                                 .v = head(qkv, c, hs, 2, h),
+    const struct weft_attn_append_args append = {.k = q + c,
+                                                 .v = q + 2 * c,
                                                  .kcache = kcache,
                                                  .vcache = vcache,
                                                  .kcache16 = kcache16,
@@ -245,7 +278,7 @@ static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t 
                                                  .hs = hs,
                                                  .ld = 3 * c,
                                                  .pos = at.pos};
-    const struct weft_attn_kv_args attend = {.q = head(qkv, c, hs, 0, h),
+    const struct weft_attn_kv_args attend = {.q = q,
                                              .kcache = kcache,
                                              .vcache = vcache,
                                              .kcache16 = kcache16,
@@ -270,7 +303,6 @@ const struct weft_op weft_op_attention_kv = {"attention_kv", kv_plan, kv_run, NU
 static bool check_heads(weft_program *p, weft_tensor qkv, size_t heads) {
     weft_graph *const g = p->graph;
     const size_t cols = weft_desc_cols(weft_desc(g, qkv));
-    if (!weft_operand(p, "attention", qkv, WEFT_F32)) return false;
     if (heads > 0 && cols > 0 && cols % (3 * heads) == 0 && cols / 3 / heads <= WEFT_ATTN_MAX_HS)
         return true;
     weft_graph_fail(g, WEFT_ERR_SHAPE,
@@ -282,12 +314,12 @@ static bool check_heads(weft_program *p, weft_tensor qkv, size_t heads) {
 
 weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t heads, float prob) {
     weft_graph *const g = p->graph;
-    if (!check_heads(p, qkv, heads)) return WEFT_NONE;
+    if (!weft_stored(p, "attention", &qkv) || !check_heads(p, qkv, heads)) return WEFT_NONE;
     if (!(prob >= 0 && prob < 1))
         return weft_graph_fail(g, WEFT_ERR_ARG, "attention: probability %g must be in [0, 1)",
                                (double)prob);
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
-    const weft_tensor y = weft_act_tensor(p, WEFT_F32, d.shape[0], d.shape[1], d.shape[2] / 3);
+    const weft_tensor y = weft_act_tensor(p, p->storage, d.shape[0], d.shape[1], d.shape[2] / 3);
     const weft_tensor lse = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
     const weft_tensor smax = weft_act_tensor(p, WEFT_F32, d.shape[0], heads, d.shape[1]);
     const struct weft_attr attr = {.heads = heads, .prob = prob, .stream = g->streams};
@@ -320,7 +352,8 @@ weft_tensor weft_kv_cache_bf16(weft_graph *g, size_t sequences, size_t heads, si
 weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,
                               weft_tensor vcache, size_t heads, size_t max_context) {
     weft_graph *const g = p->graph;
-    if (!check_heads(p, qkv, heads)) return WEFT_NONE;
+    if (!weft_operand(p, "attention_kv", qkv, WEFT_F32) || !check_heads(p, qkv, heads))
+        return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, qkv);
     const size_t hs = d.shape[2] / 3 / heads;
     const size_t need = weft_attn_kv_floats(hs, cache_positions(max_context));

@@ -11,7 +11,7 @@
 
 static void plan(struct weft_node *n) {
     const struct weft_tensor_desc *const d = weft_node_out(n, 0);
-    n->bytes = 4 * (n->in[1] >= 0 ? 3.0 : 2.0) * (double)weft_desc_count(d);
+    n->bytes = weft_node_bytes(n) * (n->in[1] >= 0 ? 3.0 : 2.0) * (double)weft_desc_count(d);
     weft_phase_add(n, (weft_desc_rows(d) + TASK_ROWS - 1) / TASK_ROWS,
                    (double)weft_desc_count(d)); /* about one element a nanosecond */
 }
@@ -21,7 +21,8 @@ static void run(const struct weft_exec *x, const struct weft_node *n, size_t pha
     (void)phase, (void)thread;
     const size_t rows = x_rows(x, n->in[0]), cols = x_cols(x, n->in[0]), r = task * TASK_ROWS;
     if (r >= rows) return;
-    x->k->dropout_f32(&(struct weft_dropout_args){
+    WEFT_PICK(x, n, dropout)
+    (&(struct weft_dropout_args){
         .rows = rows - r < TASK_ROWS ? rows - r : TASK_ROWS,
         .cols = cols,
         .row0 = r,
@@ -31,9 +32,9 @@ static void run(const struct weft_exec *x, const struct weft_node *n, size_t pha
         .seed = x->run->seed,
         .stream = n->attr.stream,
         .p = n->attr.prob,
-        .x = x_f32(x, n->in[0]) + r * cols,
-        .residual = n->in[1] < 0 ? NULL : x_f32(x, n->in[1]) + r * cols,
-        .y = x_f32(x, n->out[0]) + r * cols,
+        .x = x_at(x, n->in[0], r * cols),
+        .residual = x_at(x, n->in[1], r * cols),
+        .y = x_at(x, n->out[0], r * cols),
     });
 }
 
@@ -54,8 +55,8 @@ const struct weft_op weft_op_dropout_bwd = {"dropout_bwd", plan, run, NULL};
 
 weft_tensor weft_dropout(weft_program *p, weft_tensor x, float prob, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "dropout", x, WEFT_F32) ||
-        (residual != WEFT_NONE && !weft_operand(p, "dropout", residual, WEFT_F32)))
+    if (!weft_stored(p, "dropout", &x) ||
+        (residual != WEFT_NONE && !weft_stored(p, "dropout", &residual)))
         return WEFT_NONE;
     if (!(prob >= 0 && prob < 1))
         return weft_graph_fail(g, WEFT_ERR_ARG, "dropout: probability %g must be in [0, 1)",

@@ -28,7 +28,7 @@ static size_t block(const struct weft_exec *x, weft_tensor t, size_t task, size_
 static void plan_blocks(struct weft_node *n, double streams, double flops) {
     const struct weft_tensor_desc *const d = weft_node_in(n, 0);
     n->flops = n->model_flops = flops * (double)weft_desc_count(d);
-    n->bytes = 4 * streams * (double)weft_desc_count(d);
+    n->bytes = weft_node_bytes(n) * streams * (double)weft_desc_count(d);
     weft_phase_add(n, blocks_of(weft_desc_rows(d)), weft_ns_bytes(n->bytes) + n->flops / 20);
 }
 
@@ -42,9 +42,9 @@ static void act_run(const struct weft_exec *x, const struct weft_node *n, size_t
     size_t at;
     struct weft_act_args a = {.act = (enum weft_act)n->attr.act, .slope = WEFT_LEAKY_SLOPE};
     a.n = block(x, n->in[0], task, &at);
-    a.z = x_f32(x, n->in[0]) + at;
-    a.y = x_f32(x, n->out[0]) + at;
-    x->k->act_fwd_f32(&a);
+    a.z = x_at(x, n->in[0], at);
+    a.y = x_at(x, n->out[0], at);
+    WEFT_PICK(x, n, act_fwd)(&a);
 }
 
 static void act_bwd_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
@@ -53,15 +53,15 @@ static void act_bwd_run(const struct weft_exec *x, const struct weft_node *n, si
     size_t at;
     struct weft_act_args a = {.act = (enum weft_act)n->attr.act, .slope = WEFT_LEAKY_SLOPE};
     a.n = block(x, n->in[0], task, &at);
-    a.z = x_f32(x, n->in[0]) + at;
-    a.dy = x_f32(x, n->in[1]) + at;
-    a.dx = x_f32(x, n->out[0]) + at;
+    a.z = x_at(x, n->in[0], at);
+    a.dy = x_at(x, n->in[1], at);
+    a.dx = x_at(x, n->out[0], at);
     a.accumulate = x_accumulate(x, n, 0);
     if (x_measures(x, n, 1)) {
         a.sumsq = x_f64(x, n->out[1]) + task;
         *a.sumsq = 0;
     }
-    if (a.n > 0) x->k->act_bwd_f32(&a);
+    if (a.n > 0) WEFT_PICK(x, n, act_bwd)(&a);
 }
 
 static void act_backward(struct weft_backward *b, size_t node) {
@@ -83,8 +83,8 @@ static void add_run(const struct weft_exec *x, const struct weft_node *n, size_t
     (void)phase, (void)thread;
     size_t at;
     const size_t count = block(x, n->out[0], task, &at);
-    x->k->add_f32(x_f32(x, n->in[0]) + at, x_f32(x, n->in[1]) + at, x_f32(x, n->out[0]) + at,
-                  count);
+    WEFT_PICK(x, n, add)
+    (x_at(x, n->in[0], at), x_at(x, n->in[1], at), x_at(x, n->out[0], at), count);
 }
 
 /* Both terms get dy: one shares its memory, the other adds it to what it has or takes a copy. */
@@ -114,10 +114,9 @@ static void gain_run(const struct weft_exec *x, const struct weft_node *n, size_
     size_t at;
     const size_t count = block(x, n->out[0], task, &at), groups = groups_of(x, n->in[1]);
     const size_t step = groups == 1 ? count : x_cols(x, n->in[0]) / groups;
-    const float *const r = n->in[2] < 0 ? NULL : x_f32(x, n->in[2]) + at;
-    for (size_t i = 0; i < count; i += step)
-        x->k->gain_fwd_f32(x_f32(x, n->in[1]) + i / step % groups, x_f32(x, n->in[0]) + at + i,
-                           r == NULL ? NULL : r + i, x_f32(x, n->out[0]) + at + i, step);
+    for (size_t i = 0; i < count; i += step) WEFT_PICK(x, n, gain_fwd)
+    (x_f32(x, n->in[1]) + i / step % groups, x_at(x, n->in[0], at + i), x_at(x, n->in[2], at + i),
+     x_at(x, n->out[0], at + i), step);
 }
 
 static void gain_bwd_plan(struct weft_node *n) {
@@ -136,12 +135,13 @@ static void gain_bwd_block(const struct weft_exec *x, const struct weft_node *n,
     for (size_t i = 0; i < count; i += step) {
         const size_t g = i / step % groups;
         double sum;
-        x->k->gain_bwd_f32(&(struct weft_gain_bwd_args){
+        WEFT_PICK(x, n, gain_bwd)
+        (&(struct weft_gain_bwd_args){
             .n = step,
             .gain = x_f32(x, n->in[1]) + g,
-            .f = x_f32(x, n->in[0]) + at + i,
-            .dy = x_f32(x, n->in[2]) + at + i,
-            .df = n->out[0] < 0 ? NULL : x_f32(x, n->out[0]) + at + i,
+            .f = x_at(x, n->in[0], at + i),
+            .dy = x_at(x, n->in[2], at + i),
+            .df = x_at(x, n->out[0], at + i),
             .accumulate = x_accumulate(x, n, 0),
             .dgain = &sum,
         });
@@ -187,7 +187,6 @@ const struct weft_op weft_op_gain_bwd = {"gain_bwd", gain_bwd_plan, gain_bwd_run
 /* ---- builders ---- */
 static bool same_shape(weft_program *p, const char *op, weft_tensor a, weft_tensor b) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, op, a, WEFT_F32) || !weft_operand(p, op, b, WEFT_F32)) return false;
     const struct weft_tensor_desc *const x = weft_desc(g, a), *const y = weft_desc(g, b);
     if (x->shape[0] == y->shape[0] && x->shape[1] == y->shape[1] &&
         x->shape[2] == y->shape[2])
@@ -198,7 +197,7 @@ static bool same_shape(weft_program *p, const char *op, weft_tensor a, weft_tens
 }
 
 weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act) {
-    if (!weft_operand(p, "activation", x, WEFT_F32)) return WEFT_NONE;
+    if (!weft_stored(p, "activation", &x)) return WEFT_NONE;
     const int kind = weft_act_parse(act);
     if (kind < 0) return weft_graph_fail(p->graph, WEFT_ERR_ARG, "unknown activation \"%s\"", act);
     const weft_tensor y = weft_act_like(p, x);
@@ -208,7 +207,8 @@ weft_tensor weft_activation(weft_program *p, weft_tensor x, const char *act) {
 }
 
 weft_tensor weft_add(weft_program *p, weft_tensor a, weft_tensor b) {
-    if (!same_shape(p, "add", a, b)) return WEFT_NONE;
+    if (!weft_stored(p, "add", &a) || !weft_stored(p, "add", &b) || !same_shape(p, "add", a, b))
+        return WEFT_NONE;
     const weft_tensor y = weft_act_like(p, a);
     weft_node_add(p, &weft_op_add, WEFT_TENSORS(a, b), WEFT_TENSORS(y), NULL);
     return y;
@@ -216,8 +216,9 @@ weft_tensor weft_add(weft_program *p, weft_tensor a, weft_tensor b) {
 
 weft_tensor weft_gain(weft_program *p, weft_tensor f, weft_tensor gain, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "gain", f, WEFT_F32) || !weft_operand(p, "gain", gain, WEFT_F32) ||
-        (residual != WEFT_NONE && !same_shape(p, "gain", f, residual)))
+    if (!weft_stored(p, "gain", &f) || !weft_operand(p, "gain", gain, WEFT_F32) ||
+        (residual != WEFT_NONE &&
+         (!weft_stored(p, "gain", &residual) || !same_shape(p, "gain", f, residual))))
         return WEFT_NONE;
     const size_t groups = weft_desc_count(weft_desc(g, gain));
     if (weft_desc(g, gain)->kind != WEFT_PARAM || groups == 0 ||

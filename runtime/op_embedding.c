@@ -27,7 +27,7 @@ static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 /* ---- forward ---- */
 static void forward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const y = weft_node_out(n, 0);
-    n->bytes = 12.0 * (double)weft_desc_count(y);
+    n->bytes = 3 * weft_node_bytes(n) * (double)weft_desc_count(y);
     n->model_flops = n->flops = (double)weft_desc_count(y);
     weft_phase_add(n, ceil_div(weft_desc_rows(y), FORWARD_ROWS), weft_ns_bytes(n->bytes));
 }
@@ -37,11 +37,11 @@ static void forward_plan(struct weft_node *n) {
 static void forward_compact(const struct weft_exec *x, const struct weft_node *n,
                             const struct weft_embed_args *a, enum weft_format format) {
     for (size_t i = 0; i < a->rows; i++) {
-        float *const out = a->out + i * a->c;
+        float *const out = (float *)a->out + i * a->c;
         x->k->compact_output_f32(format, a->wte, a->c, (size_t)a->token[i], out);
         if (n->in[2] < 0) continue;
         const size_t pos = a->pos0 + (a->row0 + i) % a->t;
-        x->k->add_f32(out, a->wpe + pos * a->c, out, a->c);
+        x->k->add_f32(out, (const float *)a->wpe + pos * a->c, out, a->c);
     }
 }
 
@@ -51,7 +51,7 @@ static void forward_rows(const struct weft_exec *x, const struct weft_node *n,
     if (wte->dtype == WEFT_COMPACT)
         forward_compact(x, n, a, wte->format);
     else
-        x->k->embed_fwd_f32(a);
+        WEFT_PICK(x, n, embed_fwd)(a);
 }
 
 static void forward_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
@@ -64,21 +64,21 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
         .rows = min(rows - r, FORWARD_ROWS),
         .c = c,
         .token = x_i32(x, n->in[0]) + r,
-        .wte = x_f32(x, n->in[1]),
-        .wpe = x_f32(x, n->in[2]),
+        .wte = x_weight(x, n, n->in[1]),
+        .wpe = x_weight(x, n, n->in[2]),
         .t = n->attr.max_context ? x->batch : x->g->tensor[n->out[0]].shape[1],
         .pos0 = x->run->pos,
         .row0 = r,
-        .out = x_f32(x, n->out[0]) + r * c,
+        .out = x_at(x, n->out[0], r * c),
     };
     const bool scattered = n->attr.max_context && x->run->place != NULL;
     for (const size_t end = r + a.rows; scattered && r < end; r++) {
         a.rows = 1;
         a.row0 = 0;
         a.pos0 = x->run->place[WEFT_BUG(51) ? 0 : r].pos;
+        a.out = x_at(x, n->out[0], r * c);
         forward_rows(x, n, &a);
         a.token++;
-        a.out += c;
     }
     if (!scattered) forward_rows(x, n, &a);
 }
@@ -118,7 +118,8 @@ static void table_columns(const struct weft_exec *x, const struct weft_node *n, 
     const struct weft_tensor_desc *const dw = weft_desc(x->g, n->out[0]);
     const bool buffer = dw->kind == WEFT_STATE; /* the sum over the micro-batches */
     const bool add = buffer ? x->run->accumulate : x_accumulate(x, n, 0);
-    x->k->embed_grad_f32(&(struct weft_embed_grad_args){
+    WEFT_PICK(x, n, embed_grad)
+    (&(struct weft_embed_grad_args){
         .mode = !add     ? WEFT_EMBED_SET
                 : buffer ? WEFT_EMBED_CHAIN
                          : WEFT_EMBED_ADD,
@@ -127,7 +128,7 @@ static void table_columns(const struct weft_exec *x, const struct weft_node *n, 
         .vocab = dw->shape[0],
         .token = x_i32(x, n->in[1]),
         .index = index_of(x, n, x_rows(x, n->in[0])),
-        .dy = x_f32(x, n->in[0]) + j,
+        .dy = x_at(x, n->in[0], j),
         .dwte = x_f32(x, n->out[0]) + j,
     });
 }
@@ -143,9 +144,8 @@ static void position_rows(const struct weft_exec *x, const struct weft_node *n, 
     float *const dw = x_f32(x, n->out[1]);
     const bool add = x_accumulate(x, n, 1);
     x->k->fold_rows_f32(NULL, 0, 0, dw + lo * c, (from - lo) * c, add);
-    if (to > from)
-        x->k->fold_rows_f32(x_f32(x, n->in[0]) + (from - first) * c, batch, t * c,
-                                 dw + from * c, (to - from) * c, add);
+    if (to > from) WEFT_PICK(x, n, fold_rows)
+    (x_at(x, n->in[0], (from - first) * c), batch, t * c, dw + from * c, (to - from) * c, add);
     x->k->fold_rows_f32(NULL, 0, 0, dw + to * c, (hi - to) * c, add);
 }
 
@@ -216,9 +216,8 @@ const struct weft_op weft_op_embedding_fold = {"embedding_fold", fold_plan, fold
 static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, weft_tensor wpe,
                          bool sequence) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "embedding", tokens, WEFT_I32) ||
-        !weft_weight_operand(p, "embedding", wte) ||
-        (wpe != WEFT_NONE && !weft_operand(p, "embedding", wpe, WEFT_F32)))
+    if (!weft_operand(p, "embedding", tokens, WEFT_I32) || !weft_weight(p, "embedding", wte) ||
+        (wpe != WEFT_NONE && !weft_weight(p, "embedding", wpe)))
         return WEFT_NONE;
     const struct weft_tensor_desc t = *weft_desc(g, tokens), w = *weft_desc(g, wte);
     const struct weft_tensor_desc pos = *weft_desc(g, wpe);
@@ -226,7 +225,7 @@ static weft_tensor build(weft_program *p, weft_tensor tokens, weft_tensor wte, w
         return weft_graph_fail(
             g, WEFT_ERR_SHAPE, "embedding: positions %s do not fit tokens %s and table %s",
             weft_shape_text(g, wpe), weft_shape_text(g, tokens), weft_shape_text(g, wte));
-    const weft_tensor y = weft_act_tensor(p, WEFT_F32, t.shape[0], t.shape[2], w.shape[2]);
+    const weft_tensor y = weft_act_tensor(p, p->storage, t.shape[0], t.shape[2], w.shape[2]);
     const struct weft_attr attr = {.max_context = sequence ? pos.shape[0] : 0};
     weft_indices(p, tokens, w.shape[0], false);
     if (wpe >= 0 && !sequence && pos.shape[0] - t.shape[2] < p->last_start)

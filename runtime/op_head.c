@@ -5,7 +5,8 @@
  *   in x (tokens, C), w (V, C), targets (tokens)   out losses, correct, dx, dw
  *
  * For each chunk: the product; softmax, loss and dlogits in place; dw += dlogitsᵀ x, dx = dlogits
- * w. A chunk is whole k chunks of dw, so its bits do not depend on how many there are. */
+ * w. A chunk is whole k chunks of dw, so its bits do not depend on how many there are. In bf16
+ * logits stay f32, and dlogits lie behind them. */
 #include "runtime/product.h"
 
 #define CHUNK_BYTES ((size_t)64 << 20) /* of logits, unless that is less than 256 rows */
@@ -16,6 +17,8 @@ enum { LOGITS, DW, DX };
 struct head_plan {
     size_t rows, ld; /* of a chunk's logits */
     size_t steps;    /* phases of a chunk */
+    size_t dlogits,
+        packed; /* where they are in the shared scratch, in bytes; dlogits 0: in place */
     struct weft_product product[3];
 };
 
@@ -54,14 +57,24 @@ static void plan(struct weft_node *n) {
     plan->steps = 1;
     for (size_t i = 0; i < products; i++) {
         plan->product[i] = all[i];
+        plan->product[i].half = x_half(n);
+        plan->product[i].narrow = x_half(n) && i == DX;
         weft_product_plan(&plan->product[i], n->program->graph->ctx);
         plan->steps += weft_product_phases(&plan->product[i]);
         if (plan->product[i].packed_bytes > packed) packed = plan->product[i].packed_bytes;
+        if (plan->product[i].local_bytes > n->local_bytes)
+            n->local_bytes = plan->product[i].local_bytes;
     }
     n->plan = plan;
-    n->shared_bytes = rows * plan->ld * sizeof(float) + packed;
+    plan->packed = rows * plan->ld * sizeof(float);
+    if (x_half(n) && products > 1) {
+        plan->dlogits = plan->packed;
+        plan->packed += rows * plan->ld * sizeof(uint16_t);
+    }
+    n->shared_bytes = plan->packed + packed;
     n->model_flops = n->flops = 2.0 * (double)products * (double)tokens * (double)(v * c);
-    n->bytes = 4.0 * (double)(v * c) * (products > 1 ? 2 : 1) + 8.0 * (double)(tokens * c);
+    n->bytes = weft_node_bytes(n) * (double)(v * c + 2 * tokens * c) +
+               (products > 1 ? 4.0 : 0) * (double)(v * c);
     for (size_t first = 0; first < tokens; first += rows) {
         add_phases(n, &plan->product[LOGITS]);
         weft_phase_add(n, (rows + LOSS_ROWS - 1) / LOSS_ROWS, 2.0 * (double)(rows * v));
@@ -73,8 +86,9 @@ static void plan(struct weft_node *n) {
 
 struct chunk { /* of tokens: [first, first + rows) */
     size_t first, rows, c, v;
-    const float *x, *w;
+    const void *x, *w;
     float *logits;
+    void *dlogits;
 };
 
 /* The product's operands; c NULL: not wanted. */
@@ -97,7 +111,7 @@ static struct weft_gemm_args product_args(const struct weft_exec *x, const struc
         return (struct weft_gemm_args){.m = q->v,
                                        .n = q->c,
                                        .k = q->rows,
-                                       .a = q->logits,
+                                       .a = q->dlogits,
                                        .lda = ld,
                                        .b = q->x,
                                        .ldb = q->c,
@@ -108,12 +122,11 @@ static struct weft_gemm_args product_args(const struct weft_exec *x, const struc
         return (struct weft_gemm_args){.m = q->rows,
                                        .n = q->c,
                                        .k = q->v,
-                                       .a = q->logits,
+                                       .a = q->dlogits,
                                        .lda = ld,
                                        .b = q->w,
                                        .ldb = q->c,
-                                       .c = n->out[2] < 0 ? NULL
-                                                          : x_f32(x, n->out[2]) + q->first * q->c,
+                                       .c = x_at(x, n->out[2], q->first * q->c),
                                        .ldc = q->c,
                                        .accumulate = x_accumulate(x, n, 2)};
     }
@@ -128,6 +141,7 @@ static void run_loss(const struct weft_exec *x, const struct weft_node *n,
         .v = q->v,
         .ld = plan->ld,
         .x = q->logits + r * plan->ld,
+        .dx = x_half(n) ? (void *)((uint16_t *)q->dlogits + r * plan->ld) : NULL,
         .target = x_i32(x, n->in[2]) + q->first + r,
         .loss = x_f32(x, n->out[0]) + q->first + r,
         .correct = x_i32(x, n->out[1]) + q->first + r,
@@ -136,15 +150,15 @@ static void run_loss(const struct weft_exec *x, const struct weft_node *n,
         .scale = x->run->inv_targets,
     };
     if (n->attr.with_grad)
-        x->k->xent_f32(&a);
+        WEFT_PICK(x, n, xent)(&a);
     else
         x->k->xent_fwd_f32(&a);
 }
 
 static void run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                 size_t thread) {
-    (void)thread;
     const struct head_plan *const plan = n->plan;
+    unsigned char *const shared = x_shared(x, n);
     const size_t tokens = x_rows(x, n->in[0]), c = x_cols(x, n->in[0]);
     const size_t first = phase / plan->steps * plan->rows;
     if (first >= tokens) return;
@@ -152,16 +166,18 @@ static void run(const struct weft_exec *x, const struct weft_node *n, size_t pha
                             .rows = tokens - first < plan->rows ? tokens - first : plan->rows,
                             .c = c,
                             .v = weft_desc(x->g, n->in[1])->shape[0],
-                            .x = x_f32(x, n->in[0]) + first * c,
-                            .w = x_f32(x, n->in[1]),
-                            .logits = x_shared(x, n)};
-    float *const packed = q.logits + plan->rows * plan->ld;
+                            .x = x_at(x, n->in[0], first * c),
+                            .w = x_weight(x, n, n->in[1]),
+                            .logits = x_shared(x, n),
+                            .dlogits = shared + plan->dlogits};
     size_t step = phase % plan->steps;
     for (int i = LOGITS; i <= DX; i++) {
         const size_t phases = weft_product_phases(&plan->product[i]);
         if (step < phases) {
             const struct weft_gemm_args g = product_args(x, n, &q, i);
-            if (g.c != NULL) weft_product_run(&plan->product[i], x->k, &g, packed, step, task);
+            if (g.c != NULL)
+                weft_product_run(&plan->product[i], x->k, &g, shared + plan->packed,
+                                 x_local(x, thread), step, task);
             return;
         }
         step -= phases;
@@ -188,7 +204,7 @@ const struct weft_op weft_op_head_xent = {"head_xent", plan, run, with_gradient}
 
 weft_tensor weft_head_xent(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "head", x, WEFT_F32) || !weft_weight_operand(p, "head", w) ||
+    if (!weft_stored(p, "head", &x) || !weft_weight(p, "head", w) ||
         !weft_operand(p, "head", targets, WEFT_I32))
         return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dt = *weft_desc(g, targets);

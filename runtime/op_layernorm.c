@@ -19,7 +19,7 @@ static size_t blocks_of(size_t rows) {
 static void forward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const x = weft_node_in(n, 0);
     n->model_flops = n->flops = 8.0 * (double)weft_desc_count(x);
-    n->bytes = 8.0 * (double)weft_desc_count(x);
+    n->bytes = 2 * weft_node_bytes(n) * (double)weft_desc_count(x);
     weft_phase_add(n, (weft_desc_rows(x) + FORWARD_ROWS - 1) / FORWARD_ROWS,
                    2 * weft_ns_bytes(n->bytes));
 }
@@ -29,13 +29,14 @@ static void forward_run(const struct weft_exec *x, const struct weft_node *n, si
     (void)phase, (void)thread;
     const size_t rows = x_rows(x, n->in[0]), c = x_cols(x, n->in[0]), r = task * FORWARD_ROWS;
     if (r >= rows) return;
-    x->k->layernorm_fwd_f32(&(struct weft_layernorm_args){
+    WEFT_PICK(x, n, layernorm_fwd)
+    (&(struct weft_layernorm_args){
         .rows = rows - r < FORWARD_ROWS ? rows - r : FORWARD_ROWS,
         .c = c,
-        .x = x_f32(x, n->in[0]) + r * c,
+        .x = x_at(x, n->in[0], r * c),
         .gamma = x_f32(x, n->in[1]),
         .beta = x_f32(x, n->in[2]),
-        .y = x_f32(x, n->out[0]) + r * c,
+        .y = x_at(x, n->out[0], r * c),
         .mean = x_f32(x, n->out[1]) + r,
         .rstd = x_f32(x, n->out[2]) + r,
         .eps = n->attr.eps,
@@ -47,7 +48,7 @@ static void backward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const x = weft_node_in(n, 1);
     const size_t c = weft_desc_cols(x), blocks = blocks_of(weft_desc_rows(x));
     n->model_flops = n->flops = 14.0 * (double)weft_desc_count(x);
-    n->bytes = 12.0 * (double)weft_desc_count(x);
+    n->bytes = 3 * weft_node_bytes(n) * (double)weft_desc_count(x);
     n->shared_bytes = blocks * 2 * c * sizeof(float);
     weft_phase_add(n, blocks, 2 * weft_ns_bytes(n->bytes));
     weft_phase_add(n, (c + FOLD_COLS - 1) / FOLD_COLS, weft_ns_bytes((double)n->shared_bytes));
@@ -57,12 +58,13 @@ static void backward_block(const struct weft_exec *x, const struct weft_node *n,
     const size_t rows = x_rows(x, n->in[1]), c = x_cols(x, n->in[1]);
     const size_t r = block * WEFT_LAYERNORM_BLOCK;
     if (r >= rows) return;
-    float *const dx = n->out[0] < 0 ? NULL : x_f32(x, n->out[0]) + r * c;
-    x->k->layernorm_bwd_f32(&(struct weft_layernorm_bwd_args){
+    void *const dx = x_at(x, n->out[0], r * c);
+    WEFT_PICK(x, n, layernorm_bwd)
+    (&(struct weft_layernorm_bwd_args){
         .rows = rows - r < WEFT_LAYERNORM_BLOCK ? rows - r : WEFT_LAYERNORM_BLOCK,
         .c = c,
-        .dy = x_f32(x, n->in[0]) + r * c,
-        .x = x_f32(x, n->in[1]) + r * c,
+        .dy = x_at(x, n->in[0], r * c),
+        .x = x_at(x, n->in[1], r * c),
         .mean = x_f32(x, n->in[2]) + r,
         .rstd = x_f32(x, n->in[3]) + r,
         .gamma = x_f32(x, n->in[4]),
@@ -112,7 +114,7 @@ const struct weft_op weft_op_layernorm_bwd = {"layernorm_bwd", backward_plan, ba
 weft_tensor weft_layernorm(weft_program *p, weft_tensor x, weft_tensor gamma, weft_tensor beta,
                            float eps) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "layernorm", x, WEFT_F32)) return WEFT_NONE;
+    if (!weft_stored(p, "layernorm", &x)) return WEFT_NONE;
     const struct weft_tensor_desc d = *weft_desc(g, x);
     const weft_tensor affine[2] = {gamma, beta};
     for (size_t i = 0; i < 2; i++) {

@@ -22,12 +22,19 @@ static void plan_product(struct weft_node *n, const struct weft_product *product
     if (plan == NULL) return;
     n->plan = plan;
     plan->product = *product;
+    plan->product.half = x_half(n);
+    plan->product.narrow = n->out[0] >= 0 && weft_node_out(n, 0)->dtype == WEFT_BF16;
     plan->sum_tasks = sum_tasks;
     weft_product_plan(&plan->product, n->program->graph->ctx);
     n->shared_bytes = plan->product.packed_bytes;
+    n->local_bytes = plan->product.local_bytes;
     const double m = (double)product->m, cols = (double)product->n, k = (double)product->k;
     n->model_flops = n->flops = 2 * m * cols * k;
-    n->bytes = 4 * (m * k + m * cols) + (double)weft_format_bits(product->format) / 8 * cols * k;
+    const double weight = product->format != WEFT_FORMAT_F32
+                              ? (double)weft_format_bits(product->format) / 8
+                              : weft_node_bytes(n);
+    n->bytes = weft_node_bytes(n) * m * k + weight * cols * k +
+               (plan->product.narrow ? 2 : 4) * m * cols;
     for (size_t i = 0; i < weft_product_phases(&plan->product); i++)
         weft_phase_add(n, weft_product_tasks(&plan->product, i) + (i == 0 ? sum_tasks : 0),
                        weft_product_ns(&plan->product, n->program->graph->ctx, i) +
@@ -35,9 +42,9 @@ static void plan_product(struct weft_node *n, const struct weft_product *product
 }
 
 static void run_product(const struct weft_exec *x, const struct weft_node *n,
-                        const struct weft_gemm_args *g, size_t phase, size_t task) {
+                        const struct weft_gemm_args *g, size_t phase, size_t task, size_t thread) {
     const struct linear_plan *const plan = n->plan;
-    weft_product_run(&plan->product, x->k, g, x_shared(x, n), phase,
+    weft_product_run(&plan->product, x->k, g, x_shared(x, n), x_local(x, thread), phase,
                      task - (phase == 0 ? plan->sum_tasks : 0));
 }
 
@@ -55,18 +62,17 @@ static void linear_plan(struct weft_node *n) {
 
 static void linear_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                        size_t task, size_t thread) {
-    (void)thread;
     const size_t in = x_cols(x, n->in[0]), out = x_cols(x, n->out[0]);
     const struct weft_gemm_args g = {
         .m = x_rows(x, n->in[0]),
         .n = out,
         .k = in,
-        .a = x_f32(x, n->in[0]),
+        .a = x_ptr(x, n->in[0]),
         .lda = in,
-        .b = x_f32(x, n->in[1]),
+        .b = x_weight(x, n, n->in[1]),
         .ldb = in,
         .blocks = x_ptr(x, n->in[1]),
-        .c = x_f32(x, n->out[0]),
+        .c = x_ptr(x, n->out[0]),
         .ldc = out,
         .epilogue = n->attr.act != WEFT_ACT_NONE ? WEFT_EPI_BIAS_ACT
                     : n->in[3] >= 0              ? WEFT_EPI_BIAS_RESIDUAL
@@ -74,14 +80,14 @@ static void linear_run(const struct weft_exec *x, const struct weft_node *n, siz
                                                  : WEFT_EPI_NONE,
         .act = (enum weft_act)n->attr.act,
         .bias = x_f32(x, n->in[2]),
-        .residual = x_f32(x, n->in[3]),
+        .residual = x_ptr(x, n->in[3]),
         .ldr = out,
-        .z = x_f32(x, n->out[1]),
+        .z = x_ptr(x, n->out[1]),
         .ldz = out,
         .stats = x_measures(x, n, 2) ? x_f32(x, n->out[2]) : NULL,
         .lds = weft_gemm_groups(out),
     };
-    run_product(x, n, &g, phase, task);
+    run_product(x, n, &g, phase, task, thread);
 }
 
 /* ---- linear_dx ---- */
@@ -96,27 +102,26 @@ static void dx_plan(struct weft_node *n) {
 
 static void dx_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                    size_t thread) {
-    (void)thread;
     const size_t out = x_cols(x, n->in[0]), in = x_cols(x, n->out[0]);
     const struct weft_gemm_args g = {
         .m = x_rows(x, n->in[0]),
         .n = in,
         .k = out,
-        .a = x_f32(x, n->in[0]),
+        .a = x_ptr(x, n->in[0]),
         .lda = out,
-        .b = x_f32(x, n->in[1]),
+        .b = x_weight(x, n, n->in[1]),
         .ldb = in,
-        .c = x_f32(x, n->out[0]),
+        .c = x_ptr(x, n->out[0]),
         .ldc = in,
         .accumulate = x_accumulate(x, n, 0),
         .epilogue = n->in[2] >= 0 ? WEFT_EPI_DACT : WEFT_EPI_NONE,
         .act = (enum weft_act)n->attr.act,
-        .z = x_f32(x, n->in[2]),
+        .z = x_ptr(x, n->in[2]),
         .ldz = in,
         .stats = x_measures(x, n, 1) ? x_f32(x, n->out[1]) : NULL,
         .lds = weft_gemm_groups(in),
     };
-    run_product(x, n, &g, phase, task);
+    run_product(x, n, &g, phase, task, thread);
 }
 
 /* ---- linear_dw ---- */
@@ -131,19 +136,18 @@ static void dw_plan(struct weft_node *n) {
 
 static void dw_run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                    size_t thread) {
-    (void)thread;
     const struct linear_plan *const plan = n->plan;
     const size_t rows = x_rows(x, n->in[0]), out = x_cols(x, n->in[0]), in = x_cols(x, n->in[1]);
-    const float *const dy = x_f32(x, n->in[0]);
     if (phase == 0 && task < plan->sum_tasks) { /* db: columns [lo, hi) */
         size_t lo, hi;
         weft_split(out, 16, plan->sum_tasks, task, &lo, &hi);
-        x->k->colsum_f32(&(struct weft_colsum_args){.m = rows,
-                                                    .n = hi - lo,
-                                                    .x = dy + lo,
-                                                    .ldx = out,
-                                                    .sum = x_f32(x, n->out[1]) + lo,
-                                                    .accumulate = x_accumulate(x, n, 1)});
+        WEFT_PICK(x, n, colsum)
+        (&(struct weft_colsum_args){.m = rows,
+                                    .n = hi - lo,
+                                    .x = x_at(x, n->in[0], lo),
+                                    .ldx = out,
+                                    .sum = x_f32(x, n->out[1]) + lo,
+                                    .accumulate = x_accumulate(x, n, 1)});
         return;
     }
     if (n->out[0] < 0) return;
@@ -151,15 +155,15 @@ static void dw_run(const struct weft_exec *x, const struct weft_node *n, size_t 
         .m = out,
         .n = in,
         .k = rows,
-        .a = dy,
+        .a = x_ptr(x, n->in[0]),
         .lda = out,
-        .b = x_f32(x, n->in[1]),
+        .b = x_ptr(x, n->in[1]),
         .ldb = in,
-        .c = x_f32(x, n->out[0]),
+        .c = x_ptr(x, n->out[0]),
         .ldc = in,
         .accumulate = x_accumulate(x, n, 0),
     };
-    run_product(x, n, &g, phase, task);
+    run_product(x, n, &g, phase, task, thread);
 }
 
 /* ---- backward ---- */
@@ -231,9 +235,9 @@ const struct weft_op weft_op_linear_dw = {"linear_dw", dw_plan, dw_run, NULL};
 weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tensor b,
                         const char *act, weft_tensor residual) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "linear", x, WEFT_F32) || !weft_weight_operand(p, "linear", w) ||
+    if (!weft_stored(p, "linear", &x) || !weft_weight(p, "linear", w) ||
         (b != WEFT_NONE && !weft_operand(p, "linear", b, WEFT_F32)) ||
-        (residual != WEFT_NONE && !weft_operand(p, "linear", residual, WEFT_F32)))
+        (residual != WEFT_NONE && !weft_stored(p, "linear", &residual)))
         return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dw = *weft_desc(g, w);
     const int kind = weft_act_parse(act);
@@ -253,8 +257,8 @@ weft_tensor weft_linear(weft_program *p, weft_tensor x, weft_tensor w, weft_tens
                                "activation %s",
                                weft_shape_text(g, residual), dw.name, weft_shape_text(g, w),
                                act == NULL ? "none" : act);
-    const weft_tensor y = dx.batched ? weft_act_tensor(p, WEFT_F32, dx.shape[0], dx.shape[1], out)
-                                     : weft_fixed_tensor(p, WEFT_F32, weft_desc_rows(&dx), out);
+    const weft_tensor y = dx.batched ? weft_act_tensor(p, p->storage, dx.shape[0], dx.shape[1], out)
+                                     : weft_fixed_tensor(p, p->storage, weft_desc_rows(&dx), out);
     const struct weft_attr attr = {.act = kind};
     weft_node_add(p, &weft_op_linear, WEFT_TENSORS(x, w, b, residual), WEFT_TENSORS(y), &attr);
     return y;

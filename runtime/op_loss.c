@@ -8,6 +8,7 @@
  * No node of their own for the backward pass: with attr.with_grad they make the gradient too. */
 #include <string.h>
 
+#include "kernels/base/compiler.h"
 #include "runtime/graph.h"
 
 #define TASK_ELEMENTS 8192
@@ -34,8 +35,8 @@ static size_t task_rows(const struct weft_exec *x, const struct weft_node *n, si
     return *lo >= rows ? 0 : rows - *lo < unit ? rows - *lo : unit;
 }
 
-static float *gradient(const struct weft_exec *x, const struct weft_node *n, size_t at) {
-    return n->attr.with_grad && n->out[2] >= 0 ? x_f32(x, n->out[2]) + at : NULL;
+static void *gradient(const struct weft_exec *x, const struct weft_node *n, size_t at) {
+    return n->attr.with_grad ? x_at(x, n->out[2], at) : NULL;
 }
 
 static void xent_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
@@ -57,7 +58,7 @@ static void xent_run(const struct weft_exec *x, const struct weft_node *n, size_
         .scale = x->run->inv_targets,
     };
     if (a.dx != NULL)
-        x->k->xent_f32(&a);
+        WEFT_PICK(x, n, xent)(&a);
     else
         x->k->xent_fwd_f32(&a);
 }
@@ -67,7 +68,8 @@ static void mse_run(const struct weft_exec *x, const struct weft_node *n, size_t
     (void)phase, (void)thread;
     size_t r;
     const size_t rows = task_rows(x, n, task, &r), cols = x_cols(x, n->in[0]);
-    x->k->mse_f32(&(struct weft_mse_args){
+    WEFT_PICK(x, n, mse)
+    (&(struct weft_mse_args){
         .rows = rows,
         .n = cols,
         .x = x_f32(x, n->in[0]) + r * cols,
@@ -104,13 +106,28 @@ static void with_gradient(struct weft_backward *b, size_t node) {
         weft_graph_fail(b->p->graph, WEFT_ERR_STATE, "%s: its input has another gradient", n->name);
 }
 
+/* To a multiple of 2^-24; from 1 on a float is one. */
+static double rounded(float loss) {
+    const double x = (double)loss * 0x1p24, nearest = 0x1.8p52;
+    return (x < 0x1p24 ? x + nearest - nearest : x) * 0x1p-24;
+}
+
+double weft_loss_sum(const float *loss, const int32_t *target, size_t n) {
+    double sum = 0;
+    const unsigned control = weft_fp_begin(); /* to nearest, whatever the caller does */
+    for (size_t i = 0; i < n; i++)
+        if (target == NULL || target[i] >= 0) sum += rounded(loss[i]);
+    weft_fp_end(control);
+    return sum;
+}
+
 const struct weft_op weft_op_softmax_xent = {"softmax_xent", plan, xent_run, with_gradient};
 const struct weft_op weft_op_mse = {"mse", plan, mse_run, with_gradient};
 const struct weft_op weft_op_inner = {"inner", plan, inner_run, with_gradient};
 
 weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor targets) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, "softmax_xent", logits, WEFT_F32) ||
+    if (!weft_logits(p, "softmax_xent", &logits) ||
         !weft_operand(p, "softmax_xent", targets, WEFT_I32))
         return WEFT_NONE;
     const struct weft_tensor_desc x = *weft_desc(g, logits), t = *weft_desc(g, targets);
@@ -128,7 +145,9 @@ weft_tensor weft_softmax_xent(weft_program *p, weft_tensor logits, weft_tensor t
 static weft_tensor with_values(weft_program *p, const struct weft_op *op, weft_tensor x,
                                weft_tensor values) {
     weft_graph *const g = p->graph;
-    if (!weft_operand(p, op->name, x, WEFT_F32) || !weft_operand(p, op->name, values, WEFT_F32))
+    if (p->storage != WEFT_F32 && op == &weft_op_inner)
+        return weft_graph_fail(g, WEFT_ERR_DTYPE, "inner: only programs in f32 have it");
+    if (!weft_logits(p, op->name, &x) || !weft_operand(p, op->name, values, WEFT_F32))
         return WEFT_NONE;
     const struct weft_tensor_desc dx = *weft_desc(g, x), dv = *weft_desc(g, values);
     if (memcmp(dx.shape, dv.shape, sizeof dx.shape) != 0)

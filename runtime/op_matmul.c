@@ -45,7 +45,7 @@ static void run(const struct weft_exec *x, const struct weft_node *n, size_t pha
                 size_t thread) {
     (void)thread;
     const struct weft_matmul *const g = n->plan;
-    weft_product_run(&g->product, x->k, &g->live, x_shared(x, n), phase, task);
+    weft_product_run(&g->product, x->k, &g->live, x_shared(x, n), NULL, phase, task);
 }
 
 /* ---- packing ---- */
@@ -66,7 +66,7 @@ static void pack_run(const struct weft_exec *x, const struct weft_node *n, size_
     const size_t first = task * PACK_PANELS * x->k->gemm_nr, width = PACK_PANELS * x->k->gemm_nr;
     struct weft_pack_args a = g->live_pack;
     a.r = g->shape.n - first < width ? g->shape.n - first : width;
-    a.src += a.layout == WEFT_K_INNER ? first * a.ld : first;
+    a.src = (const float *)a.src + (a.layout == WEFT_K_INNER ? first * a.ld : first);
     a.dst += first * a.k;
     x->k->gemm_pack_b_f32(&a);
 }

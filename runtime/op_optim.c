@@ -43,6 +43,7 @@ struct sweep {
 struct update {                /* shared by gradnorm and optimizer */
     struct sweep *norm, *step; /* the same, unless there are parts */
     const struct weft_optim_kind *kind;
+    enum weft_weights weights;      /* bf16 */
     struct weft_optim_args args[2]; /* of this step: without and with decay; set by gradnorm */
     double lr, scale;
     double *trust; /* lars: by tensor */
@@ -268,7 +269,7 @@ static void step_plan(struct weft_node *n) {
     const struct sweep *const s = u->step;
     const double states = (double)weft_optim_states(u->kind->rule);
     n->flops = (4 + 6 * states) * (double)s->elements;
-    n->bytes = (12 + 8 * states) * (double)s->elements;
+    n->bytes = (12 + 8 * states + (n->program->graph->half ? 2 : 0)) * (double)s->elements;
     weft_phase_add(n, s->tasks, weft_ns_bytes(n->bytes));
 }
 
@@ -283,6 +284,21 @@ static struct weft_optim_args args_of(const struct update *u, const struct weft_
     return a;
 }
 
+/* What a training in bf16 adds for a block. */
+static void half_args(const struct weft_exec *x, const struct update *u, const struct block *b,
+                      struct weft_optim_args *a) {
+    const weft_graph *const g = x->g;
+    const size_t at = g->tensor[b->param].offset, states = weft_optim_states(u->kind->rule);
+    if (!g->half) return;
+    a->copy = (uint16_t *)(void *)(g->copies + at / 2) + b->first;
+    a->weights = u->weights;
+    if (u->weights == WEFT_KAHAN) a->c = (float *)(void *)(g->optim[states] + at) + b->first;
+    a->seed = x->run->seed;
+    a->step = x->run->step;
+    a->stream = (uint32_t)b->param;
+    a->first = b->first;
+}
+
 static void step_run(const struct weft_exec *x, const struct weft_node *n, size_t phase,
                      size_t task, size_t thread) {
     (void)phase, (void)thread;
@@ -291,6 +307,7 @@ static void step_run(const struct weft_exec *x, const struct weft_node *n, size_
     const weft_graph *const g = x->g;
     struct weft_optim_stats *const stats = x_ptr(x, n->out[0]);
     const bool finite = x_f64(x, n->in[0])[1] != 0;
+    const size_t states = weft_optim_states(u->kind->rule);
     for (size_t i = s->task[task].first; finite && i < s->task[task].end; i++) {
         const struct block *const b = &s->block[i];
         const struct weft_tensor_desc *const d = &g->tensor[b->param];
@@ -298,8 +315,9 @@ static void step_run(const struct weft_exec *x, const struct weft_node *n, size_
         a.n = b->n;
         a.w = x_f32(x, b->param) + b->first;
         a.g = grad_of(x, b);
-        if (g->optim_states > 0) a.m = (float *)(void *)(g->optim[0] + d->offset) + b->first;
-        if (g->optim_states > 1) a.v = (float *)(void *)(g->optim[1] + d->offset) + b->first;
+        if (states > 0) a.m = (float *)(void *)(g->optim[0] + d->offset) + b->first;
+        if (states > 1) a.v = (float *)(void *)(g->optim[1] + d->offset) + b->first;
+        half_args(x, u, b, &a);
         a.stats = x->run->statistics ? &stats[i] : NULL;
         x->k->optim_f32(&a);
     }
@@ -354,7 +372,16 @@ void weft_optimizer(weft_program *p, const struct weft_optim *optim) {
     if (u == NULL) return;
     u->kind = kind;
     g->has_optimizer = true;
-    g->optim_states = weft_optim_states(kind->rule);
+    const int how = weft_weights_find(optim->weights);
+    if (how < 0 || (how != WEFT_MASTER && !g->half)) {
+        weft_graph_fail(g, WEFT_ERR_ARG,
+                        "optimizer: weights \"%s\" must be master or, in bf16, nearest, stochastic "
+                        "or kahan",
+                        optim->weights);
+        return;
+    }
+    u->weights = g->weights = (enum weft_weights)how;
+    g->optim_states = weft_optim_states(kind->rule) + (how == WEFT_KAHAN ? 1 : 0);
     if (g->grad_groups == 1) weft_embedding_fold(p);
     const struct weft_attr attr = {.optim = *optim};
     const size_t blocks = u->norm->blocks;
@@ -403,7 +430,8 @@ static double larger(double a, double b) { return a > b || isnan(a) ? a : b; }
 bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_stats *out) {
     const struct weft_node *const step = find(p, &weft_op_optimizer);
     if (step == NULL) return false;
-    const struct sweep *const s = ((const struct update *)step->plan)->step;
+    const struct update *const u = step->plan;
+    const struct sweep *const s = u->step;
     if (i >= s->segments) return false;
     const struct segment *const seg = &s->segment[i];
     const struct weft_tensor_desc *const d = weft_desc(p->graph, seg->param);
@@ -412,6 +440,9 @@ bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_sta
                                        .tensor = seg->name,
                                        .whole = seg->whole,
                                        .matrix = d->param.shape[1] > 0,
+                                       .half = p->graph->half,
+                                       .decays = d->param.decay && u->kind->decoupled &&
+                                                 step->attr.optim.weight_decay > 0,
                                        .count = seg->count};
     for (size_t b = seg->block0; b < seg->block0 + seg->blocks; b++) {
         out->w_sum += w[b].w;
@@ -422,6 +453,10 @@ bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_sta
         out->d_sumsq += w[b].dw2;
         out->wg_sum += w[b].wg;
         out->rate_sum += w[b].rate;
+        out->moves += w[b].moves;
+        out->lost += w[b].lost;
+        out->decay_want += w[b].decay_want;
+        out->decay_done += w[b].decay_done;
     }
     return true;
 }
@@ -436,4 +471,8 @@ void weft_optim_join(struct weft_segment_stats *a, const struct weft_segment_sta
     a->d_sumsq += b->d_sumsq;
     a->wg_sum += b->wg_sum;
     a->rate_sum += b->rate_sum;
+    a->moves += b->moves;
+    a->lost += b->lost;
+    a->decay_want += b->decay_want;
+    a->decay_done += b->decay_done;
 }

@@ -28,6 +28,10 @@ struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
 double weft_optim_trust(const struct weft_optim *o, double scale, double w_norm, double g_norm,
                         bool decay);
 
+/* How weights are kept in a training in bf16: "master", "nearest", "stochastic", "kahan"; NULL is
+ * master. Negative: no such way. */
+int weft_weights_find(const char *name);
+
 /* ---- results ---- */
 struct weft_optim_result {
     double norm;        /* of all gradients, before clipping */
@@ -49,6 +53,9 @@ struct weft_segment_stats {
     double d_sumsq;                  /* change of the weights */
     double wg_sum;                   /* weights before the step times gradients */
     double rate_sum;                 /* 1/(sqrt v + eps): step per unit of m; 0 without v */
+    bool half; /* training in bf16: the next four are known (kernels/optim.h) */
+    double moves, lost, decay_want, decay_done;
+    bool decays; /* the weight itself does */
 };
 /* Segment i in parameter order; false past the last one. */
 bool weft_optim_segment(const weft_program *p, size_t i, struct weft_segment_stats *out);

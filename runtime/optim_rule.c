@@ -63,6 +63,16 @@ static void adam_scalars(const struct weft_optim_kind *kind, const struct weft_o
     a->cg = (float)(lr * (1 - mu) / (1 - product));
 }
 
+int weft_weights_find(const char *name) {
+    static const char *const names[] = {[WEFT_MASTER] = "master",
+                                        [WEFT_NEAREST] = "nearest",
+                                        [WEFT_STOCHASTIC] = "stochastic",
+                                        [WEFT_KAHAN] = "kahan"};
+    for (size_t i = 0; name != NULL && i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0) return (int)i;
+    return name == NULL ? WEFT_MASTER : -1;
+}
+
 #define TRUST 0.001 /* You et al.'s eta */
 
 double weft_optim_trust(const struct weft_optim *o, double scale, double w_norm, double g_norm,
@@ -93,6 +103,7 @@ struct weft_optim_args weft_optim_scalars(const struct weft_optim_kind *kind,
         .beta2c = (float)(1 - o->beta2),
         .eps = (float)o->eps,
         .vmul = 1,
+        .decay = (float)(kind->decoupled ? lr * shrink : 0),
     };
     if (kind->lars) {
         a.lr = 1;

@@ -1,6 +1,7 @@
 /* The planner: every tensor's place, before anything is allocated.
  *
- *   params | grads | grad_sum | optimizer m, v | state | activations | per-thread scratch
+ *   params | their copies in bf16 | grads | grad_sum | optimizer m, v | state | activations |
+ * per-thread scratch
  *
  * Gradients and optimizer arrays mirror the parameters, so that one offset serves all. Activations
  * of a program get offsets from their live ranges (largest first, lowest hole that fits); programs
@@ -15,8 +16,7 @@
 
 static size_t tensor_bytes(const struct weft_tensor_desc *d) {
     if (d->dtype == WEFT_COMPACT) return weft_compact_bytes(d->format, d->shape[0], d->shape[2]);
-    const size_t size = d->dtype == WEFT_F64 ? 8 : d->dtype == WEFT_BF16 ? 2 : 4;
-    return weft_align_up(weft_desc_count(d) * size, WEFT_ALIGNMENT);
+    return weft_align_up(weft_desc_count(d) * weft_dtype_bytes(d->dtype), WEFT_ALIGNMENT);
 }
 
 /* Half of what a process can address; far below what would wrap. */
@@ -171,10 +171,12 @@ static enum weft_status plan(weft_graph *g) {
      */
     g->local_bytes = weft_align_up(g->local_bytes, 4096) + WEFT_ALIGNMENT;
     m->params = g->param_bytes;
+    m->copies = g->half ? weft_align_up(g->param_bytes / 2, WEFT_ALIGNMENT) : 0;
     m->grads = g->training ? g->param_bytes * (g->grad_groups > 1 ? 2 : 1) : 0;
     m->optim = g->param_bytes * g->optim_states;
     m->scratch = g->local_bytes * threads;
-    const size_t part[] = {m->params, m->grads, m->optim, m->state, m->activations, m->scratch};
+    const size_t part[] = {m->params, m->copies,      m->grads,  m->optim,
+                           m->state,  m->activations, m->scratch};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         m->total = add_bytes(g, m->total, part[i]);
     g->planned = g->status == WEFT_OK;
@@ -192,6 +194,9 @@ static void set_pointers(weft_graph *g) {
     const struct weft_memory *const m = &g->memory;
     unsigned char *at = g->base;
     g->params = at, at += m->params;
+    g->copies = g->half ? at : NULL;
+    at += m->copies;
+    g->stale = g->half;
     g->grads = g->training ? at : NULL;
     g->grad_sum = g->grad_groups > 1 ? at + g->param_bytes : NULL;
     at += m->grads;

@@ -86,6 +86,10 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->packed_bytes = p->pack ? round_up(p->m_part, mr) * p->k_part * sizeof(float) : 0;
     p->pack_tasks = min_size(ceil_div(p->m_part * p->k_part * sizeof(float), PACK_TASK), 64);
     cut(p, ctx);
+    if (!p->narrow) return;
+    p->local_bytes = p->k_part < p->k ? 0 : p->rows * p->cols * sizeof(float);
+    p->sums_at = p->packed_bytes;
+    if (p->k_part < p->k) p->packed_bytes += p->m * p->n * sizeof(float);
 }
 
 static bool packs(const struct weft_product *p, size_t phase) { return p->pack && phase % 2 == 0; }
@@ -102,33 +106,63 @@ double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t
     return compute > weft_ns_bytes(b) ? compute : weft_ns_bytes(b);
 }
 
+static const void *move(const void *p, size_t i, size_t bytes) {
+    return p == NULL ? NULL : (const unsigned char *)p + i * bytes;
+}
+static void *move_out(void *p, size_t i, size_t bytes) {
+    return p == NULL ? NULL : (unsigned char *)p + i * bytes;
+}
+static size_t bytes_of(const struct weft_product *p) { return p->half ? 2 : sizeof(float); }
+
 /* Element (r, k) of an operand; in panels w wide, r is the first of one. */
-static const float *at(const float *p, size_t ld, enum weft_layout layout, size_t r, size_t k,
-                       size_t w) {
+static const void *at(const struct weft_product *p, const void *x, size_t ld,
+                      enum weft_layout layout, size_t r, size_t k, size_t w) {
     switch (layout) {
-    case WEFT_K_INNER: return p + r * ld + k;
-    case WEFT_K_OUTER: return p + k * ld + r;
-    default: return p + r / w * ld + k * w;
+    case WEFT_K_INNER: return move(x, r * ld + k, bytes_of(p));
+    case WEFT_K_OUTER: return move(x, k * ld + r, bytes_of(p));
+    default: return move(x, r / w * ld + k * w, sizeof(float));
     }
 }
 
 /* Panels [i, i + count) of the part of A that starts at a. */
-static void pack_task(const struct weft_product *p, const struct weft_kernels *k, const float *a,
+static void pack_task(const struct weft_product *p, const struct weft_kernels *k, const void *a,
                       size_t lda, size_t m, size_t depth, float *packed, size_t task) {
     size_t lo, hi;
     weft_split(p->m_part, k->gemm_mr, p->pack_tasks, task, &lo, &hi);
     hi = min_size(hi, m);
     if (lo >= hi) return;
-    k->gemm_pack_a_f32(&(struct weft_pack_args){.r = hi - lo,
-                                                .k = depth,
-                                                .src = at(a, lda, p->a, lo, 0, k->gemm_mr),
-                                                .ld = lda,
-                                                .layout = p->a,
-                                                .dst = packed + lo * depth});
+    const struct weft_pack_args args = {.r = hi - lo,
+                                        .k = depth,
+                                        .src = at(p, a, lda, p->a, lo, 0, k->gemm_mr),
+                                        .ld = lda,
+                                        .layout = p->a,
+                                        .dst = packed + lo * depth};
+    (p->half ? k->gemm_pack_a_bf16 : k->gemm_pack_a_f32)(&args);
+}
+
+/* Where the sums of C[i.., j..] are until they are rounded, and whether there are some already. */
+static void place_sums(const struct weft_product *p, struct weft_gemm_args *t, void *shared,
+                       void *local, size_t i, size_t j, size_t k0) {
+    if (!p->narrow) return;
+    const bool parts = p->k_part < p->k;
+    t->acc = parts ? move_out(shared, p->sums_at + (i * p->n + j) * sizeof(float), 1) : local;
+    t->ldacc = parts ? p->n : p->cols;
+    t->resumed = k0 > 0 && !WEFT_BUG(65);
+}
+
+/* The epilogue's operands at C[i.., j..]. */
+static void place_epilogue(const struct weft_product *p, struct weft_gemm_args *t, size_t i,
+                           size_t j) {
+    const size_t bytes = bytes_of(p);
+    if (t->bias) t->bias += j;
+    t->residual = move(t->residual, i * t->ldr + j, bytes);
+    t->z = move_out(t->z, i * t->ldz + j, bytes);
+    if (t->stats) t->stats += (i * t->lds + j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
 }
 
 void weft_product_run(const struct weft_product *p, const struct weft_kernels *k,
-                      const struct weft_gemm_args *g, float *packed, size_t phase, size_t task) {
+                      const struct weft_gemm_args *g, void *shared, void *local, size_t phase,
+                      size_t task) {
     const size_t part = phase / (p->pack ? 2 : 1);
     const size_t deep = ceil_div(p->k, p->k_part);
     const size_t i0 = part / deep * p->m_part;
@@ -137,7 +171,8 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     const size_t m = min_size(p->m_part, g->m - i0);
     const size_t depth = min_size(p->k_part, g->k - k0);
     const bool direct = !p->pack || g->m <= FEW_ROWS;
-    const float *const a = at(g->a, g->lda, p->a, i0, k0, k->gemm_mr);
+    const void *const a = at(p, g->a, g->lda, p->a, i0, k0, k->gemm_mr);
+    float *const packed = shared;
     if (packs(p, phase)) {
         if (!direct) pack_task(p, k, a, g->lda, m, depth, packed, task);
         return;
@@ -150,7 +185,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.m = min_size(p->rows, m - i);
     t.n = min_size(p->cols, g->n - j);
     t.k = depth;
-    t.a = direct ? at(a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * depth;
+    t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * depth;
     t.lda = direct ? g->lda : k->gemm_mr * depth;
     t.a_layout = direct ? p->a : WEFT_PANELS;
     t.b_layout = p->b;
@@ -158,16 +193,13 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     if (p->b == WEFT_BLOCKS)
         t.blocks += (WEFT_BUG(75) ? 0 : j / WEFT_BLOCK) * weft_compact_block(p->format, depth);
     else
-        t.b = at(g->b, g->ldb, p->b, j, k0, k->gemm_nr);
-    t.c = g->c + (i0 + i) * g->ldc + j;
-    t.accumulate = g->accumulate || (k0 > 0 && !WEFT_BUG(60));
-    if (k0 + depth < g->k) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
-    if (g->bias) t.bias = g->bias + j;
-    if (g->residual) t.residual = g->residual + (i0 + i) * g->ldr + j;
-    if (g->z) t.z = g->z + (i0 + i) * g->ldz + j;
-    if (t.stats) t.stats += ((i0 + i) * g->lds + j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
-    if (p->b == WEFT_BLOCKS)
-        k->gemm_compact_f32(&t);
-    else
-        k->gemm_f32(&t);
+        t.b = at(p, g->b, g->ldb, p->b, j, k0, k->gemm_nr);
+    t.c = move_out(g->c, (i0 + i) * g->ldc + j, p->narrow ? 2 : sizeof(float));
+    t.c_f32 = !p->narrow;
+    t.accumulate = g->accumulate || (k0 > 0 && !p->narrow && !WEFT_BUG(60));
+    t.unfinished = k0 + depth < g->k;
+    if (t.unfinished) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
+    place_epilogue(p, &t, i0 + i, j);
+    place_sums(p, &t, shared, local, i0 + i, j, k0);
+    (p->b == WEFT_BLOCKS ? k->gemm_compact_f32 : p->half ? k->gemm_bf16 : k->gemm_f32)(&t);
 }

@@ -14,6 +14,7 @@ struct weft_product {
     size_t m, n, k;               /* of the whole product; a run may have smaller m or k */
     enum weft_layout a, b;        /* K_INNER or K_OUTER; b also PANELS or BLOCKS */
     enum weft_format format;      /* of blocks */
+    bool half, narrow;            /* A and B are bf16; C too: rounded once, from sums in f32 */
     bool by_rows; /* a thread's tasks are rows of C rather than columns: what it leaves in its cache
                    * is then what it gets of C's rows elsewhere (of weights: where they are n) */
     size_t m_part, k_part, parts; /* rows and depth of A in a part */
@@ -21,6 +22,8 @@ struct weft_product {
     size_t rows, cols;            /* of a task */
     size_t row_tasks, col_tasks, pack_tasks;
     size_t packed_bytes; /* shared scratch, 64-byte aligned */
+    size_t local_bytes;  /* of each thread: sums of a task, when narrow */
+    size_t sums_at;      /* narrow, parts along k: where all sums are in the shared scratch */
 };
 
 /* p->m, n, k, a, b are set; the rest is computed. */
@@ -33,6 +36,7 @@ size_t weft_product_tasks(const struct weft_product *p, size_t phase);
 double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t phase);
 /* Task of a phase. g: the live product, unpacked, g->m <= p->m, g->k <= p->k. */
 void weft_product_run(const struct weft_product *p, const struct weft_kernels *k,
-                      const struct weft_gemm_args *g, float *packed, size_t phase, size_t task);
+                      const struct weft_gemm_args *g, void *shared, void *local, size_t phase,
+                      size_t task);
 
 #endif

@@ -126,10 +126,10 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
     static const size_t cut[] = {1000000, 1, 64, 23};
     const size_t step = cut[s->calls++ % 4];
     struct weft_attn_fwd_args a = {
-        .q = check_f32(c, "q"),
-        .k = check_f32(c, "k"),
-        .v = check_f32(c, "v"),
-        .y = check_f32(c, "y"),
+        .q = check_ptr(c, "q"),
+        .k = check_ptr(c, "k"),
+        .v = check_ptr(c, "v"),
+        .y = check_ptr(c, "y"),
         .lse = check_f32(c, "lse"),
         .smax = check_f32(c, "smax"),
         .entropy = s->entropy ? check_f32(c, "entropy") : NULL,
@@ -144,10 +144,11 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
     };
     for (; a.q0 < s->t; a.q0 = a.q1) {
         a.q1 = s->t - a.q0 < step ? s->t : a.q0 + step;
-        k->attn_fwd_f32(&a);
+        CHECK_PICK(c, k, attn_fwd)(&a);
     }
 }
-static const struct check_family attn_fwd = {"attn_fwd", draw_fwd, oracle_fwd, call_fwd, 33, 0};
+static const struct check_family attn_fwd = {"attn_fwd", draw_fwd, oracle_fwd, call_fwd,
+                                             33,         0,        " q k v y "};
 
 /* ---- from the cache ---- */
 static size_t blocks_of(size_t t) { return (t + 63) / 64 * 64; }
@@ -368,7 +369,7 @@ static void draw_bwd(struct check *c) {
     check_out(c, "dv", s->t, s->hs, s->ldy);
     check_scratch(c, "scratch", weft_attn_bwd_scratch(s->hs));
     const size_t parts = weft_attn_segments(s->t);
-    check_scratch(c, "part", 4 * (parts > 1 ? (parts - 1) * n : 0));
+    check_scratch(c, "part", 4 * (c->bf16 ? parts : parts - 1) * n);
 }
 
 static void oracle_bwd(struct check *c) {
@@ -391,14 +392,14 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
     const bool fold = s->calls++ % 2;
     const size_t segments = weft_attn_segments(s->t);
     struct weft_attn_bwd_args a = {
-        .q = check_f32(c, "q"),
-        .k = check_f32(c, "k"),
-        .v = check_f32(c, "v"),
-        .y = check_f32(c, "y"),
-        .dy = check_f32(c, "dy"),
+        .q = check_ptr(c, "q"),
+        .k = check_ptr(c, "k"),
+        .v = check_ptr(c, "v"),
+        .y = check_ptr(c, "y"),
+        .dy = check_ptr(c, "dy"),
         .lse = check_f32(c, "lse"),
-        .dk = check_f32(c, "dk"),
-        .dv = check_f32(c, "dv"),
+        .dk = check_ptr(c, "dk"),
+        .dv = check_ptr(c, "dv"),
         .scratch = check_ptr(c, "scratch"),
         .t = s->t,
         .hs = s->hs,
@@ -409,27 +410,31 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
         .causal = s->causal,
         .drop = s->drop,
     };
-    float *part = check_f32(c, "part");
+    /* bf16: dq of segment 0 is made apart too */
+    float *const first = c->bf16 ? check_ptr(c, "part") : NULL;
+    float *const part = c->bf16 ? first + s->t * s->hs : check_ptr(c, "part");
     for (size_t i = 0; i < segments; i++) {
         a.seg = fold ? segments - 1 - i : i; /* in parts: any order will do */
         const bool own = fold && a.seg;
-        a.dq = own ? part + (a.seg - 1) * s->t * s->hs : check_f32(c, "dq");
-        a.lddq = own ? s->hs : check_arg(c, "dq")->ld;
+        a.dq = own ? part + (a.seg - 1) * s->t * s->hs : first ? first : check_ptr(c, "dq");
+        a.lddq = own || first ? s->hs : check_arg(c, "dq")->ld;
         a.dq_add = !fold && i;
-        k->attn_bwd_f32(&a);
+        CHECK_PICK(c, k, attn_bwd)(&a);
     }
-    for (size_t r = 0; fold && r < s->t; r += 100) {
-        const struct weft_attn_fold_args f = {.part = part,
-                                              .dq = check_f32(c, "dq"),
+    for (size_t r = 0; (fold || first) && r < s->t; r += 100) {
+        const struct weft_attn_fold_args f = {.part = fold ? part : NULL,
+                                              .first = first,
+                                              .dq = check_ptr(c, "dq"),
                                               .t = s->t,
                                               .hs = s->hs,
                                               .lddq = check_arg(c, "dq")->ld,
                                               .r0 = r,
                                               .r1 = s->t - r < 100 ? s->t : r + 100,
                                               .causal = s->causal};
-        k->attn_dq_fold_f32(&f);
+        CHECK_PICK(c, k, attn_dq_fold)(&f);
     }
 }
-static const struct check_family attn_bwd = {"attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, 0};
+static const struct check_family attn_bwd = {
+    "attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, 0, " q k v y dy dk dv dq "};
 
 CHECK_MAIN(&attn_fwd, &attn_kv, &attn_kv_half, &attn_kv_append, &attn_kv_append_half, &attn_bwd)

@@ -55,10 +55,10 @@ static void oracle(struct check *c) {
 static void call(struct check *c, const struct weft_kernels *k) {
     const struct setting *s = c->user;
     struct weft_dropout_args a = s->a;
-    a.x = check_f32(c, "x");
-    a.residual = s->residual ? check_f32(c, "r") : NULL;
-    a.y = check_f32(c, "y");
-    k->dropout_f32(&a);
+    a.x = check_ptr(c, "x");
+    a.residual = s->residual ? check_ptr(c, "r") : NULL;
+    a.y = check_ptr(c, "y");
+    CHECK_PICK(c, k, dropout)(&a);
 }
 
 /* Kept fraction within 5 sigma; masks that differ in one coordinate agree like independent ones. */
@@ -106,7 +106,7 @@ static int statistics(void) {
 }
 
 int main(int argc, char **argv) {
-    static const struct check_family dropout = {"dropout", draw, oracle, call, 120, 0};
+    static const struct check_family dropout = {"dropout", draw, oracle, call, 120, 0, " x r y "};
     const struct check_family *const families[] = {&dropout};
     return check_main(argc, argv, families, 1) | (statistics() != 0);
 }

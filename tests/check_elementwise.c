@@ -33,7 +33,7 @@ static void oracle_add(struct check *c) {
     exact(y);
 }
 static void call_add(struct check *c, const struct weft_kernels *k) {
-    k->add_f32(check_f32(c, "a"), check_f32(c, "b"), check_f32(c, "y"), count(c));
+    CHECK_PICK(c, k, add)(check_ptr(c, "a"), check_ptr(c, "b"), check_ptr(c, "y"), count(c));
 }
 static void oracle_mul(struct check *c) {
     struct check_arg *y = check_arg(c, "y");
@@ -74,7 +74,7 @@ static void oracle_scale(struct check *c) {
     exact(y);
 }
 static void call_scale(struct check *c, const struct weft_kernels *k) {
-    k->scale_f32(alpha(c), check_f32(c, "x"), check_f32(c, "y"), count(c));
+    CHECK_PICK(c, k, scale)(alpha(c), check_ptr(c, "x"), check_ptr(c, "y"), count(c));
 }
 static void draw_fill(struct check *c) {
     const size_t n = check_size(c, 0);
@@ -105,8 +105,9 @@ static void oracle_gain_fwd(struct check *c) {
     one_rounding(y, *val(c, "gain"), val(c, "f"), r);
 }
 static void call_gain_fwd(struct check *c, const struct weft_kernels *k) {
-    k->gain_fwd_f32(check_f32(c, "gain"), check_f32(c, "f"), residual(c) ? check_f32(c, "r") : NULL,
-                    check_f32(c, "y"), count(c));
+    CHECK_PICK(c, k, gain_fwd)
+    (check_f32(c, "gain"), check_ptr(c, "f"), residual(c) ? check_ptr(c, "r") : NULL,
+     check_ptr(c, "y"), count(c));
 }
 
 static bool adds(const struct check *c) { return c->index % 2; }
@@ -134,12 +135,12 @@ static void oracle_gain_bwd(struct check *c) {
 static void call_gain_bwd(struct check *c, const struct weft_kernels *k) {
     const struct weft_gain_bwd_args a = {.n = count(c),
                                          .gain = check_f32(c, "gain"),
-                                         .f = check_f32(c, "f"),
-                                         .dy = check_f32(c, "dy"),
-                                         .df = check_f32(c, "y"),
+                                         .f = check_ptr(c, "f"),
+                                         .dy = check_ptr(c, "dy"),
+                                         .df = check_ptr(c, "y"),
                                          .accumulate = adds(c),
                                          .dgain = check_f64(c, "dgain")};
-    k->gain_bwd_f32(&a);
+    CHECK_PICK(c, k, gain_bwd)(&a);
 }
 
 /* ---- sums of rows ---- */
@@ -167,18 +168,20 @@ static void oracle_fold(struct check *c) {
 }
 static void call_fold(struct check *c, const struct weft_kernels *k) {
     const struct check_arg *x = check_arg(c, "x");
-    k->fold_rows_f32(check_f32(c, "x"), x->rows, x->ld, check_f32(c, "y"), x->cols, adds(c));
+    CHECK_PICK(c, k, fold_rows)
+    (check_ptr(c, "x"), x->rows, x->ld, check_f32(c, "y"), x->cols, adds(c));
 }
 
-static const struct check_family add = {"add", draw_two, oracle_add, call_add, 60, 0};
+static const struct check_family add = {"add", draw_two, oracle_add, call_add, 60, 0, " a b y "};
 static const struct check_family mul = {"mul", draw_two, oracle_mul, call_mul, 60, 0};
 static const struct check_family axpy = {"axpy", draw_axpy, oracle_axpy, call_axpy, 60, 0};
-static const struct check_family scale = {"scale", draw_scale, oracle_scale, call_scale, 60, 0};
+static const struct check_family scale = {"scale", draw_scale, oracle_scale, call_scale,
+                                          60,      0,          " x y "};
 static const struct check_family fills = {"fill", draw_fill, oracle_fill, call_fill, 40, 0};
 static const struct check_family gain_fwd = {
-    "gain_fwd", draw_gain_fwd, oracle_gain_fwd, call_gain_fwd, 60, 0};
+    "gain_fwd", draw_gain_fwd, oracle_gain_fwd, call_gain_fwd, 60, 0, " f r y "};
 static const struct check_family gain_bwd = {
-    "gain_bwd", draw_gain_bwd, oracle_gain_bwd, call_gain_bwd, 60, 0};
-static const struct check_family fold_rows = {
-    "fold_rows", draw_fold, oracle_fold, call_fold, 60, 0};
+    "gain_bwd", draw_gain_bwd, oracle_gain_bwd, call_gain_bwd, 60, 0, " f dy y "};
+static const struct check_family fold_rows = {"fold_rows", draw_fold, oracle_fold, call_fold,
+                                              60,          0,         " x "};
 CHECK_MAIN(&add, &mul, &axpy, &scale, &fills, &gain_fwd, &gain_bwd, &fold_rows)

@@ -62,13 +62,14 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         .pos0 = s->pos0,
         .row0 = s->row0,
         .token = check_i32(c, "token"),
-        .wte = check_f32(c, "wte"),
-        .wpe = s->positions ? check_f32(c, "wpe") : NULL,
-        .out = check_f32(c, "out"),
+        .wte = check_ptr(c, "wte"),
+        .wpe = s->positions ? check_ptr(c, "wpe") : NULL,
+        .out = check_ptr(c, "out"),
     };
-    k->embed_fwd_f32(&a);
+    CHECK_PICK(c, k, embed_fwd)(&a);
 }
-static const struct check_family embed_fwd = {"embed_fwd", draw_fwd, oracle_fwd, call_fwd, 50, 0};
+static const struct check_family embed_fwd = {"embed_fwd", draw_fwd, oracle_fwd,     call_fwd,
+                                              50,          0,        " wte wpe out "};
 
 /* ---- positions by token ---- */
 static const size_t vocabs[] = {1, 5, 256, 257, 50257, 70000, 20000000};
@@ -163,14 +164,14 @@ static void call_grad(struct check *c, const struct weft_kernels *k) {
         .ld = check_arg(c, "dwte")->ld,
         .vocab = s->vocab,
         .token = check_i32(c, "token"),
-        .dy = check_f32(c, "dy"),
+        .dy = check_ptr(c, "dy"),
         .dwte = check_f32(c, "dwte"),
         .index = {.order = words, .start = words + s->rows, .count = words + 2 * s->rows + 1},
     };
     k->embed_sort(a.token, s->rows, words + 2 * s->rows + 2, &a.index);
-    k->embed_grad_f32(&a);
+    CHECK_PICK(c, k, embed_grad)(&a);
 }
-static const struct check_family embed_grad = {"embed_grad", draw_grad, oracle_grad,
-                                               call_grad,    90,        0};
+static const struct check_family embed_grad = {"embed_grad", draw_grad, oracle_grad, call_grad,
+                                               90,           0,         " dy "};
 
 CHECK_MAIN(&embed_fwd, &embed_sort, &embed_grad)

@@ -13,7 +13,7 @@ struct shape {
     enum weft_layout a, b;
     enum weft_epilogue epilogue;
     enum weft_act act;
-    bool accumulate, bias, z, exact;
+    bool accumulate, bias, z, exact, c_f32;
 };
 
 static double *val(const struct check *c, const char *name) { return check_arg(c, name)->val; }
@@ -34,8 +34,11 @@ static void draw_operands(struct check *c, enum check_fill fill) {
     s->ldb = check_ld(c, tb ? s->n : s->k);
     s->ldc = check_ld(c, s->n);
     s->exact = fill == CHECK_FILL_INT;
+    s->c_f32 = c->index % 3 == 1;
+    if (s->c_f32) c->elem = " a b residual z ";
     check_in(c, "a", ta ? s->k : s->m, ta ? s->m : s->k, s->lda, fill);
     check_in(c, "b", tb ? s->k : s->n, tb ? s->n : s->k, s->ldb, fill);
+    check_scratch(c, "acc", c->bf16 ? s->m * (s->n + 3) * sizeof(float) : 0);
     check_scratch(c, "pa", (s->m + 32) * s->k * sizeof(float));
     check_scratch(c, "pb", (s->n + 64) * s->k * sizeof(float));
     check_in(c, "bias", 1, s->n, s->n, s->exact ? CHECK_FILL_INT : CHECK_FILL_NORMAL);
@@ -168,58 +171,72 @@ static struct weft_gemm_args args(struct check *c) {
     return (struct weft_gemm_args){.m = s->m,
                                    .n = s->n,
                                    .k = s->k,
-                                   .a = check_f32(c, "a"),
+                                   .a = check_ptr(c, "a"),
                                    .lda = s->lda,
                                    .a_layout = s->a,
-                                   .b = check_f32(c, "b"),
+                                   .b = check_ptr(c, "b"),
                                    .ldb = s->ldb,
                                    .b_layout = s->b,
-                                   .c = check_f32(c, "c"),
+                                   .c = check_ptr(c, "c"),
                                    .ldc = s->ldc,
                                    .accumulate = s->accumulate,
                                    .epilogue = s->epilogue,
                                    .act = s->act,
                                    .bias = s->bias ? check_f32(c, "bias") : NULL,
-                                   .residual = check_f32(c, "residual"),
+                                   .residual = check_ptr(c, "residual"),
                                    .ldr = s->ldc,
                                    .ldz = s->ldc + 3,
-                                   .z = s->z || s->epilogue == WEFT_EPI_DACT ? check_f32(c, "z")
+                                   .c_f32 = s->c_f32,
+                                   .acc = check_ptr(c, "acc"),
+                                   .ldacc = s->n + 3,
+                                   .z = s->z || s->epilogue == WEFT_EPI_DACT ? check_ptr(c, "z")
                                                                              : NULL};
 }
 
 static void call_gemm(struct check *c, const struct weft_kernels *k) {
     struct weft_gemm_args g = args(c);
     if (g.a_layout == WEFT_PANELS) {
-        k->gemm_pack_a_f32(&(struct weft_pack_args){
+        CHECK_PICK(c, k, gemm_pack_a)
+        (&(struct weft_pack_args){
             .r = g.m, .k = g.k, .src = g.a, .ld = g.lda, .dst = check_ptr(c, "pa")});
         g.a = check_ptr(c, "pa");
         g.lda = g.k * k->gemm_mr;
     }
     if (g.b_layout == WEFT_PANELS) {
-        k->gemm_pack_b_f32(&(struct weft_pack_args){
+        CHECK_PICK(c, k, gemm_pack_b)
+        (&(struct weft_pack_args){
             .r = g.n, .k = g.k, .src = g.b, .ld = g.ldb, .dst = check_ptr(c, "pb")});
         g.b = check_ptr(c, "pb");
         g.ldb = g.k * k->gemm_nr;
     }
-    k->gemm_f32(&g);
+    CHECK_PICK(c, k, gemm)(&g);
 }
 
 static void call_gemv(struct check *c, const struct weft_kernels *k) {
     const struct weft_gemm_args g = args(c);
-    k->gemv_f32(&g);
+    CHECK_PICK(c, k, gemv)(&g);
+}
+
+static const void *after(const struct check *c, const void *p, size_t n) {
+    return (const unsigned char *)p + n * (c->bf16 ? 2 : sizeof(float));
+}
+static void *after_out(void *p, size_t n, bool half) {
+    return (unsigned char *)p + n * (half ? 2 : sizeof(float));
 }
 
 /* The same product in two calls along k, split at a chunk, and in two along n. */
 static void call_split(struct check *c, const struct weft_kernels *k) {
     const struct weft_gemm_args whole = args(c);
+    const bool narrows = c->bf16 && !whole.c_f32;
     const size_t nh = whole.n / 3;
     for (int half = 0; half < 2; half++) {
         struct weft_gemm_args g = whole;
         g.n = half ? whole.n - nh : nh;
         if (half) {
-            g.b += g.b_layout == WEFT_K_INNER ? nh * g.ldb : nh;
-            g.c += nh;
-            g.residual += nh;
+            g.b = after(c, g.b, g.b_layout == WEFT_K_INNER ? nh * g.ldb : nh);
+            g.c = after_out(g.c, nh, narrows);
+            g.residual = after(c, g.residual, nh);
+            g.acc += nh;
             if (g.bias) g.bias += nh;
         }
         const size_t kh = g.k > 256 ? 256 : 0;
@@ -227,13 +244,15 @@ static void call_split(struct check *c, const struct weft_kernels *k) {
             struct weft_gemm_args first = g;
             first.k = kh;
             first.epilogue = WEFT_EPI_NONE;
-            k->gemm_f32(&first);
-            g.a += g.a_layout == WEFT_K_INNER ? kh : kh * g.lda;
-            g.b += g.b_layout == WEFT_K_INNER ? kh : kh * g.ldb;
+            first.unfinished = true;
+            CHECK_PICK(c, k, gemm)(&first);
+            g.a = after(c, g.a, g.a_layout == WEFT_K_INNER ? kh : kh * g.lda);
+            g.b = after(c, g.b, g.b_layout == WEFT_K_INNER ? kh : kh * g.ldb);
             g.k -= kh;
-            g.accumulate = true;
+            g.resumed = narrows;
+            g.accumulate = !narrows;
         }
-        k->gemm_f32(&g);
+        CHECK_PICK(c, k, gemm)(&g);
     }
 }
 
@@ -262,12 +281,14 @@ static void draw_gemv(struct check *c) {
     draw_operands(c, CHECK_FILL_NORMAL);
 }
 
-static const struct check_family gemm = {"gemm", draw_gemm, oracle, call_gemm, 210, 0};
-static const struct check_family gemm_order = {"gemm_order", draw_order, oracle_order,
-                                               call_gemm,    96,         0};
-static const struct check_family gemm_split = {"gemm_split", draw_split, oracle_order,
-                                               call_split,   48,         0};
-static const struct check_family gemv = {"gemv", draw_gemv, oracle, call_gemv, 36, 0};
-static const struct check_family gemv_order = {"gemv_order", draw_gemv, oracle_order,
-                                               call_gemv,    36,        0};
+static const struct check_family gemm = {"gemm", draw_gemm,           oracle, call_gemm, 210,
+                                         0,      " a b c residual z "};
+static const struct check_family gemm_order = {
+    "gemm_order", draw_order, oracle_order, call_gemm, 96, 0, " a b c residual z "};
+static const struct check_family gemm_split = {
+    "gemm_split", draw_split, oracle_order, call_split, 48, 0, " a b c residual z "};
+static const struct check_family gemv = {"gemv", draw_gemv,           oracle, call_gemv, 36,
+                                         0,      " a b c residual z "};
+static const struct check_family gemv_order = {
+    "gemv_order", draw_gemv, oracle_order, call_gemv, 36, 0, " a b c residual z "};
 CHECK_MAIN(&gemm, &gemm_order, &gemm_split, &gemv, &gemv_order)

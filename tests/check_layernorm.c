@@ -63,10 +63,10 @@ static struct weft_layernorm_args fwd_args(struct check *c) {
         .c = s->c,
         .ld = s->ld,
         .eps = s->eps,
-        .x = check_f32(c, "x"),
+        .x = check_ptr(c, "x"),
         .gamma = s->affine ? check_f32(c, "gamma") : NULL,
         .beta = s->beta ? check_f32(c, "beta") : NULL,
-        .y = check_f32(c, "y"),
+        .y = check_ptr(c, "y"),
         .mean = check_f32(c, "mean"),
         .rstd = check_f32(c, "rstd"),
     };
@@ -74,10 +74,10 @@ static struct weft_layernorm_args fwd_args(struct check *c) {
 
 static void call_fwd(struct check *c, const struct weft_kernels *k) {
     const struct weft_layernorm_args a = fwd_args(c);
-    k->layernorm_fwd_f32(&a);
+    CHECK_PICK(c, k, layernorm_fwd)(&a);
 }
-static const struct check_family layernorm_fwd = {"layernorm_fwd", draw_fwd, oracle_fwd,
-                                                  call_fwd,        70,       0};
+static const struct check_family layernorm_fwd = {
+    "layernorm_fwd", draw_fwd, oracle_fwd, call_fwd, 70, 0, " x y "};
 
 /* ---- forward of x + f: r is a third array, or f itself ---- */
 static bool in_place(const struct check *c) { return c->index % 2; }
@@ -188,19 +188,19 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
         .rows = s->rows,
         .c = s->c,
         .ld = s->ld,
-        .x = check_f32(c, "x"),
+        .x = check_ptr(c, "x"),
         .mean = check_f32(c, "mean"),
         .rstd = check_f32(c, "rstd"),
         .gamma = s->affine ? check_f32(c, "gamma") : NULL,
-        .dx = mode(c) == PART_ONLY ? NULL : check_f32(c, "dx"),
+        .dx = mode(c) == PART_ONLY ? NULL : check_ptr(c, "dx"),
         .part = mode(c) == DX_ONLY ? NULL : check_f32(c, "part"),
     };
-    a.dy = mode(c) == DX_IS_DY ? a.dx : check_f32(c, "dy");
-    if (mode(c) == DX_PLUS_DRES) a.dres = check_f32(c, "dres");
+    a.dy = mode(c) == DX_IS_DY ? a.dx : check_ptr(c, "dy");
+    if (mode(c) == DX_PLUS_DRES) a.dres = check_ptr(c, "dres");
     if (mode(c) == DX_IS_DRES) a.dres = a.dx;
-    k->layernorm_bwd_f32(&a);
+    CHECK_PICK(c, k, layernorm_bwd)(&a);
 }
-static const struct check_family layernorm_bwd = {"layernorm_bwd", draw_bwd, oracle_bwd,
-                                                  call_bwd,        100,      0};
+static const struct check_family layernorm_bwd = {
+    "layernorm_bwd", draw_bwd, oracle_bwd, call_bwd, 100, 0, " x dy dres dx "};
 
 CHECK_MAIN(&layernorm_fwd, &layernorm_res_fwd, &layernorm_bwd)

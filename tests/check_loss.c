@@ -157,7 +157,7 @@ static const struct check_family xent_fwd = {
     "xent_fwd", draw_xent_fwd, oracle_xent_fwd, call_xent_fwd, 80, 0};
 
 /* dx in the logits' place, or beside them */
-static bool beside(const struct check *c) { return c->index % 2; }
+static bool beside(const struct check *c) { return c->index % 2 || c->bf16; }
 
 static void draw_xent(struct check *c) {
     const struct shape *s = draw_logits(c, !beside(c));
@@ -179,6 +179,7 @@ static void oracle_xent(struct check *c) {
     for (size_t i = 0; i < s->rows * s->v; i++) {
         const double square = dx->want[i] * dx->want[i];
         dsq->want[i / s->v] += square;
+        if (c->bf16) dsq->tol[i / s->v] += 0x1p-7 * square; /* of what was rounded */
         dsq->tol[i / s->v] += 2 * fabs(dx->want[i]) * dx->tol[i] + dx->tol[i] * dx->tol[i] +
                               (double)(s->v / 32 + 8) * CHECK_U * square + (double)FLT_MIN;
     }
@@ -186,15 +187,15 @@ static void oracle_xent(struct check *c) {
 }
 static void call_xent(struct check *c, const struct weft_kernels *k) {
     struct weft_xent_args a = xent_args(c);
-    if (beside(c)) a.dx = check_f32(c, "dx");
+    if (beside(c)) a.dx = check_ptr(c, "dx");
     a.dsq = check_f32(c, "dsq");
-    k->xent_f32(&a);
+    CHECK_PICK(c, k, xent)(&a);
 }
-static const struct check_family xent = {"xent", draw_xent, oracle_xent, call_xent, 100, 0};
+static const struct check_family xent = {"xent", draw_xent, oracle_xent, call_xent, 100, 0, " dx "};
 
 /* ---- squared error: loss only, gradient only, both, in place ---- */
 enum { LOSS_ONLY, GRAD_ONLY, BOTH, IN_PLACE };
-static int mode(const struct check *c) { return (int)(c->index % 4); }
+static int mode(const struct check *c) { return (int)(c->index % (c->bf16 ? 3 : 4)); }
 
 static void draw_mse(struct check *c) {
     struct shape *s = c->user;
@@ -235,11 +236,11 @@ static void call_mse(struct check *c, const struct weft_kernels *k) {
         .scale = s->scale,
         .y = check_f32(c, "y"),
         .loss = mode(c) == GRAD_ONLY ? NULL : check_f32(c, "loss"),
-        .dx = mode(c) == LOSS_ONLY ? NULL : check_f32(c, "dx"),
+        .dx = mode(c) == LOSS_ONLY ? NULL : check_ptr(c, "dx"),
     };
     a.x = mode(c) == IN_PLACE ? a.dx : check_f32(c, "x");
-    k->mse_f32(&a);
+    CHECK_PICK(c, k, mse)(&a);
 }
-static const struct check_family mse = {"mse", draw_mse, oracle_mse, call_mse, 60, 0};
+static const struct check_family mse = {"mse", draw_mse, oracle_mse, call_mse, 60, 0, " dx "};
 
 CHECK_MAIN(&softmax_fwd, &xent_fwd, &xent, &mse)

@@ -48,6 +48,7 @@ static void draw(struct check *c) {
     else if (s->epilogue == WEFT_EPI_BIAS_ACT)
         check_out(c, "z", s->m, s->n, s->ldc);
     const size_t cols = weft_gemm_groups(s->n) * WEFT_GEMM_STATS;
+    check_scratch(c, "acc", c->bf16 ? s->m * s->n * sizeof(float) : 0);
     check_out(c, "stats", s->m, cols, cols);
 }
 
@@ -106,7 +107,10 @@ static void add(struct check *c, size_t at, const struct element *e) {
     const double want[] = {e->z, e->z * e->z, e->x, e->x * e->x, e->count};
     const double tol[] = {e->tz, (2 * fabs(e->z) + e->tz) * e->tz, e->tx,
                           (2 * fabs(e->x) + e->tx) * e->tx, e->unsure};
+    const double rounded = c->bf16 ? 0x1p-8 : 0; /* x is what is stored */
     for (size_t k = 0; k < WEFT_GEMM_STATS; k++) {
+        if (k > WEFT_SUM_ZZ) out->tol[group * WEFT_GEMM_STATS + k] += 2 * rounded * fabs(want[k]);
+        if (k == WEFT_COUNT && c->bf16) out->tol[group * WEFT_GEMM_STATS + k] += 1;
         out->want[group * WEFT_GEMM_STATS + k] += want[k];
         out->tol[group * WEFT_GEMM_STATS + k] +=
             tol[k] + (k < WEFT_COUNT ? 8 * CHECK_U * fabs(want[k]) : 0);
@@ -147,36 +151,41 @@ static void call(struct check *c, const struct weft_kernels *k) {
     const struct weft_gemm_args whole = {.m = s->m,
                                          .n = s->n,
                                          .k = s->k,
-                                         .a = check_f32(c, "a"),
+                                         .a = check_ptr(c, "a"),
                                          .lda = s->lda,
-                                         .b = check_f32(c, "b"),
+                                         .b = check_ptr(c, "b"),
                                          .ldb = s->ldb,
                                          .b_layout = s->b,
-                                         .c = check_f32(c, "c"),
+                                         .c = check_ptr(c, "c"),
                                          .ldc = s->ldc,
                                          .accumulate = s->accumulate,
                                          .epilogue = s->epilogue,
                                          .act = s->act,
                                          .bias = s->bias ? check_f32(c, "bias") : NULL,
-                                         .residual = check_f32(c, "residual"),
+                                         .residual = check_ptr(c, "residual"),
                                          .ldr = s->ldc,
-                                         .z = has_z ? check_f32(c, "z") : NULL,
+                                         .z = has_z ? check_ptr(c, "z") : NULL,
                                          .ldz = s->ldc,
                                          .stats = check_f32(c, "stats"),
-                                         .lds = weft_gemm_groups(s->n)};
+                                         .lds = weft_gemm_groups(s->n),
+                                         .acc = check_ptr(c, "acc"),
+                                         .ldacc = s->n};
+    const size_t es = c->bf16 ? 2 : sizeof(float);
     const size_t cut = c->index % 2 ? s->n : 32;
     for (size_t j = 0; j < s->n; j += cut) {
         struct weft_gemm_args g = whole;
         g.n = s->n - j < cut ? s->n - j : cut;
-        g.b += s->b == WEFT_K_INNER ? j * s->ldb : j;
-        g.c += j;
-        g.residual += j;
+        g.b = (const unsigned char *)g.b + (s->b == WEFT_K_INNER ? j * s->ldb : j) * es;
+        g.c = (unsigned char *)g.c + j * es;
+        g.residual = (const unsigned char *)g.residual + j * es;
+        g.acc += j;
         if (g.bias) g.bias += j;
-        if (g.z) g.z += j;
+        if (g.z) g.z = (unsigned char *)g.z + j * es;
         g.stats += j / WEFT_GEMM_GROUP * WEFT_GEMM_STATS;
-        k->gemm_f32(&g);
+        CHECK_PICK(c, k, gemm)(&g);
     }
 }
 
-static const struct check_family gemm_measure = {"gemm_measure", draw, oracle, call, 180, 0};
+static const struct check_family gemm_measure = {"gemm_measure",      draw, oracle, call, 180, 0,
+                                                 " a b c residual z "};
 CHECK_MAIN(&gemm_measure)

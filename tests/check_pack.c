@@ -42,7 +42,7 @@ static void pack(struct check *c, void (*kernel)(const struct weft_pack_args *),
     uint32_t *const dirt = check_u32(c, "dirt");
     kernel(&(struct weft_pack_args){.r = s->r,
                                     .k = s->k,
-                                    .src = check_f32(c, "x"),
+                                    .src = check_ptr(c, "x"),
                                     .ld = s->ld,
                                     .layout = s->outer ? WEFT_K_OUTER : WEFT_K_INNER,
                                     .dst = dst});
@@ -57,10 +57,10 @@ static void pack(struct check *c, void (*kernel)(const struct weft_pack_args *),
         }
 }
 static void call_a(struct check *c, const struct weft_kernels *k) {
-    pack(c, k->gemm_pack_a_f32, k->gemm_mr);
+    pack(c, CHECK_PICK(c, k, gemm_pack_a), k->gemm_mr);
 }
 static void call_b(struct check *c, const struct weft_kernels *k) {
-    pack(c, k->gemm_pack_b_f32, k->gemm_nr);
+    pack(c, CHECK_PICK(c, k, gemm_pack_b), k->gemm_nr);
 }
 
 /* ---- column sums ---- */
@@ -108,20 +108,21 @@ static void oracle_colsum_order(struct check *c) {
 
 static void call_colsum(struct check *c, const struct weft_kernels *k) {
     const struct shape *s = c->user;
-    k->colsum_f32(&(struct weft_colsum_args){.m = s->r,
-                                             .n = s->k,
-                                             .x = check_f32(c, "x"),
-                                             .ldx = s->ld,
-                                             .sum = check_f32(c, "sum"),
-                                             .accumulate = s->accumulate});
+    CHECK_PICK(c, k, colsum)
+    (&(struct weft_colsum_args){.m = s->r,
+                                .n = s->k,
+                                .x = check_ptr(c, "x"),
+                                .ldx = s->ld,
+                                .sum = check_f32(c, "sum"),
+                                .accumulate = s->accumulate});
 }
 
-static const struct check_family pack_a = {"gemm_pack_a", draw_pack, oracle_pack,
-                                           call_a,        60,        CHECK_NO_VACUOUS};
-static const struct check_family pack_b = {"gemm_pack_b", draw_pack, oracle_pack,
-                                           call_b,        60,        CHECK_NO_VACUOUS};
-static const struct check_family colsum = {"colsum",    draw_colsum, oracle_colsum,
-                                           call_colsum, 50,          0};
-static const struct check_family colsum_order = {"colsum_order", draw_colsum, oracle_colsum_order,
-                                                 call_colsum,    50,          0};
+static const struct check_family pack_a = {"gemm_pack_a",    draw_pack, oracle_pack, call_a, 60,
+                                           CHECK_NO_VACUOUS, " x "};
+static const struct check_family pack_b = {"gemm_pack_b",    draw_pack, oracle_pack, call_b, 60,
+                                           CHECK_NO_VACUOUS, " x "};
+static const struct check_family colsum = {"colsum", draw_colsum, oracle_colsum, call_colsum,
+                                           50,       0,           " x "};
+static const struct check_family colsum_order = {
+    "colsum_order", draw_colsum, oracle_colsum_order, call_colsum, 50, 0, " x "};
 CHECK_MAIN(&pack_a, &pack_b, &colsum, &colsum_order)

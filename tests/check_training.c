@@ -13,7 +13,10 @@
 
 #define GPT2_HASH UINT64_C(0xc7109af3ee4add73)
 #define MLP_HASH  UINT64_C(0x8e9bff477320e3d6)
-#define STEPS     20
+/* The same in bf16: storage in bf16, arithmetic in f32. */
+#define GPT2_BF16_HASH UINT64_C(0x65baf6ceec22bd88)
+#define MLP_BF16_HASH  UINT64_C(0xe12fb441be5fb589)
+#define STEPS          20
 
 struct setup {
     const char *what;
@@ -25,6 +28,7 @@ struct setup {
     const char *optimizer;
     size_t seq;
     int steps;
+    const char *precision, *weights;
 };
 
 static void die(const char *what, weft_ctx *ctx) {
@@ -54,7 +58,8 @@ static weft_model *make(weft_ctx *ctx, const struct setup *s) {
         .seq = s->seq,
         .accumulate = s->accumulate,
         .grad_groups = s->groups,
-        .optim = {s->optimizer, 0.9, 0.95, 1e-8, 0.1, 1.0},
+        .precision = s->precision,
+        .optim = {s->optimizer, 0.9, 0.95, 1e-8, 0.1, 1.0, .weights = s->weights},
     };
     weft_model *m = NULL;
     enum weft_status st;
@@ -187,6 +192,31 @@ static uint64_t everywhere(const struct setup *s) {
     return want;
 }
 
+/* The promise holds for bf16 too, whatever is kept of the weights. */
+static void in_bf16(const struct setup *gpt2, const struct setup *mlp, const struct setup *big) {
+    struct setup s = *gpt2;
+    s.what = "gpt2 in bf16";
+    s.precision = "bf16";
+    expect(everywhere(&s), GPT2_BF16_HASH, "gpt2 in bf16 against the stored hash", "all", 0);
+    s.what = "gpt2 in bf16, stochastic, dropout";
+    s.weights = "stochastic";
+    s.dropout = 0.1;
+    s.steps = 3;
+    everywhere(&s);
+    s = *mlp;
+    s.what = "mlp in bf16";
+    s.precision = "bf16";
+    expect(everywhere(&s), MLP_BF16_HASH, "mlp in bf16 against the stored hash", "all", 0);
+    s = *big;
+    s.what = "gpt2 in bf16, batch 16";
+    s.precision = "bf16";
+    s.batch = 16;
+    s.accumulate = s.groups = 1;
+    const uint64_t whole = train(NULL, 2, &s);
+    s.batch = s.accumulate = 4;
+    expect(train(NULL, 1, &s), whole, "4 micro-batches against one batch in bf16", "", 1);
+}
+
 int main(void) {
     const struct setup gpt2 = {
         .what = "gpt2", .batch = 3, .seq = 21, .optimizer = "adamw", .steps = STEPS};
@@ -221,6 +251,7 @@ int main(void) {
     expect(train(NULL, 3, &big), grouped, "2 gradient groups", best, 3);
     big.groups = 4; /* each micro-batch by itself: another order of sums, the same anywhere */
     expect(train(NULL, 2, &big), train(NULL, 7, &big), "4 gradient groups", best, 2);
+    struct setup half = big;
     big.groups = 0;
     big.norm = "none"; /* gains sum over the batch too */
     big.rezero = true;
@@ -228,6 +259,7 @@ int main(void) {
     big.batch = 16;
     big.accumulate = 0;
     expect(train(NULL, 1, &big), gained, "4 micro-batches of a rezero net", best, 1);
+    in_bf16(&gpt2, &mlp, &half);
     if (failures != 0) printf("%d differences\n", failures);
     return failures != 0;
 }

@@ -184,6 +184,28 @@ static void check_load_t(const struct vec_isa *v) {
         }
     }
     gbuf_close(&in);
+/* The same of 16-bit numbers, which have accesses of their own. */
+static void check_tails_u16(const struct vec_isa *v) {
+    struct gbuf in = {0}, out = {0};
+    if (!gbuf_open(&in, 4096) || !gbuf_open(&out, 4096)) abort();
+    for (size_t n = 0; n <= v->vl; n++)
+        for (int end = 0; end < 2; end++) {
+            const size_t bytes = n * sizeof(uint16_t);
+            unsigned char *x = gbuf_place(&in, bytes, end, 0);
+            unsigned char *y = gbuf_place(&out, bytes, end, 0);
+            int32_t lanes[MAX_VL];
+            memcpy(x, a, bytes);
+            gbuf_fill(&out);
+            v->copy_u16((const uint16_t *)(void *)x, (uint16_t *)(void *)y, n);
+            bool ok = memcmp(x, y, bytes) == 0 && !gbuf_find_damage(&out, out.page, y) &&
+                      !gbuf_find_damage(&out, y + bytes, out.page + out.page_bytes);
+            v->load_u16((const uint16_t *)(void *)x, lanes, n);
+            for (size_t i = 0; i < v->vl; i++)
+                ok = ok && lanes[i] == (i < n ? ((const uint16_t *)(void *)x)[i] : 0);
+            if (!ok) FAIL("%s: tail of %zu u16, %s", v->name, n, end ? "END" : "START");
+        }
+    gbuf_close(&in);
+    gbuf_close(&out);
 }
 
 static void check_shapes(const struct vec_isa *v) {
@@ -250,6 +272,7 @@ int main(void) {
         const int before = failures;
         check_ops(isa[0], isa[i]);
         check_tails(isa[i]);
+        check_tails_u16(isa[i]);
         check_shapes(isa[i]);
         check_load_t(isa[i]);
         check_reduce(isa[0], isa[i]);

@@ -29,8 +29,14 @@ train="$weft train gpt2 $small"
         $train --data text --beta1 1 --out r
     refused 2 "take more heads" $train --data text --width 512 --out r
     [ -e r ] && { echo "FAILED: a folder is left of a training that never began"; failed=1; }
+    refused 2 "precision" $train --data text --precision fp8 --out r
+    refused 2 "add that, or leave it out" $train --data text --bf16-weights kahan --out r
+    refused 2 "leave out --backend onednn" $train --data text --precision bf16 --backend onednn --out r
     refused 2 "lr" $train --data text --lr fast --out r
-    refused 1 "finite" $train --data text --lr 1e6 --clip 0 --optimizer sgd --steps 60 --out nan
+    refused 1 "finite" $train --data text --lr 1e6 --clip 0 --optimizer sgd --steps 60 --out nan \
+        --loss-limit 0 --grad-limit 0
+    refused 1 "is made by node" $train --data text --lr 1e6 --clip 0 --optimizer sgd --steps 60 --out far
+    refused 1 "no checkpoint was written yet" $train --data text --grad-limit 1e-3 --out far2
     refused 1 "sse9" env WEFT_ISA=sse9 $train --data text --out r
     printf '{"layerz": 3}' >unknown.json
     refused 2 "layerz" $train --data text --config unknown.json --out r

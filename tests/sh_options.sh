@@ -78,6 +78,8 @@ language min-lr-fraction 0.5
 language decay-fraction 0.9 "--schedule wsd"
 language weight-decay 0.9
 language clip 0.01
+language precision bf16
+language bf16-weights nearest "--precision bf16"
 language momentum 0.1 "--optimizer momentum"
 language beta1 0.5
 language beta2 0.5
@@ -119,6 +121,13 @@ language keep 1 "--save-every 1"
 differs config "gpt2 --data text --steps 3" "gpt2 --data text --steps 3 --config config.json"
 differs preset "gpt2 --data text --steps 1 --layers 1 --width 24 --heads 2 --context 8 --batch 1" \
     "gpt2 --data text --steps 1 --preset gpt2-124m --layers 1 --width 24 --heads 2 --context 8 --batch 1"
+# a limit that nothing exceeds changes nothing: what it does is to stop
+for limit in "loss-limit 0.5" "grad-limit 1e-6"; do
+    # shellcheck disable=SC2086
+    expect 1 "above --${limit% *}" "$weft" train gpt2 $gpt2 --${limit% *} ${limit#* } --out limit
+    tested="$tested ${limit% *}"
+    rm -rf limit
+done
 network hidden 8,4
 network label other
 network loss mse "--label c"

@@ -51,6 +51,12 @@ compare() {
 awk 'BEGIN { srand(2); for (i = 0; i < 3000; i++) printf "%s ", int(rand() * 1000) }' >text
 compare gpt2 gpt2 --data text --layers 2 --heads 2 --width 32 --context 32 --batch 4 --steps 60 \
     --dropout 0.1 --accumulate 2 --save-every 5 --eval-every 20 --eval-samples 16 --stats-every 10
+compare bf16 gpt2 --data text --layers 1 --heads 2 --width 32 --context 32 --batch 4 --steps 60 \
+    --precision bf16 --bf16-weights kahan --save-every 5 --stats-every 10
+expect 2 "--precision is f32, but the run in bf16-calm began with bf16" \
+    "$weft" train gpt2 --resume bf16-calm --precision f32
+expect 2 "--bf16-weights is master, but the run in bf16-calm began with kahan" \
+    "$weft" train gpt2 --resume bf16-calm --bf16-weights master
 awk 'BEGIN { srand(3); print "a,b,c,kind"; for (i = 0; i < 200; i++) { a = rand(); b = rand()
     print a "," b "," rand() "," (a > b) } }' >table.csv
 compare mlp mlp --data table.csv --hidden 16 --batch 8 --steps 4000 --save-every 500 \

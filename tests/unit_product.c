@@ -1,16 +1,25 @@
 /* A product cut into phases and tasks has the bits of the product in one call, whatever the
  * layouts, the parts, the order of the tasks and the number of live rows; and nothing else is
- * written. */
+ * written. With operands in bf16 it has the bits of the f32 product of the same numbers, rounded
+ * once where C is bf16 too. */
 #include "tests/support/unit.h"
 #include "runtime/product.h"
+#include "weft/half.h"
 
 static float *noise(size_t n, unsigned seed) {
     float *const p = malloc((n + 1) * sizeof *p);
     assert_non_null(p);
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        p[i] = (float)(seed >> 8) * 0x1p-23f - 1.0f;
+        p[i] = weft_bf16_load(weft_bf16_round((float)(seed >> 8) * 0x1p-23f - 1.0f));
     }
+    return p;
+}
+
+static uint16_t *halves(const float *x, size_t n) {
+    uint16_t *const p = malloc((n + 1) * sizeof *p);
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++) p[i] = weft_bf16_round(x[i]);
     return p;
 }
 
@@ -21,14 +30,38 @@ struct shape {
 
 /* All phases in order, tasks of a phase from last to first. */
 static void run(const struct weft_product *p, const struct weft_gemm_args *g) {
-    float *const packed = malloc(p->packed_bytes + 64);
+    void *const packed = malloc(p->packed_bytes + 64), *const local = malloc(p->local_bytes + 64);
     assert_non_null(packed);
+    assert_non_null(local);
     for (size_t phase = 0; phase < weft_product_phases(p); phase++) {
         assert_true(weft_product_tasks(p, phase) > 0 && weft_product_ns(p, unit_ctx, phase) > 0);
         for (size_t task = weft_product_tasks(p, phase); task-- > 0;)
-            weft_product_run(p, unit_ctx->k, g, packed, phase, task);
+            weft_product_run(p, unit_ctx->k, g, packed, local, phase, task);
     }
     free(packed);
+    free(local);
+}
+
+/* g: the f32 product that gave want, from the C that got holds. */
+static void in_bf16(const struct shape *s, struct weft_gemm_args g, float *got, const float *want) {
+    const size_t rows_a = s->a == WEFT_K_INNER ? s->m : s->k, n = s->m * g.ldc;
+    const size_t rows_b = s->b == WEFT_K_INNER ? s->n : s->k;
+    uint16_t *const a = halves(g.a, rows_a * g.lda), *const b = halves(g.b, rows_b * g.ldb);
+    uint16_t *const residual = halves(g.residual, n), *const c = halves(got, n);
+    uint16_t *const rounded = halves(want, n);
+    for (int narrow = 0; narrow < 2; narrow++) {
+        struct weft_product p = {
+            .m = s->m, .n = s->n, .k = s->k, .a = s->a, .b = s->b, .half = true, .narrow = narrow};
+        weft_product_plan(&p, unit_ctx);
+        g.a = a;
+        g.b = b;
+        g.residual = residual;
+        g.c = narrow ? (void *)c : (void *)got;
+        run(&p, &g);
+    }
+    assert_memory_equal(got, want, n * sizeof *got);
+    assert_memory_equal(c, rounded, n * sizeof *c);
+    free(a), free(b), free(residual), free(c), free(rounded);
 }
 
 static void check(const struct shape *s) {
@@ -40,7 +73,7 @@ static void check(const struct shape *s) {
     float *const bias = noise(s->n, 3);
     float *const residual = noise(s->m * ldc, 4);
     float *const got = noise(s->m * ldc, 5);
-    float *const want = noise(s->m * ldc, 5);
+    float *const want = noise(s->m * ldc, 5), *const old = noise(s->m * ldc, 5);
     for (int accumulate = 0; accumulate < 2; accumulate++) {
         struct weft_product p = {.m = s->m, .n = s->n, .k = s->k, .a = s->a, .b = s->b};
         weft_product_plan(&p, unit_ctx);
@@ -60,12 +93,16 @@ static void check(const struct shape *s) {
                                    .bias = bias,
                                    .residual = residual,
                                    .ldr = ldc};
+        memcpy(want, old, s->m * ldc * sizeof(float));
+        memcpy(got, old, s->m * ldc * sizeof(float));
         run(&p, &g);
         g.c = want;
         unit_ctx->k->gemm_f32(&g);
         assert_memory_equal(got, want, s->m * ldc * sizeof(float));
+        memcpy(got, old, s->m * ldc * sizeof(float));
+        in_bf16(s, g, got, want);
     }
-    free(a), free(b), free(bias), free(residual), free(got), free(want);
+    free(a), free(b), free(bias), free(residual), free(got), free(want), free(old);
 }
 
 static void cut_changes_nothing(void **state) {

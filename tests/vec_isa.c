@@ -1,6 +1,7 @@
 /* Every op of vec.h behind a function pointer; see vec_isa.h. */
 #include "tests/vec_isa.h"
 #include "kernels/simd/vec_act.h"
+#include "kernels/simd/vec_bf16.h"
 #include "kernels/simd/vec_philox.h"
 #include "kernels/simd/vec_reduce.h"
 
@@ -27,7 +28,7 @@ static WEFT_INLINE vd wide(vf a, vf b) {
         const bool kept = room[0] == 0x5a && room[sizeof room - 2] == 0x5a;                        \
         return kept ? load(room + 1) : i_set1(1 << 30);                                            \
     }
-NARROW(i_store_16, i_load_u16, 2)
+NARROW(i_store_u16, i_load_u16, 2)
 NARROW(i_store_8, i_load_s8, 1)
 
 /* The operands are called a, b, c (f32), ia, ib, ic (i32). */
@@ -79,9 +80,18 @@ static const struct vec_op math[] = {
 
 static void copy_f32(const float *x, float *y, size_t n) { v_store_n(y, v_load_n(x, n), n); }
 static void copy_i32(const int32_t *x, int32_t *y, size_t n) { i_store_n(y, i_load_n(x, n), n); }
+static void copy_u16(const uint16_t *x, uint16_t *y, size_t n) {
+    if (n == VL)
+        i_store_u16(y, i_load_u16(x));
+    else
+        i_store_u16_n(y, i_load_u16_n(x, n), n);
+}
 static void load_f32(const float *x, float *lanes, size_t n) { v_store(lanes, v_load_n(x, n)); }
 static void load_i32(const int32_t *x, int32_t *lanes, size_t n) {
     i_store(lanes, i_load_n(x, n));
+}
+static void load_u16(const uint16_t *x, int32_t *lanes, size_t n) {
+    i_store(lanes, i_load_u16_n(x, n));
 }
 static size_t count_first(size_t n, int *any, int *inverse) {
     *any = m_any(m_first(n));
@@ -128,8 +138,10 @@ const struct vec_isa WEFT_PASTE(vec_isa_, WEFT_ISA_NAME) = {
     .math = math,
     .copy_f32 = copy_f32,
     .copy_i32 = copy_i32,
+    .copy_u16 = copy_u16,
     .load_f32 = load_f32,
     .load_i32 = load_i32,
+    .load_u16 = load_u16,
     .count_first = count_first,
     .lanes = lanes,
     .fold = fold,

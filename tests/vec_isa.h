@@ -22,8 +22,10 @@ struct vec_isa {
     /* what depends on VL */
     void (*copy_f32)(const float *x, float *y, size_t n); /* v_store_n(y, v_load_n(x, n), n) */
     void (*copy_i32)(const int32_t *x, int32_t *y, size_t n);
+    void (*copy_u16)(const uint16_t *x, uint16_t *y, size_t n);
     void (*load_f32)(const float *x, float *lanes, size_t n); /* all lanes of v_load_n */
     void (*load_i32)(const int32_t *x, int32_t *lanes, size_t n);
+    void (*load_u16)(const uint16_t *x, int32_t *lanes, size_t n);
     size_t (*count_first)(size_t n, int *any, int *inverse); /* m_count, m_any, count of m_not */
     void (*lanes)(int32_t *iota, float *bcast, const float *x);
     void (*fold)(const float *x, float out[3], double *dadd); /* add, max, min of VL values */

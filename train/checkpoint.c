@@ -8,6 +8,8 @@
 #include "train/safetensors.h"
 #include "train/weights.h"
 
+#define ARRAYS 3 /* of a parameter at most: m, v, c */
+
 struct weft_param_info *weft_model_param_list(const weft_model *model, size_t *n) {
     *n = weft_model_params(model, NULL, 0);
     struct weft_param_info *list = calloc(*n + 1, sizeof *list);
@@ -27,16 +29,16 @@ static enum weft_status no_memory(weft_ctx *ctx) {
 static size_t state_tensors(const struct weft_param_info *params, size_t n, char **names,
                             struct weft_st_tensor *tensors) {
     size_t count = 0;
-    for (size_t i = 0; i < 2 * n; i++) {
-        const struct weft_param_info *p = &params[i / 2];
-        const float *data = i % 2 ? p->v : p->m;
-        if (!data) continue;
-        names[count] = weft_text("%s.%s", i % 2 ? "v" : "m", p->name);
+    for (size_t i = 0; i < ARRAYS * n; i++) {
+        const struct weft_param_info *p = &params[i / ARRAYS];
+        const float *const data[ARRAYS] = {p->m, p->v, p->c};
+        if (!data[i % ARRAYS]) continue;
+        names[count] = weft_text("%c.%s", "mvc"[i % ARRAYS], p -> name);
         tensors[count] = (struct weft_st_tensor){.name = names[count],
                                                  .dtype = WEFT_ST_F32,
                                                  .rank = p->shape[1] > 0 ? 2 : 1,
                                                  .shape = {p->shape[0], p->shape[1]},
-                                                 .data = data};
+                                                 .data = data[i % ARRAYS]};
         if (!names[count]) return SIZE_MAX;
         count++;
     }
@@ -47,8 +49,8 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
                                    const struct weft_param_info *params, size_t n,
                                    const struct weft_run_state *state) {
     const uint64_t run[4] = {state->step, state->samples, state->seed, state->best_step};
-    struct weft_st_tensor *tensors = calloc(2 * n + 3, sizeof *tensors);
-    char **names = calloc(2 * n + 1, sizeof *names);
+    struct weft_st_tensor *tensors = calloc(ARRAYS * n + 3, sizeof *tensors);
+    char **names = calloc(ARRAYS * n + 1, sizeof *names);
     enum weft_status st = WEFT_ERR_NOMEM;
     if (tensors && names) {
         tensors[0] = (struct weft_st_tensor){
@@ -63,7 +65,7 @@ static enum weft_status save_state(weft_ctx *ctx, const char *path,
         if (count != SIZE_MAX) st = weft_st_write(ctx, path, tensors, all, NULL, 0);
     }
     if (st == WEFT_ERR_NOMEM) no_memory(ctx);
-    for (size_t i = 0; names && i < 2 * n; i++) free(names[i]);
+    for (size_t i = 0; names && i < ARRAYS * n; i++) free(names[i]);
     free(names);
     free(tensors);
     return st;

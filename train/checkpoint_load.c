@@ -51,6 +51,7 @@ enum weft_status weft_checkpoint_state(weft_ctx *ctx, const char *dir, weft_mode
     for (size_t i = 0; st == WEFT_OK && i < n; i++) {
         st = load_array(ctx, file, "m", &params[i], params[i].m);
         if (st == WEFT_OK) st = load_array(ctx, file, "v", &params[i], params[i].v);
+        if (st == WEFT_OK) st = load_array(ctx, file, "c", &params[i], params[i].c);
     }
     if (st == WEFT_OK) st = load_run(ctx, file, out);
     weft_st_close(file);

@@ -58,6 +58,7 @@ static enum weft_status make_gpt2(struct subject *s, const struct weft_gpt2_conf
     const struct weft_training how = {
         .batch = p->batch,
         .seq = p->seq,
+        .precision = o->precision,
         .optim = {"adamw", .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1,
                   .clip = 1},
     };
@@ -89,7 +90,8 @@ static enum weft_status make_mlp(struct subject *s, const struct weft_mlp_config
     p->batch = p->units = o->batch ? o->batch : 128;
     p->seq = 1;
     p->unit = "samples";
-    const struct weft_training how = {.batch = p->batch, .optim = {"momentum", .beta1 = 0.9}};
+    const struct weft_training how = {
+        .batch = p->batch, .precision = o->precision, .optim = {"momentum", .beta1 = 0.9}};
     enum weft_status st = weft_mlp_create(s->ctx, c, &how, &s->model);
     if (st == WEFT_OK) st = commit(s, "kaiming-normal");
     return st == WEFT_OK ? fill(s, 0, p->batch * c->inputs, p->batch, c->outputs) : st;

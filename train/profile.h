@@ -10,6 +10,7 @@ struct weft_profile_options {
     const char *model; /* a preset of GPT-2, or "mlp-784-256-128-10" */
     size_t batch, seq; /* 0: 4 and 64 for GPT-2, 128 for MLPs; a seq of 0 is at most the context */
     size_t steps;      /* that are measured, >= 1, after one that is not */
+    const char *precision; /* "f32", "bf16" */
 };
 
 struct weft_profile_row {

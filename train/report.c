@@ -329,6 +329,29 @@ static void update_section(struct weft_sheet *s) {
     weft_page_section_end(s->out);
 }
 
+/* All charts of one statistic of the weights. */
+static void weight_charts(struct weft_sheet *s, const char *kind, const char *label) {
+    const char *other[16];
+    const size_t others = other_tensors(s, kind, other, 16);
+    weft_chart_layers(s, kind, qkv, qkv_titles, 3, label, WEFT_SCALE_AUTO);
+    weft_chart_layers(s, kind, dense, dense_titles, 3, label, WEFT_SCALE_AUTO);
+    weft_chart_layers(s, kind, other, other, others, label, WEFT_SCALE_AUTO);
+    weft_chart_tensors(s, kind, "Embeddings and other tensors without layer", label);
+}
+
+static void bf16_section(struct weft_sheet *s) {
+    if (!has_stat(s, "bf16_lost")) return;
+    weft_page_section(
+        s->out, "What weights in bf16 lose",
+        "The share of the updates that change nothing, because they are less than half "
+        "the distance to the next number of bf16, and the share of the weight decay "
+        "that the weights feel. With master weights in f32: what they would lose "
+        "without.");
+    weight_charts(s, "bf16_lost", "share of updates lost");
+    weight_charts(s, "decay_effect", "weight decay felt / asked for");
+    weft_page_section_end(s->out);
+}
+
 static bool all_are(const struct weft_sheet *s, const char *key, const char *text) {
     size_t n = 0;
     for (size_t r = 0; r < s->runs; r++) n += weft_run_is(s->run[r], key, text);
@@ -353,6 +376,7 @@ static void write_sections(struct weft_sheet *s) {
     weight_section(s);
     flow_section(s);
     update_section(s);
+    bf16_section(s);
     bool any = false;
     for (size_t r = 0; r < s->runs; r++) any |= s->run[r]->snapshots > 0;
     if (any) {

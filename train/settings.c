@@ -95,6 +95,7 @@ static struct weft_optim optimizer_of(const struct weft_options *o) {
         .eps = o->eps,
         .weight_decay = o->weight_decay,
         .clip = o->clip,
+        .weights = o->bf16_weights,
     };
 }
 
@@ -130,6 +131,19 @@ static enum weft_status count_steps(weft_ctx *ctx, const struct weft_options *o,
     return check_warmup(ctx, s->warmup, s->steps);
 }
 
+static enum weft_status check_precision(weft_ctx *ctx, const struct weft_options *o) {
+    const bool half = o->precision && strcmp(o->precision, "bf16") == 0;
+    if (!half && o->bf16_weights && strcmp(o->bf16_weights, "master") != 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "--bf16-weights %s is for --precision bf16: add that, or leave it out",
+                             o->bf16_weights);
+    if (half && o->backend && strcmp(o->backend, "onednn") == 0)
+        return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                             "--precision bf16 is computed by weft's own kernels: leave out "
+                             "--backend onednn, or train in f32");
+    return WEFT_OK;
+}
+
 enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
                                     const struct weft_data_needs *needs,
                                     struct weft_settings *out) {
@@ -140,11 +154,14 @@ enum weft_status weft_settings_make(weft_ctx *ctx, const struct weft_options *o,
         .training = {.batch = o->batch,
                      .accumulate = o->accumulate,
                      .grad_groups = o->grad_groups,
+                     .precision = o->precision,
                      .optim = optimizer_of(o)},
         .step_samples = o->batch * o->accumulate,
     };
-    const enum weft_status st = s.shape.language ? gpt2_shape(ctx, o, needs, &s.shape.gpt2)
-                                                 : mlp_shape(ctx, o, needs, &s.shape.mlp);
+    enum weft_status st = check_precision(ctx, o);
+    if (st == WEFT_OK)
+        st = s.shape.language ? gpt2_shape(ctx, o, needs, &s.shape.gpt2)
+                              : mlp_shape(ctx, o, needs, &s.shape.mlp);
     if (st != WEFT_OK) return st;
     if (o->grad_groups > o->accumulate || o->accumulate % o->grad_groups != 0)
         return weft_ctx_fail(ctx, WEFT_ERR_ARG,

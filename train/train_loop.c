@@ -43,6 +43,31 @@ static bool wants_statistics(const weft_trainer *t) {
            (step == 1 || step == t->s.steps || step % t->o->stats_every == 0);
 }
 
+/* A loss beyond its limit, before the weights follow it. */
+static enum weft_status check_loss(weft_trainer *t, const struct weft_run *run, double loss) {
+    double value = 0;
+    if (!(t->o->loss_limit > 0) || loss <= t->o->loss_limit) return WEFT_OK;
+    const char *const node = weft_model_largest_node(t->model, run, &value);
+    return weft_ctx_fail(
+        t->ctx, WEFT_ERR_NONFINITE,
+        "the loss %.4g at step %" PRIu64
+        " is above --loss-limit %g: training has diverged; the largest value, %.3g, "
+        "is made by node %s: lower the learning rate or check the data",
+        loss, run->step + 1, t->o->loss_limit, value, node ? node : "unknown");
+}
+
+static enum weft_status check_gradient(weft_trainer *t, const struct weft_run *run, double norm) {
+    double value = 0;
+    if (!(t->o->grad_limit > 0) || norm <= t->o->grad_limit) return WEFT_OK;
+    const char *const name = weft_model_largest_gradient(t->model, &value);
+    return weft_ctx_fail(
+        t->ctx, WEFT_ERR_NONFINITE,
+        "the gradient's norm %.4g at step %" PRIu64
+        " is above --grad-limit %g: training has diverged; the largest part, %.3g, is "
+        "that of %s: lower the learning rate or check the data",
+        norm, run->step + 1, t->o->grad_limit, value, name ? name : "nothing");
+}
+
 static enum weft_status one_step(weft_trainer *t, struct weft_step_result *out) {
     const double start = weft_clock();
     struct weft_run run = {
@@ -54,7 +79,9 @@ static enum weft_status one_step(weft_trainer *t, struct weft_step_result *out) 
     };
     struct weft_step_result r = {.lr = run.lr, .statistics = run.statistics};
     enum weft_status st = micro_batches(t, &run, &r.loss);
+    if (st == WEFT_OK) st = check_loss(t, &run, r.loss);
     if (st == WEFT_OK) st = weft_model_update(t->model, &run, &r.step);
+    if (st == WEFT_OK) st = check_gradient(t, &run, r.step.grad_norm);
     if (st != WEFT_OK) return st;
     if (run.statistics) weft_model_statistics(t->model, t->statistic, t->statistics);
     t->at.step++;

@@ -86,11 +86,11 @@ static double mib(size_t bytes) { return (double)bytes / 1048576; }
 
 static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     weft_trainer_say(t,
-                     "memory     %.1f MiB: parameters %.1f, gradients %.1f, optimizer %.1f, "
+                     "memory     %.1f MiB: parameters %.1f%s, gradients %.1f, optimizer %.1f, "
                      "activations %.1f, other %.1f, data %.1f",
-                     mib(weft_fit_total(&t->memory, m)), mib(m->params), mib(m->grads),
-                     mib(m->optim), mib(m->activations), mib(m->state + m->scratch),
-                     mib(t->memory.data));
+                     mib(weft_fit_total(&t->memory, m)), mib(m->params + m->copies),
+                     m->copies > 0 ? " with their bf16 copies" : "", mib(m->grads), mib(m->optim),
+                     mib(m->activations), mib(m->state + m->scratch), mib(t->memory.data));
     const struct weft_limits *l = &t->meter.limits;
     char limits[96] = "";
     if (t->meter.bound > 0)
@@ -113,6 +113,28 @@ static void measure(weft_trainer *t, size_t memory) {
     weft_model_work(t->model, &t->meter.limits, &t->meter.flops, &t->meter.bound);
 }
 
+/* What is computed in bf16, and what it costs or gains here. */
+static void say_precision(weft_trainer *t) {
+    const char *const weights = t->o->bf16_weights;
+    double ratio;
+    char text[256];
+    if (strcmp(t->o->precision, "bf16") != 0) return;
+    weft_trainer_say(t, "precision  bf16, arithmetic in f32; %s",
+                     strcmp(weights, "master") == 0 ? "master weights in f32"
+                                                    : "weights hold numbers of bf16 only");
+    if (strcmp(weights, "master") != 0)
+        weft_trainer_say(t, "           rounded after each step: %s", weights);
+    if (weft_bf16_speed(t->ctx, &ratio) != WEFT_OK) return;
+    weft_trainer_say(t, "           a product takes %.2f times as long as in f32 on this CPU",
+                     1 / ratio);
+    if (ratio >= 1 || !t->io.warn) return;
+    snprintf(text, sizeof text,
+             "bf16 is slower than f32 on this CPU: its products run at %.2f times the speed (weft "
+             "converts to f32; nothing here multiplies bf16). It saves memory, not time",
+             ratio);
+    t->io.warn(t->io.user, text);
+}
+
 void weft_trainer_header(weft_trainer *t, const struct weft_memory *memory) {
     t->progress = (struct weft_progress){
         .write = t->io.write,
@@ -126,6 +148,7 @@ void weft_trainer_header(weft_trainer *t, const struct weft_memory *memory) {
     say_model(t);
     say_data(t);
     say_optimizer(t);
+    say_precision(t);
     say_machine(t, memory);
 }
 

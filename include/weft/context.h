@@ -102,6 +102,9 @@ struct weft_limits {
 };
 WEFT_API WEFT_NODISCARD enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory,
                                                              struct weft_limits *out);
+/* Speed of a product of matrices in bf16 as a multiple of f32's, measured on one thread in some
+ * milliseconds. WEFT_ERR_NOMEM. */
+WEFT_API WEFT_NODISCARD enum weft_status weft_bf16_speed(weft_ctx *ctx, double *out);
 
 WEFT_API const char *weft_version(void);
 /* The compiler of this build, e.g. "gcc 12.2.0". */

@@ -80,6 +80,10 @@ WEFT_API weft_tensor weft_state(weft_graph *g, const char *name, size_t rows, si
 WEFT_API weft_program *weft_program_create(weft_graph *g, const char *name, size_t batch);
 /* Nodes built after this call belong to this layer (-1: none); for statistics and messages. */
 WEFT_API void weft_program_layer(weft_program *p, int layer);
+/* How activations and their gradients lie in memory: "f32" (NULL too), or "bf16" with parameters
+ * read from copies in bf16; arithmetic, losses and gradients of parameters are f32 all the same.
+ * Before the program's first node. */
+WEFT_API void weft_program_storage(weft_program *p, const char *type);
 
 /* ---- inputs: written by the caller before a run through weft_tensor_data ---- */
 WEFT_API weft_tensor weft_input_i32(weft_program *p, const char *name, size_t cols); /* (B, cols) */
@@ -162,6 +166,8 @@ struct weft_optim {
     double agc;          /* adaptive clipping (Brock et al. 2021): largest |g|/|w| of a row of a
                           * matrix, |w| at least 1e-3; 0: none. Before the global norm is taken. */
     double trust;        /* of lars; 0: 0.001 */
+    const char *weights; /* bf16: NULL or "master" f32; "nearest", "stochastic", "kahan": parameters
+                          * only hold what bf16 has, and are rounded after each step in that way */
 };
 WEFT_API void weft_optimizer(weft_program *p, const struct weft_optim *optim);
 /* Micro-batches of a step and groups of them whose gradients are folded in order (before anything
@@ -202,7 +208,9 @@ WEFT_API void weft_graph_keep_probed(weft_graph *g);
 
 /* ---- memory ---- */
 struct weft_memory { /* bytes */
-    size_t params, grads, optim, state, activations, scratch, total;
+    size_t params, grads, optim, state, activations, scratch;
+    size_t copies; /* of the parameters, in bf16 */
+    size_t total;
 };
 /* What a commit would take, from the same code that lays it out. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_graph_memory(weft_graph *g, struct weft_memory *out);
@@ -230,6 +238,10 @@ WEFT_API void weft_tensor_keep(weft_graph *g, weft_tensor t);
 /* Run again, looking at every node's outputs: the name of the first node that makes a NaN or Inf, or
  * NULL. Gradients are garbage afterwards when run->accumulate was true. */
 WEFT_API const char *weft_program_find_nonfinite(weft_program *p, const struct weft_run *run);
+
+/* The same for the node whose outputs hold the value of largest magnitude. */
+WEFT_API const char *weft_program_find_largest(weft_program *p, const struct weft_run *run,
+                                               double *value);
 
 /* Per-node timers: on from the call; the table is read with weft_program_times. WEFT_ERR_STATE before
  * the commit, WEFT_ERR_NOMEM. */

@@ -42,6 +42,9 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
                           * costs; embeddings and head too. Everything is computed in f32 */
     const char *kv;      /* of its KV cache: NULL or "f32", "bf16" */
     bool score;          /* gpt2, generation: weft_model_score */
+    const char
+        *precision; /* "f32" (NULL too), or "bf16": activations, their gradients and a copy of the
+                     * weights, in training and evaluation; everything else stays f32 */
     struct weft_optim optim;
 };
 
@@ -114,7 +117,10 @@ struct weft_param_info {
     bool decay, transposed;
     const char *format;         /* how it is kept: "f32", ... */
     float *data, *grad, *m, *v; /* data: NULL unless f32; the others when the model has none */
+    float *c;                   /* what Kahan's rounding to bf16 has left over, or NULL */
 };
+/* A model in bf16 reads copies of its parameters. They follow the optimizer, and what is written
+ * through `data` before the next run; who writes later calls this again. */
 WEFT_API size_t weft_model_params(const weft_model *m, struct weft_param_info *out, size_t max);
 WEFT_API size_t weft_model_param_count(const weft_model *m); /* scalars */
 /* Set parameter i of the list from a source of f32 values, in whatever format it is kept: memory
@@ -152,6 +158,12 @@ struct weft_step {
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_update(weft_model *m,
                                                            const struct weft_run *run,
                                                            struct weft_step *out);
+/* Where it began, for messages of a training that diverges. The node of the last weft_model_grad
+ * with the largest value among its outputs (run again with that run; gradients are garbage
+ * afterwards), and the parameter with the largest norm of its gradient. NULL: none. */
+WEFT_API const char *weft_model_largest_node(weft_model *m, const struct weft_run *run,
+                                             double *value);
+WEFT_API const char *weft_model_largest_gradient(const weft_model *m, double *norm);
 /* WEFT_ERR_NONFINITE when a parameter holds a NaN or Inf: the message names the first. */
 WEFT_API WEFT_NODISCARD enum weft_status weft_model_check_finite(const weft_model *m);
 /* Loss only, no dropout. rows <= training.batch. */
@@ -169,11 +181,13 @@ struct weft_statistic {
     const char *kind;   /* "std", "gnorm", "update_ratio", "logit_max", ... */
     double value;
 };
-/* Of the last update (run->statistics was true): kinds std, mean, absmax (of weights), gnorm (before
- * clipping), update_ratio (norm of the update / norm of the weights) for each parameter matrix or its
- * slices; of the last weft_model_grad: std of the residual stream ("resid", at each LayerNorm's
- * input) and logit_max ("attn"). training.watch adds, word by word: "weights" norm and rate (mean of
- * 1/(sqrt v + eps)); "heads" the same for each head ("q.0"); and the values of the probes of
+/* Of the last update (run->statistics was true): kinds std, mean, absmax (of weights), gnorm
+ * (before clipping), update_ratio (norm of the update / norm of the weights) for each parameter
+ * matrix or its slices, and in bf16 bf16_lost (share of the updates that weights in bf16 lose to
+ * rounding; with master weights: would lose) and decay_effect (share of the weight decay that they
+ * feel); of the last weft_model_grad: std of the residual stream ("resid", at each LayerNorm's
+ * input) and logit_max ("attn"). training.watch adds, word by word: "weights" norm and rate (mean
+ * of 1/(sqrt v + eps)); "heads" the same for each head ("q.0"); and the values of the probes of
  * weft/graph.h: "stream", "entropy", "layer" (under the role of its weight), "logz" ("loss").
  * Returns how many there are. */
 WEFT_API size_t weft_model_statistics(weft_model *m, struct weft_statistic *out, size_t max);

@@ -35,7 +35,7 @@ static WEFT_INLINE void philox_block(const uint32_t counter[4], const uint32_t k
 }
 
 /* What the numbers are for: the same stream number in two uses gives unrelated numbers. */
-enum philox_use { PHILOX_FILL = 1, PHILOX_DROPOUT = 2 };
+enum philox_use { PHILOX_FILL = 1, PHILOX_DROPOUT = 2, PHILOX_ROUND = 3 };
 
 /* The key of a stream: one block of the seed, so that seeds and streams never collide by sums. */
 static WEFT_INLINE void philox_key(uint64_t seed, uint32_t stream, enum philox_use use,

@@ -19,8 +19,8 @@
  *         i_add i_sub i_mullo i_mulhi_u (high half of the unsigned product) i_and i_or i_xor
  *         i_shl(a,k) i_shr(a,k) logical, i_sar(a,k) arithmetic; k is a constant
  *         i_eq i_gt (signed) -> vm     i_sel(m,a,b)    i_max(a,b) signed
- * narrow  i_load_u16(p) i_load_s8(p): VL of them, widened; i_store_16(p,a) i_store_8(p,a): the low
- *         bits of each lane; p of any alignment
+ * narrow  i_load_u16(p) i_load_u16_n(p,n) i_load_s8(p): widened   i_store_u16(p,a)
+ *         i_store_u16_n(p,a,n) i_store_8(p,a): the low bits of each lane; p of any alignment
  * cast    v_bits(a) f32 -> i32 bits   i_bits(a) i32 bits -> f32
  *         v_to_i(a) truncates (caller clamps first)   i_to_v(a) signed, round to nearest
  * f64     d_zero() d_set1(x) d_from_v(vf) exact  d_add d_sub d_mul d_fma(a,b,c)

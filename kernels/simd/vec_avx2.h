@@ -120,16 +120,26 @@ static WEFT_INLINE vi i_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 static WEFT_INLINE vm i_eq(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)); }
 static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b)); }
 
-/* ---- narrow integers ---- */
+/* ---- narrow integers: there is no masked access, so a tail goes through the stack ---- */
 static WEFT_INLINE vi i_load_u16(const void *p) {
     return _mm256_cvtepu16_epi32(_mm_loadu_si128(p));
+}
+static WEFT_INLINE vi i_load_u16_n(const uint16_t *p, size_t n) {
+    uint16_t lane[VL] = {0};
+    for (size_t i = 0; i < n; i++) lane[i] = p[i];
+    return i_load_u16(lane);
 }
 static WEFT_INLINE vi i_load_s8(const void *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64(p)); }
 static WEFT_INLINE __m128i avx2_low_16(vi a) { /* packing saturates: clear what is above */
     a = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
     return _mm_packus_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
 }
-static WEFT_INLINE void i_store_16(void *p, vi a) { _mm_storeu_si128(p, avx2_low_16(a)); }
+static WEFT_INLINE void i_store_u16(void *p, vi a) { _mm_storeu_si128(p, avx2_low_16(a)); }
+static WEFT_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    uint16_t lane[VL];
+    i_store_u16(lane, a);
+    for (size_t i = 0; i < n; i++) p[i] = lane[i];
+}
 static WEFT_INLINE void i_store_8(void *p, vi a) {
     const __m128i low = avx2_low_16(_mm256_and_si256(a, _mm256_set1_epi32(0xff)));
     _mm_storel_epi64(p, _mm_packus_epi16(low, low));

@@ -114,9 +114,15 @@ static WEFT_INLINE vi i_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 static WEFT_INLINE vi i_load_u16(const void *p) {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
 }
+static WEFT_INLINE vi i_load_u16_n(const uint16_t *p, size_t n) {
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m_first(n), p));
+}
 static WEFT_INLINE vi i_load_s8(const void *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128(p)); }
-static WEFT_INLINE void i_store_16(void *p, vi a) {
+static WEFT_INLINE void i_store_u16(void *p, vi a) {
     _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(a));
+}
+static WEFT_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    _mm256_mask_storeu_epi16(p, m_first(n), _mm512_cvtepi32_epi16(a));
 }
 static WEFT_INLINE void i_store_8(void *p, vi a) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(a)); }
 

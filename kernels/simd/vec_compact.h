@@ -1,20 +1,9 @@
-/* Compact weights as vectors (kernels/compact.h), and f32 as bf16: the same source for every ISA.
- */
+/* Compact weights as vectors (kernels/compact.h): the same source for every ISA. */
 #ifndef WEFT_VEC_COMPACT_H
 #define WEFT_VEC_COMPACT_H
 
 #include "kernels/compact.h"
-#include "kernels/simd/vec.h"
-
-/* The nearest bf16, ties to even, in the low half of each lane; NaN stays NaN (quiet). */
-static WEFT_INLINE vi v_to_bf16(vf x) {
-    const vi bits = v_bits(x);
-    const vi odd = i_and(i_shr(bits, 16), i_set1(1));
-    const vi round = WEFT_BUG(70) ? i_set1(0x8000) : i_add(i_set1(0x7fff), odd);
-    const vi nan = i_or(i_shr(bits, 16), i_set1(0x40));
-    return i_sel(v_isnan(x), nan, i_shr(i_add(bits, round), 16));
-}
-static WEFT_INLINE vf v_load_bf16(const void *p) { return i_bits(i_shl(i_load_u16(p), 16)); }
+#include "kernels/simd/vec_bf16.h"
 
 /* Of a block's row: outputs of a word, and words of a row. */
 #define COMPACT_PLACES(f) ((size_t)((f) == WEFT_FORMAT_BF16 ? 2 : (f) == WEFT_FORMAT_INT4 ? 4 : 1))

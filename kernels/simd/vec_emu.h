@@ -150,11 +150,15 @@ static EMU_INLINE void i_store_n(int32_t *p, vi a, size_t n) {
 /* ---- narrow integers: bytes, the lower one first ---- */
 static EMU_INLINE int32_t emu_byte(const void *p, size_t i) { return ((const uint8_t *)p)[i]; }
 EMU_OP(vi, i_load_u16(const void *p), emu_byte(p, 2 * i) | emu_byte(p, 2 * i + 1) << 8)
+EMU_OP(vi, i_load_u16_n(const uint16_t *p, size_t n), i < n ? p[i] : 0)
 EMU_OP(vi, i_load_s8(const void *p), (emu_byte(p, i) ^ 0x80) - 0x80)
 static EMU_INLINE void i_store_8(void *p, vi a) { EMU_LANES((uint8_t *)p)[i] = (uint8_t)a[i]; }
-static EMU_INLINE void i_store_16(void *p, vi a) {
+static EMU_INLINE void i_store_u16(void *p, vi a) {
     for (size_t i = 0; i < 2 * VL; i++)
         ((uint8_t *)p)[i] = (uint8_t)((uint32_t)a[i / 2] >> 8 * (i % 2));
+}
+static EMU_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    for (size_t i = 0; i < n; i++) p[i] = (uint16_t)a[i];
 }
 
 /* ---- casts ---- */

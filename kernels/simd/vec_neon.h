@@ -61,12 +61,27 @@ static WEFT_INLINE vi i_max(vi a, vi b) { return vmaxq_s32(a, b); }
 static WEFT_INLINE vi i_load_u16(const void *p) {
     return vreinterpretq_s32_u32(vmovl_u16(vreinterpret_u16_u8(vld1_u8(p))));
 }
+static WEFT_INLINE vi i_load_u16_n(const uint16_t *p, size_t n) {
+    uint16x4_t r = vdup_n_u16(0);
+    if (n > 0) r = vld1_lane_u16(p, r, 0);
+    if (n > 1) r = vld1_lane_u16(p + 1, r, 1);
+    if (n > 2) r = vld1_lane_u16(p + 2, r, 2);
+    if (n > 3) r = vld1_lane_u16(p + 3, r, 3);
+    return vreinterpretq_s32_u32(vmovl_u16(r));
+}
 static WEFT_INLINE vi i_load_s8(const void *p) {
     uint32_t word;
     __builtin_memcpy(&word, p, sizeof word);
     return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(word)))));
 }
-static WEFT_INLINE void i_store_16(void *p, vi a) { vst1_u8(p, vreinterpret_u8_s16(vmovn_s32(a))); }
+static WEFT_INLINE void i_store_u16(void *p, vi a) { vst1_u8(p, vreinterpret_u8_s16(vmovn_s32(a))); }
+static WEFT_INLINE void i_store_u16_n(uint16_t *p, vi a, size_t n) {
+    const uint16x4_t r = vmovn_u32(vreinterpretq_u32_s32(a));
+    if (n > 0) vst1_lane_u16(p, r, 0);
+    if (n > 1) vst1_lane_u16(p + 1, r, 1);
+    if (n > 2) vst1_lane_u16(p + 2, r, 2);
+    if (n > 3) vst1_lane_u16(p + 3, r, 3);
+}
 static WEFT_INLINE void i_store_8(void *p, vi a) {
     const int8x8_t low = vmovn_s16(vcombine_s16(vmovn_s32(a), vdup_n_s16(0)));
     const uint32_t word = vget_lane_u32(vreinterpret_u32_s8(low), 0);

@@ -29,9 +29,10 @@
  *   static const struct check_family gelu_fwd = {"gelu_fwd", draw, oracle, call, 60};
  *   CHECK_MAIN(&gelu_fwd)
  *
- * Command line of each check_* program: [--isa NAME] [--family NAME] [--case N] [--list] [--full]
- * [--quick]. WEFT_CHECK=quick|full in the environment does the same: a quarter of the cases and two
- * placements, or eight times the cases. Exit status: 0 all right, 1 a failure, 2 wrong usage. */
+ * Command line of each check_* program: [--isa NAME] [--family NAME] [--case N] [--bf16] [--list]
+ * [--full] [--quick]. WEFT_CHECK=quick|full in the environment does the same: a quarter of the
+ * cases and two placements, or eight times the cases. Exit status: 0 all right, 1 a failure, 2
+ * wrong usage. */
 #ifndef WEFT_CHECK_H
 #define WEFT_CHECK_H
 
@@ -59,7 +60,7 @@ enum check_fill {
     CHECK_FILL_ZERO,
 };
 
-enum check_type { CHECK_F32, CHECK_F64, CHECK_I32, CHECK_U32, CHECK_U64 };
+enum check_type { CHECK_F32, CHECK_F64, CHECK_I32, CHECK_U32, CHECK_U64, CHECK_BF16 };
 enum check_role { CHECK_IN, CHECK_OUT, CHECK_INOUT, CHECK_SCRATCH };
 
 struct check_arg {
@@ -78,11 +79,13 @@ struct check_arg {
 
 struct check {
     const char *family;
-    size_t index;  /* number of the case in its family */
-    uint64_t seed; /* of the case; check_rand advances a copy of it */
-    bool full;     /* --full: larger shapes wanted */
-    size_t vl;     /* the widest vector of the machine, for sizes around it */
-    void *user;    /* the family's own, e.g. an args struct; WEFT_CHECK_USER zeroed bytes */
+    size_t index;     /* number of the case in its family */
+    uint64_t seed;    /* of the case; check_rand advances a copy of it */
+    bool full;        /* --full: larger shapes wanted */
+    size_t vl;        /* the widest vector of the machine, for sizes around it */
+    bool bf16;        /* the kernel's second type: arguments in elem hold bf16 */
+    const char *elem; /* the family's; draw may choose another before it adds arguments */
+    void *user;       /* the family's own, e.g. an args struct; WEFT_CHECK_USER zeroed bytes */
     /* private to the runner */
     struct check_state *state;
 };
@@ -95,7 +98,14 @@ struct check_family {
     void (*call)(struct check *c, const struct weft_kernels *k);
     size_t cases;
     unsigned flags; /* CHECK_ANY_ISA_BITS, ...; in place: an INOUT argument passed as both */
+    /* Names of the arguments that are elem in kernels.def, as in " x y ". All is done once more for
+     * the kernel in bf16 then: such inputs are rounded to it after draw, the bounds of such outputs
+     * are widened by one rounding (half an ulp of bf16; 0 means the bf16 nearest to what f32
+     * holds). */
+    const char *elem;
 };
+/* The kernel of the run's type. */
+#define CHECK_PICK(c, k, name) ((c)->bf16 ? (k)->name##_bf16 : (k)->name##_f32)
 enum {
     CHECK_ANY_ISA_BITS = 1, /* results may differ between ISAs (no f32 kernel should need it) */
     CHECK_NO_VACUOUS = 2,   /* zero-size cases and huge bounds are expected here */

@@ -4,20 +4,22 @@
 #include "tests/support/check_state.h"
 
 static bool inside(const struct check_arg *a, double got, double want, double tol) {
-    const bool f32 = a->type == CHECK_F32;
+    const bool half = a->type == CHECK_BF16, f32 = a->type == CHECK_F32 || half;
     if (isnan(want)) return isnan(got);
     if (isnan(got)) return false;
-    if (tol == 0 && f32) return got == (double)(float)want;
+    if (tol == 0 && f32) return got == (half ? check_bf16(want) : (double)(float)want);
     if (isinf(got) && !isinf(want) && f32 && tol < INFINITY) /* an overflow the bound reaches */
-        return signbit(got) == signbit(want) && isinf((float)(fabs(want) + tol));
+        return signbit(got) == signbit(want) &&
+               isinf(half ? check_bf16(fabs(want) + tol) : (double)(float)(fabs(want) + tol));
     if (isinf(got) || isinf(want)) return got == want || tol == INFINITY;
     return fabs(got - want) <= tol;
 }
 
 static double ulp_of(const struct check_arg *a, double want) {
-    if (a->type != CHECK_F32 && a->type != CHECK_F64) return 1;
+    if (a->type != CHECK_F32 && a->type != CHECK_F64 && a->type != CHECK_BF16) return 1;
     int e;
     frexp(want, &e);
+    if (a->type == CHECK_BF16) return ldexp(1, e - 8 < -133 ? -133 : e - 8);
     if (a->type == CHECK_F64) return ldexp(1, e - 53 < -1074 ? -1074 : e - 53);
     return ldexp(1, e - 24 < -149 ? -149 : e - 24);
 }
@@ -91,7 +93,9 @@ static void count(struct check_run *r, const struct check_arg *a) {
 
 static bool unwritten(const struct check_arg *a, size_t i, unsigned poison) {
     uint64_t mark = 0;
-    if (a->role != CHECK_OUT || (a->type != CHECK_F32 && a->type != CHECK_F64)) return false;
+    if (a->role != CHECK_OUT ||
+        (a->type != CHECK_F32 && a->type != CHECK_F64 && a->type != CHECK_BF16))
+        return false;
     const unsigned char *base = a->ptr;
     const size_t es = check_elem_bytes(a);
     check_poison(a, poison, &mark, i);

@@ -101,6 +101,9 @@ struct check_arg *check_typed(struct check *c, const char *name, enum check_role
         if (!strcmp(s->arg[i].name, name)) check_die("%s: two arguments %s", c->family, name);
     struct check_arg *a = &s->arg[s->args++];
     const size_t n = rows * cols;
+    char spaced[64];
+    snprintf(spaced, sizeof spaced, " %s ", name);
+    if (c->bf16 && type == CHECK_F32 && strstr(c->elem, spaced)) type = CHECK_BF16;
     *a = (struct check_arg){
         .name = name, .role = role, .type = type, .rows = rows, .cols = cols, .ld = ld};
     if (role == CHECK_IN || role == CHECK_INOUT) a->val = doubles(n, 0);
@@ -175,6 +178,24 @@ void check_case_begin(struct check *c, struct check_state *s, const char *family
     c->seed = s->rng = mix(seed + index);
     c->user = s->user;
     c->state = s;
+}
+
+void check_case_round(struct check *c) {
+    for (size_t i = 0; i < c->state->args; i++) {
+        struct check_arg *a = &c->state->arg[i];
+        for (size_t j = 0; a->type == CHECK_BF16 && a->val && j < a->rows * a->cols; j++)
+            a->val[j] = check_bf16(a->val[j]);
+    }
+}
+
+void check_case_widen(struct check *c) {
+    for (size_t i = 0; i < c->state->args; i++) {
+        struct check_arg *a = &c->state->arg[i];
+        if (a->type != CHECK_BF16 || !a->want) continue;
+        for (size_t j = 0; j < a->rows * a->cols; j++)
+            if (a->tol[j] > 0) a->tol[j] += 0x1p-8 * (fabs(a->want[j]) + a->tol[j]) + 0x1p-126;
+        if (a->rms > 0) a->rms += 0x1p-9;
+    }
 }
 
 bool check_case_ready(struct check *c) {

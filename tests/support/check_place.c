@@ -5,7 +5,19 @@
 
 size_t check_elem_bytes(const struct check_arg *a) {
     if (a->role == CHECK_SCRATCH) return 1;
+    if (a->type == CHECK_BF16) return 2;
     return a->type == CHECK_F64 || a->type == CHECK_U64 ? 8 : 4;
+}
+
+/* In double: half a unit of the last of 8 bits is added, and what is below that unit cut off. */
+double check_bf16(double v) {
+    const double x = (double)(float)v;
+    int e;
+    if (x == 0 || !isfinite(x)) return x;
+    frexp(x, &e);
+    if (e < -125) return copysign(0, x);
+    const double unit = ldexp(1, e - 8), r = rint(x / unit) * unit;
+    return fabs(r) > 0x1.fep127 ? copysign(INFINITY, r) : r;
 }
 
 size_t check_extent(const struct check_arg *a) {
@@ -22,7 +34,9 @@ double check_load(const struct check_arg *a, const void *p) {
         uint64_t w;
     } e = {.w = 0};
     memcpy(&e, p, check_elem_bytes(a));
+    if (a->type == CHECK_BF16) e.u <<= 16;
     switch (a->type) {
+    case CHECK_BF16: return (double)e.f;
     case CHECK_F32: return (double)e.f;
     case CHECK_F64: return e.d;
     case CHECK_I32: return e.i;
@@ -40,6 +54,10 @@ void check_store(const struct check_arg *a, void *p, double v) {
         uint64_t w;
     } e = {.w = 0};
     switch (a->type) {
+    case CHECK_BF16:
+        e.f = (float)check_bf16(v);
+        e.u >>= 16;
+        break;
     case CHECK_F32: e.f = (float)v; break;
     case CHECK_F64: e.d = v; break;
     case CHECK_I32: e.i = (int32_t)v; break;
@@ -55,6 +73,7 @@ void check_poison(const struct check_arg *a, unsigned poison, void *elem, size_t
     uint64_t hash = (index + 1) * 0x9e3779b97f4a7c15u + poison * 0xd1b54a32d192ed03u;
     hash ^= hash >> 29;
     if (a->type == CHECK_F32) hash = 0x7fa00000u | (hash & 0x1fffffu);
+    if (a->type == CHECK_BF16) hash = 0x7f81u | (hash & 0x3fu);
     if (a->type == CHECK_F64) hash = 0x7ff4000000000000u | (hash & 0x3ffffffffffffu);
     memcpy(elem, &hash, check_elem_bytes(a));
 }

@@ -18,6 +18,7 @@ struct options {
     const char *family;
     long only; /* --case; -1: all */
     bool full, quick, list;
+    bool bf16; /* only that type */
 };
 
 size_t check_tables(const struct weft_kernels *out[8]) {
@@ -49,12 +50,13 @@ bool check_fail(struct check_run *r, const char *format, ...) {
     }
     va_list ap;
     va_start(ap, format);
-    printf("FAIL %s case %zu, %s, placed %s: ", r->family->name, r->c->index, r->k->isa, r->place);
+    printf("FAIL %s%s case %zu, %s, placed %s: ", r->family->name, r->c->bf16 ? " in bf16" : "",
+           r->c->index, r->k->isa, r->place);
     vprintf(format, ap);
     va_end(ap);
     printf("\n  repro: %s --family %s --case %zu", r->program, r->family->name, r->c->index);
     if (!r->across) printf(" --isa %s", r->k->isa);
-    printf("%s\n", r->c->full ? " --full" : "");
+    printf("%s%s\n", r->c->bf16 ? " --bf16" : "", r->c->full ? " --full" : "");
     const struct check_state *s = r->c->state;
     for (size_t i = 0; i < s->args; i++)
         printf("%s%s(%zu,%zu) ld=%zu", i ? ", " : "  args:  ", s->arg[i].name, s->arg[i].rows,
@@ -88,8 +90,11 @@ static void run_case(struct check_run *r, const struct options *o, size_t index)
     struct check_state state;
     struct check *c = r->c;
     check_case_begin(c, &state, r->family->name, index);
+    c->elem = r->family->elem;
     r->family->draw(c);
+    if (c->bf16) check_case_round(c);
     r->family->oracle(c);
+    if (c->bf16) check_case_widen(c);
     if (!check_case_ready(c)) check_die("out of memory");
     const struct weft_kernels *tables[8];
     const size_t n = check_tables(tables);
@@ -118,10 +123,11 @@ static void check_vacuous(struct check_run *r) {
     }
 }
 
-static bool run_family(const struct check_family *f, const char *program, const struct options *o) {
+static bool run_family(const struct check_family *f, const char *program, const struct options *o,
+                       bool bf16) {
     const struct weft_kernels *tables[8];
     const size_t all = check_tables(tables);
-    struct check c = {.full = o->full};
+    struct check c = {.full = o->full, .bf16 = bf16};
     struct check_run r = {.program = program, .family = f, .c = &c, .quick = o->quick};
     size_t isas = 0;
     for (size_t i = 0; i < all; i++) {
@@ -131,6 +137,7 @@ static bool run_family(const struct check_family *f, const char *program, const 
     size_t cases = f->cases;
     if (o->full) cases *= 8;
     if (o->quick) cases = (cases + 3) / 4;
+    if (bf16) cases = (cases + 2) / 3;
     size_t done = 0;
     for (size_t i = 0; i < cases || (long)i <= o->only; i++) {
         if (o->only >= 0 && (long)i != o->only) continue;
@@ -139,7 +146,7 @@ static bool run_family(const struct check_family *f, const char *program, const 
     }
     if (o->only < 0 && !o->quick) check_vacuous(&r);
     if (isas == 0 || done == 0) r.failures++;
-    printf("%s %zu cases x %zu ISAs ", f->name, done, isas);
+    printf("%s%s %zu cases x %zu ISAs ", f->name, bf16 ? " in bf16" : "", done, isas);
     if (r.failures)
         printf("FAILED (%zu)\n", r.failures);
     else
@@ -160,6 +167,8 @@ static bool parse(int argc, char **argv, struct options *o) {
             o->full = true;
         else if (!strcmp(a, "--quick"))
             o->quick = true;
+        else if (!strcmp(a, "--bf16"))
+            o->bf16 = true;
         else if (!strcmp(a, "--isa") && value)
             o->isa = argv[++i];
         else if (!strcmp(a, "--family") && value)
@@ -176,8 +185,8 @@ int check_main(int argc, char **argv, const struct check_family *const *families
     struct options o = {.only = -1};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: %s [--isa NAME] [--family NAME] [--case N] [--list] [--full] "
-                "[--quick]\n",
+                "usage: %s [--isa NAME] [--family NAME] [--case N] [--bf16] [--list] "
+                "[--full] [--quick]\n",
                 argv[0]);
         return 2;
     }
@@ -191,7 +200,8 @@ int check_main(int argc, char **argv, const struct check_family *const *families
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
         if (o.family && strcmp(o.family, families[i]->name) != 0) continue;
-        ok &= run_family(families[i], argv[0], &o);
+        if (!o.bf16) ok &= run_family(families[i], argv[0], &o, false);
+        if (families[i]->elem) ok &= run_family(families[i], argv[0], &o, true);
         ran++;
     }
     check_guard_remove();

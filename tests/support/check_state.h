@@ -39,7 +39,10 @@ struct check_run {
 
 /* check_draw.c */
 void check_case_begin(struct check *c, struct check_state *s, const char *family, size_t index);
+void check_case_round(struct check *c); /* what holds bf16: after draw */
+void check_case_widen(struct check *c); /* its bounds: after the oracle */
 bool check_case_ready(struct check *c); /* values representable, buffers mapped */
+double check_bf16(double v);            /* the nearest bf16 of the nearest f32; below FLT_MIN 0 */
 void check_case_end(struct check *c);
 size_t check_elem_bytes(const struct check_arg *a);
 size_t check_extent(const struct check_arg *a); /* bytes from the first to the last element */
