@@ -5,11 +5,12 @@
  *   WEFT_K_INNER  p[r*ld + k]   A as it is written, B transposed: (n, k)
  *   WEFT_K_OUTER  p[k*ld + r]   A transposed: (k, m), B as it is written
  *   WEFT_PANELS   f32, packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr
- * (B) rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last one are 0. ld
- * = W*k of the matrix that was packed. The three products of a linear layer, X (M, K), W (N, K), Y
- * (M, N): Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K) dX =
- * dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N) dW = dYᵀ·X    a = dY
- * K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
+ *                 (B) rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
+ *                 one are 0. ld = W*k of the matrix that was packed.
+ * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):
+ *   Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K)
+ *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)
+ *   dW = dYᵀ·X    a = dY K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
  *
  * Order (the bits of C depend on nothing else): an element is one FMA chain over a k chunk of 256,
  * from 0; chunks are added in ascending order to the old C (accumulate) or to the first of them;

@@ -81,10 +81,12 @@ static WEFT_INLINE void measure(const struct weft_gemm_args *g, size_t i, size_t
             counted = m_and(v_eq(x, r), m_not(v_eq(z, v_zero())));
         }
     }
-    if (gemm_narrows(g))
-        e_put_n((elem *)g->c + i * g->ldc + j, x = e_round(x), n);
-    else
+    if (gemm_narrows(g)) {
+        x = e_round(x);
+        e_put_n((elem *)g->c + i * g->ldc + j, x, n);
+    } else {
         v_store_n(c, x, n);
+    }
     z = v_sel(live, z, v_zero());
     if (!WEFT_BUG(22)) x = v_sel(live, x, v_zero());
     s->part[WEFT_SUM_Z][v] = z;

@@ -37,9 +37,9 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
                         * weights", or "all"; NULL: nothing. See weft_model_statistics */
     bool keep;         /* what probes summarise stays in memory: weft_model_probes shows it */
     size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
-    const char
-        *precision; /* "f32" (NULL too), or "bf16": activations, their gradients and a copy of the
-                     * weights, in training and evaluation; everything else stays f32 */
+    /* "f32" (NULL too), or "bf16": activations, their gradients and a copy of the weights, in training
+     * and evaluation; everything else stays f32 */
+    const char *precision;
     struct weft_optim optim;
 };
 
