@@ -4,8 +4,8 @@
  * "rows" r: m for A, n for B. Where element (r, k) lives:
  *   WEFT_K_INNER  p[r*ld + k]   A as it is written, B transposed: (n, k)
  *   WEFT_K_OUTER  p[k*ld + r]   A transposed: (k, m), B as it is written
- *   WEFT_PANELS   packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr (B)
- *                 rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
+ *   WEFT_PANELS   f32, packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr
+ *                 (B) rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
  *                 one are 0. ld = W*k of the matrix that was packed.
  *   WEFT_BLOCKS   B of gemm_compact_f32 and gemv_compact_f32: compact.h
  * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):

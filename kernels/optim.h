@@ -31,11 +31,13 @@
  * and Nesterov are PyTorch's.
  *
  * In a training in bf16 the sweep also writes the bf16 copy of w. w itself is the f32 master, or,
- * to show what becomes of a training without one, only ever holds values that bf16 has. With next =
- * what the rule makes of w, and u the same as a change, -decay*w - step: MASTER      w <- next
+ * to show what becomes of a training without one, only ever holds values that bf16 has. next is what
+ * the rule makes of w, u the same as a change, -decay*w - step:
+ *
+ *   MASTER      w <- next
  *   NEAREST     w <- bf16(next)
- *   STOCHASTIC  w <- the bf16 below or above next, the nearer the likelier: 16 bits of
- * Philox4x32-10 of (seed, parameter; step, element) are added to the bits that are then cut off
+ *   STOCHASTIC  w <- the bf16 below or above next, the nearer the likelier: 16 bits of Philox4x32-10
+ *               of (seed, parameter; step, element) are added to the bits that are then cut off
  *   KAHAN       y = (next - w) + c,  w' = bf16(w + y),  c <- bf16(y - (w' - w)),  w <- w'
  *               (Kahan 1965; for weights in bf16 Zamirai et al. 2020)
  *

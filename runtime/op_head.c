@@ -17,8 +17,8 @@ enum { LOGITS, DW, DX };
 struct head_plan {
     size_t rows, ld; /* of a chunk's logits */
     size_t steps;    /* phases of a chunk */
-    size_t dlogits,
-        packed; /* where they are in the shared scratch, in bytes; dlogits 0: in place */
+    /* where they are in the shared scratch, in bytes; dlogits 0: in the logits' place */
+    size_t dlogits, packed;
     struct weft_product product[3];
 };
 

@@ -135,6 +135,7 @@ awk 'BEGIN { print "a,b,y"; for (i = 0; i < 64; i++) print i % 7 ",5," (i % 7 > 
 expect 1 "layers.0.weight has a NaN or Inf" "$weft" train mlp --data zero.csv --hidden 8 --batch 16 \
     --optimizer adam --eps 0 --steps 20 --save-every 1 --out nan
 expect 1 "move away the one it comes from, huge/checkpoints/step-000002" "$weft" train mlp --data zero.csv \
-    --hidden 8,8 --batch 16 --lr 1e6 --weight-decay 1000 --clip 0 --warmup 0 --steps 9 --save-every 1 --out huge
+    --hidden 8,8 --batch 16 --lr 1e6 --weight-decay 1000 --clip 0 --warmup 0 --steps 9 --save-every 1 \
+    --loss-limit 0 --grad-limit 0 --out huge
 [ -e nan/checkpoints/last ] && fail "a checkpoint with NaN weights was kept"
 exit $failed

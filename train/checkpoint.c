@@ -33,7 +33,7 @@ static size_t state_tensors(const struct weft_param_info *params, size_t n, char
         const struct weft_param_info *p = &params[i / ARRAYS];
         const float *const data[ARRAYS] = {p->m, p->v, p->c};
         if (!data[i % ARRAYS]) continue;
-        names[count] = weft_text("%c.%s", "mvc"[i % ARRAYS], p -> name);
+        names[count] = weft_text("%c.%s", "mvc"[i % ARRAYS], p->name);
         tensors[count] = (struct weft_st_tensor){.name = names[count],
                                                  .dtype = WEFT_ST_F32,
                                                  .rank = p->shape[1] > 0 ? 2 : 1,

@@ -5,8 +5,7 @@
  *   config.json         GPT2Config, or model_type "weft-mlp"
  *   tokenizer.json      when the tokenizer is known, and what Hugging Face's readers want beside it
  *   state.safetensors   what going on bit for bit needs besides: run, best_loss, m.NAME, v.NAME,
- * with
- *                       --bf16-weights kahan c.NAME, and maybe unjudged
+ *                       c.NAME (--bf16-weights kahan), and maybe unjudged
  *
  * Written to a temporary folder, synced, renamed: there whole or not at all. Reading believes
  * nothing: each damage has a message that names file and tensor. */

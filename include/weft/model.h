@@ -42,9 +42,9 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
                           * costs; embeddings and head too. Everything is computed in f32 */
     const char *kv;      /* of its KV cache: NULL or "f32", "bf16" */
     bool score;          /* gpt2, generation: weft_model_score */
-    const char
-        *precision; /* "f32" (NULL too), or "bf16": activations, their gradients and a copy of the
-                     * weights, in training and evaluation; everything else stays f32 */
+    /* "f32" (NULL too), or "bf16": activations, their gradients and a copy of the weights, in training
+     * and evaluation; everything else stays f32 */
+    const char *precision;
     struct weft_optim optim;
 };
 
