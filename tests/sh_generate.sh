@@ -107,6 +107,7 @@ l = json.loads(open("one").readline()); print(l["prompt"] + l["text"])')" ] || f
     expect 1 "bad: line 1: must have" "$weft" eval --model $m --endings bad
 
     # other formats of weights and cache: a bf16 file loses nothing, alone or beside others
+    head -60 text >some
     expect 0 "" "$weft" generate --model half.bin --tokenizer whole.json $write --temperature 0
     cp out half
     expect 0 "" "$weft" generate --model half.bin --tokenizer whole.json $write --temperature 0 --weights bf16
@@ -120,13 +121,13 @@ l = json.loads(open("one").readline()); print(l["prompt"] + l["text"])')" ] || f
         expect 0 "" "$weft" generate --model $m --prompts prompts --tokens 30 --seed 4 --out f3 --streams 3 \
             --weights $format --kv bf16 --threads 2
         same f1 f3 "texts in $format alone and beside others"
-        expect 0 '"kl": ' "$weft" eval --model $m --data text --json --weights $format
+        expect 0 '"kl": ' "$weft" eval --model $m --data some --json --weights $format
         cp out eval.$format
     done
     expect 0 "weights in int8" "$weft" generate --model $m $write --weights int8 --timing
-    expect 0 '"kl": 0,' "$weft" eval --model $m --data text --json --weights f32
-    expect 0 "KL divergence" "$weft" eval --model $m --data text --weights int8
-    expect 0 '"kv": "bf16"' "$weft" eval --model $m --data text --json --kv bf16
+    expect 0 '"kl": 0,' "$weft" eval --model $m --data some --json --weights f32
+    expect 0 "KL divergence" "$weft" eval --model $m --data some --weights int8
+    expect 0 '"kv": "bf16"' "$weft" eval --model $m --data some --json --kv bf16
     python3 - <<'END' || fail "what formats cost"
 import json
 e = {f: json.load(open("eval." + f)) for f in ("bf16", "int8", "int8-g64", "int8-g32", "int4")}
