@@ -184,6 +184,8 @@ static void check_load_t(const struct vec_isa *v) {
         }
     }
     gbuf_close(&in);
+}
+
 /* The same of 16-bit numbers, which have accesses of their own. */
 static void check_tails_u16(const struct vec_isa *v) {
     struct gbuf in = {0}, out = {0};
