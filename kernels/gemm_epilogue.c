@@ -123,9 +123,12 @@ static WEFT_INLINE float fold_group(const vf *v) {
     return v_fold_add(t[0]);
 }
 
-/* Sums of a group; with DACT z is 0, without activation and residual it is x. */
-static WEFT_INLINE void tell(const struct sums *s, const enum weft_epilogue epi, float *out) {
-    const bool own = epi == WEFT_EPI_BIAS_ACT || epi == WEFT_EPI_BIAS_RESIDUAL;
+/* Sums of a group; with DACT z is 0, without activation and residual it is x unless that is rounded.
+ */
+static WEFT_INLINE void tell(const struct sums *s, const enum weft_epilogue epi, bool rounded,
+                             float *out) {
+    const bool own = epi == WEFT_EPI_BIAS_ACT || epi == WEFT_EPI_BIAS_RESIDUAL ||
+                     (rounded && epi != WEFT_EPI_DACT);
     out[WEFT_SUM_X] = fold_group(s->part[WEFT_SUM_X]);
     out[WEFT_SUM_XX] = fold_group(s->part[WEFT_SUM_XX]);
     out[WEFT_SUM_Z] = own                    ? fold_group(s->part[WEFT_SUM_Z])
@@ -150,7 +153,7 @@ static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const enum 
             WEFT_UNROLL(4)
             for (size_t v = 0; v < GROUP_VECTORS; v++)
                 measure(g, epi, act, i, j + v * VL, VL, &s, v);
-            tell(&s, epi, out);
+            tell(&s, epi, gemm_narrows(g), out);
         }
         if (j == end) continue;
         struct sums s;
@@ -162,7 +165,7 @@ static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const enum 
             else
                 for (size_t k = 0; k < WEFT_COUNT; k++) s.part[k][v] = v_zero();
         }
-        tell(&s, epi, out);
+        tell(&s, epi, gemm_narrows(g), out);
     }
 }
 

@@ -97,7 +97,7 @@ struct unary { /* all inputs of one activation */
 static void compare(const char *what, enum weft_act act, const char *isa, const uint16_t *got,
                     const uint16_t *first, const float *wide) {
     for (size_t i = 0; i < ALL; i++) {
-        if (!is_nearest(wide[i], got[i]))
+        if (isnan(wide[i]) ? !is_nan(got[i]) : !is_nearest(wide[i], got[i]))
             FAIL("%s of activation %d at %04x on %s: %04x is not the bf16 of %a", what, (int)act,
                  (unsigned)i, isa, (unsigned)got[i], (double)wide[i]);
         if (got[i] != first[i] && !(is_nan(got[i]) && is_nan(first[i])))

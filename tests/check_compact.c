@@ -245,7 +245,7 @@ static void oracle_pack(struct check *c) {
             double max = 0;
             back->want[at] = w[k * s->n + j];
             if (group == 0) { /* round to nearest: 8 bits of significand */
-                back->tol[at] = fmax(fabs(back->want[at]) * 0x1p-8, 0x1p-134);
+                back->tol[at] = fmax(fabs(back->want[at]) * 0x1p-8, 0x1p-126);
                 continue;
             }
             for (size_t q = k / g * g; q < s->k && q < (k / g + 1) * g; q++)
@@ -301,6 +301,7 @@ static void oracle_bf16(struct check *c) {
             const double unit = ldexp(1, (e < -125 ? -125 : e) - 8); /* of the last place */
             double y = rint(x / unit) * unit;
             if (fabs(y) >= 0x1p128) y = copysign((double)INFINITY, x);
+            if (fabs(x) < 0x1p-126) y = copysign(0, x);
             check_arg(c, "back")->want[j * s->k + k] = y;
         }
 }
