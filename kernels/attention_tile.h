@@ -4,7 +4,7 @@
  * so any register tile gives the same bits. B and C have rows of whole vectors. A is any strided
  * view; three views occur: queries times packed keys (nt), scores times rows (nn), and transposed
  * scores times rows (tn). On the diagonal of a causal mask row r of C sees k in [lo + r, hi) (tn)
- * or [0, hi + r) (nn): the common range runs at full speed, its triangular edges lane-masked. */
+ * or [0, hi + r) (nn): the common range runs at full speed, its triangular edges apart. */
 #ifndef WEFT_ATTENTION_TILE_H
 #define WEFT_ATTENTION_TILE_H
 
@@ -25,21 +25,6 @@ struct product {
     size_t lo_step, hi_step; /* 0, or 1 for a triangle */
 };
 
-/* Step k of the triangle at either end of a tile's range: rows r <= i take part when it begins,
- * rows r > i when it ends. */
-static WEFT_INLINE void edge(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
-                             const size_t NV, size_t i, const bool begins) {
-    WEFT_UNROLL_ALL
-    for (size_t r = 0; r < R; r++) {
-        const vm on = m_first((r <= i) == begins ? VL : 0);
-        const vf ar = v_bcast(a + r * rs);
-        WEFT_UNROLL_ALL
-        for (size_t j = 0; j < NV; j++)
-            acc[r * NV + j] =
-                v_sel(on, v_fma(ar, v_load(b + j * VL), acc[r * NV + j]), acc[r * NV + j]);
-    }
-}
-
 /* Step k of the common range. */
 static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
                              const size_t NV) {
@@ -56,8 +41,7 @@ static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b,
 
 /* One register tile: R rows from r0, NV vectors from column c0. */
 static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
-                             const size_t R, const size_t NV, const bool zero,
-                             const bool triangle) {
+                             const size_t R, const size_t NV, const bool zero) {
     vf acc[ATTN_MR * ATTN_NRV];
     const size_t ldb = p->ldb, ldc = p->ldc;
     float *c = p->c + r0 * ldc + c0;
@@ -66,50 +50,67 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
     for (size_t j = 0; j < NV; j++)
         acc[r * NV + j] = zero ? v_zero() : v_load(c + r * ldc + j * VL);
 
-    const size_t lo = p->lo + r0 * p->lo_step;
     const size_t hi = p->hi + r0 * p->hi_step;
-    const float *a = p->a + r0 * rs + lo * ks;
-    const float *b = p->b + lo * ldb + c0;
-    size_t k = lo;
-    for (; triangle && k < lo + (R - 1) * p->lo_step; k++, a += ks, b += ldb)
-        edge(acc, a, rs, b, R, NV, k - lo, true);
+    size_t k = p->lo + r0 * p->lo_step + (R - 1) * p->lo_step;
+    const float *a = p->a + r0 * rs + k * ks;
+    const float *b = p->b + k * ldb + c0;
     for (; k + UNROLL <= hi; k += UNROLL, a += UNROLL * ks, b += UNROLL * ldb) WEFT_UNROLL_ALL
     for (size_t u = 0; u < UNROLL; u++) step(acc, a + u * ks, rs, b + u * ldb, R, NV);
     for (; k < hi; k++, a += ks, b += ldb) step(acc, a, rs, b, R, NV);
-    for (; triangle && k < hi + (R - 1) * p->hi_step; k++, a += ks, b += ldb)
-        edge(acc, a, rs, b, R, NV, k - hi, false);
 
     WEFT_UNROLL_ALL
     for (size_t r = 0; r < R; r++) WEFT_UNROLL_ALL
     for (size_t j = 0; j < NV; j++) v_store(c + r * ldc + j * VL, acc[r * NV + j]);
 }
 
+/* The triangle at either end of a tile's range: of R - 1 steps of k, row r takes the last r when
+ * the range begins (from lo + r0 on), the first r when it ends. */
+static WEFT_INLINE void edge(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
+                             const size_t R, const size_t NV, const bool begins) {
+    const size_t from = r0 + (begins ? p->lo : p->hi), end = from + R - 1;
+    for (size_t r = 0; r < R; r++) {
+        float *const c = p->c + (r0 + r) * p->ldc + c0;
+        vf acc[4];
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < NV; j++) acc[j] = v_load(c + j * VL);
+        for (size_t k = from + (begins ? r : 0); k < (begins ? end : from + r); k++) {
+            const vf ar = v_bcast(p->a + (r0 + r) * rs + k * ks);
+            WEFT_UNROLL_ALL
+            for (size_t j = 0; j < NV; j++)
+                acc[j] = v_fma(ar, v_load(p->b + k * p->ldb + c0 + j * VL), acc[j]);
+        }
+        WEFT_UNROLL_ALL
+        for (size_t j = 0; j < NV; j++) v_store(c + j * VL, acc[j]);
+    }
+}
+
+/* A tile and its edges, which pass through memory: beside the common range they would push its
+ * accumulators out of registers. */
+static WEFT_INLINE void tile_with_edges(const struct product *p, size_t r0, size_t c0, size_t rs,
+                                        size_t ks, const size_t R, const size_t NV,
+                                        const bool zero) {
+    if (R > 1 && p->lo_step) edge(p, r0, c0, rs, ks, R, NV, true);
+    tile(p, r0, c0, rs, ks, R, NV, zero);
+    if (R > 1 && p->hi_step) edge(p, r0, c0, rs, ks, R, NV, false);
+}
+
 /* R rows. A single one, as in decoding, takes four vectors to have enough chains in flight. */
 static WEFT_INLINE void strip(const struct product *p, size_t r0, size_t rs, size_t ks,
-                              const size_t R, const bool zero, const bool triangle) {
+                              const size_t R, const bool zero) {
     const size_t NV = R == 1 ? 4 : ATTN_NRV;
     size_t c0 = 0;
     for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL)
-        tile(p, r0, c0, rs, ks, R, NV, zero, triangle);
+        tile_with_edges(p, r0, c0, rs, ks, R, NV, zero);
     if (NV > 2)
-        for (; c0 + VL < p->cols; c0 += 2 * VL) tile(p, r0, c0, rs, ks, R, 2, zero, triangle);
-    for (; c0 < p->cols; c0 += VL) tile(p, r0, c0, rs, ks, R, 1, zero, triangle);
+        for (; c0 + VL < p->cols; c0 += 2 * VL) tile_with_edges(p, r0, c0, rs, ks, R, 2, zero);
+    for (; c0 < p->cols; c0 += VL) tile_with_edges(p, r0, c0, rs, ks, R, 1, zero);
 }
 
-static WEFT_INLINE void strips(const struct product *p, size_t rs, size_t ks, const bool zero,
-                               const bool triangle) {
-    size_t r = 0;
-    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero, triangle);
-    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero, triangle);
-    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero, triangle);
-}
-
-/* Two instances: what the edges of a triangle need would push accumulators out of registers. */
 static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero) {
-    if (p->lo_step | p->hi_step)
-        strips(p, rs, ks, zero, true);
-    else
-        strips(p, rs, ks, zero, false);
+    size_t r = 0;
+    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero);
+    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero);
+    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero);
 }
 
 /* C = A B, A row-major with stride rs. */

@@ -55,7 +55,7 @@ static int failures;
 static void expect(bool ok, const char *what, const char *isa, int threads) {
     if (ok) return;
     failures++;
-    printf("%s: differs on %s with %d threads\n", what, isa, threads);
+    printf("FAILED: generation: %s differs on %s with %d threads\n", what, isa, threads);
 }
 
 /* Mean cross-entropy of the tokens 1.. under the logits, in double. */
