@@ -30,7 +30,7 @@ arrow kernels 'kernels/' "$hosted"
 arrow include 'weft/' 'stdio|omp'
 arrow runtime 'runtime/|kernels/([a-z]+\.h|isa\.def|base/)|weft/' ''
 arrow models 'models/|weft/|runtime/(graph|optim|probe)\.h|kernels/base/bug\.h' 'omp|pthread'
-arrow train 'train/|weft/' 'omp'
+arrow train 'train/|weft/|kernels/base/bug\.h' 'omp'
 arrow crosscheck 'crosscheck/|train/|models/|runtime/|kernels/([a-z]+\.h|base/|ref/)|weft/' 'omp|pthread'
 arrow topology 'topology/|weft/|kernels/base/bug\.h' 'omp|pthread'
 arrow cli 'cli/|topology/|crosscheck/crosscheck\.h|runtime/onednn/onednn\.h|studies/driver\.h|train/|weft/' 'omp'

@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 weft=${1:-build/release}/weft
-other=build/sabotage # has all objects but the program's own
+other=build/sabotage/weft # built by the second compiler, with planted bugs
 log=build/ci/crosscheck
 mkdir -p build/ci
 export OMP_WAIT_POLICY=passive # where CPUs are shared, spinning threads are in the way
@@ -39,13 +39,6 @@ covered() {
     done
 }
 
-build() { # CMake arguments
-    cmake -S . -B $other -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$log-build.txt" 2>&1 &&
-        cmake --build $other --target weft >>"$log-build.txt" 2>&1 && return
-    fail "the build: $(tail -n 3 "$log-build.txt")"
-    return 1
-}
-
 if ! "$weft" info --json | grep -q '"backends".*"onednn"'; then
     echo "skipped: $weft is built without oneDNN (ci/deps.sh, then configure again)"
     exit 0
@@ -62,20 +55,24 @@ else
     echo "skipped: oneDNN 3.x: $(tail -n 1 "$log-fetch.txt")"
 fi
 
-# eps is added outside of the square root
-if build -DWEFT_SABOTAGE=1 "-DWEFT_ONEDNN_ROOT=$root"; then
-    $other/weft crosscheck --quick --ops layernorm >"$log-bug.txt" 2>&1
+if ci/sabotage.sh --build "-DWEFT_ONEDNN_ROOT=$root" >"$log-build.txt" 2>&1; then
+    # eps is added outside of the square root
+    export WEFT_SABOTAGE=1
+    $other crosscheck --quick --ops layernorm >"$log-bug.txt" 2>&1
     [ $? = 1 ] && grep -q '^FAIL layernorm.*kernels: layernorm_fwd' "$log-bug.txt" ||
         fail "a planted bug of layernorm_fwd is not named"
-    $other/weft crosscheck --model gpt2-tiny >"$log-bug.txt" 2>&1
+    $other crosscheck --model gpt2-tiny >"$log-bug.txt" 2>&1
     [ $? = 1 ] && grep -q '^the first node outside of its bound is h0.layernorm.1' "$log-bug.txt" ||
         fail "a planted bug of layernorm_fwd is not named in gpt2-tiny"
+    unset WEFT_SABOTAGE
+    if [ -n "$root" ]; then
+        $other info | grep -q 'oneDNN 3\.' || fail "$other is not built with oneDNN 3.x"
+        run quick3 $other --quick
+        run gpt2-3 $other --model gpt2-tiny
+    fi
+    cmake -S . -B build/sabotage -DWEFT_ONEDNN_ROOT= >/dev/null
+else
+    fail "the build: $(tail -n 3 "$log-build.txt")"
 fi
-if [ -n "$root" ] && build -DWEFT_SABOTAGE=0 "-DWEFT_ONEDNN_ROOT=$root"; then
-    $other/weft info | grep -q 'oneDNN 3\.' || fail "$other is not built with oneDNN 3.x"
-    run quick3 $other/weft --quick
-    run gpt2-3 $other/weft --model gpt2-tiny
-fi
-cmake -S . -B $other -DWEFT_SABOTAGE=0 -DWEFT_ONEDNN_ROOT= >/dev/null
 [ $bad = 0 ] && echo "crosscheck: green, and a planted bug is named"
 exit $bad

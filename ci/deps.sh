@@ -24,7 +24,6 @@ test|libcmocka-dev|pc:cmocka|unit tests
 test|clang|clang|the second compiler
 test|libomp-dev|pc:none|its OpenMP runtime
 test|libclang-rt-14-dev|pc:none|its sanitizers and libFuzzer
-test|ninja-build|ninja|rebuilds single files with a planted bug
 test|python3|python3|checks of JSON and safetensors files
 test|python3-pip|pip3|fetches a newer oneDNN (ci/onednn3.sh)
 test|curl|curl|fetches MNIST for the tests of studies

@@ -63,11 +63,6 @@ crossed() {
         run aarch64 $quick -R '^(check|grad)_'
 }
 
-clang_build() {
-    cmake -S . -B build/clang -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
-        -DCMAKE_BUILD_TYPE=Release && cmake --build build/clang -j "$jobs"
-}
-
 stage deps ci/deps.sh test
 case $failed in *deps*) echo "ci/test.sh: going on with what is there" >&2 ;; esac
 fill_data() { ci/data.sh || echo "without data/ the tests of studies are left out"; }
@@ -77,7 +72,7 @@ stage build build release
 stage symbols ci/check_symbols.sh build/release
 [ "$(uname -m)" = x86_64 ] && stage purity ci/check_isa_purity.sh build/release
 [ "$(uname -m)" = x86_64 ] && stage spills ci/check_spills.sh build/release
-stage clang clang_build
+stage clang ci/sabotage.sh --build # with bugs that sleep
 stage asan sanitized
 $full && stage tsan threads
 $full && stage fuzz ci/fuzz.sh 5

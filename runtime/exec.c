@@ -316,7 +316,7 @@ const char *weft_program_find_largest(weft_program *p, const struct weft_run *ru
         for (size_t j = 0; j < WEFT_NODE_OUT; j++) {
             if (n->out[j] < 0) continue;
             const double v = largest(&t.x, n->out[j]);
-            if (v <= *value) continue;
+            if (v <= *value || isnan(*value)) continue;
             *value = v;
             name = n->name;
         }

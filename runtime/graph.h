@@ -204,6 +204,7 @@ static inline size_t weft_desc_cols(const struct weft_tensor_desc *d) { return d
 static inline size_t weft_desc_count(const struct weft_tensor_desc *d) {
     return d->shape[0] * d->shape[1] * d->shape[2];
 }
+size_t weft_desc_bytes(const struct weft_tensor_desc *d); /* as it is kept, padding included */
 const char *weft_shape_text(const weft_graph *g, weft_tensor t); /* "(4, 64, 768)" */
 /* May op use t? It exists, holds this type, and is a parameter, a state, or of program p. False after
  * recording the error, or an earlier one. */

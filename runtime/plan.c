@@ -14,7 +14,7 @@
 #include "runtime/parallel.h"
 #include "runtime/touch.h"
 
-static size_t tensor_bytes(const struct weft_tensor_desc *d) {
+size_t weft_desc_bytes(const struct weft_tensor_desc *d) {
     if (d->dtype == WEFT_COMPACT) return weft_compact_bytes(d->format, d->shape[0], d->shape[2]);
     return weft_align_up(weft_desc_count(d) * weft_dtype_bytes(d->dtype), WEFT_ALIGNMENT);
 }
@@ -119,7 +119,7 @@ static void place_activations(weft_program *p) {
         const struct weft_tensor_desc *const d = &g->tensor[t];
         const bool used = d->first != SIZE_MAX && (d->kind == WEFT_ACT || d->kind == WEFT_INPUT);
         if (d->program == p && used)
-            item[n++] = (struct item){d->first, d->last, tensor_bytes(d), 0, (weft_tensor)t};
+            item[n++] = (struct item){d->first, d->last, weft_desc_bytes(d), 0, (weft_tensor)t};
     }
     if (item == NULL || placed == NULL)
         weft_graph_fail(g, WEFT_ERR_NOMEM, "out of memory while planning");
@@ -143,7 +143,7 @@ static void place_parameters(weft_graph *g) {
                                                     : NULL;
         if (end == NULL) continue;
         d->offset = *end;
-        *end = add_bytes(g, *end, tensor_bytes(d));
+        *end = add_bytes(g, *end, weft_desc_bytes(d));
     }
     for (size_t t = 0; t < g->tensors; t++) {
         const struct weft_tensor_desc *const d = &g->tensor[t];

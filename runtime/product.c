@@ -3,8 +3,8 @@
 
 #include "kernels/base/compiler.h"
 
-#define PACK_TASK  ((size_t)64 << 10) /* bytes of A in a packing task */
-#define FEW_ROWS   4                  /* up to here the kernel streams B and packs nothing */
+#define PACK_TASK ((size_t)64 << 10) /* bytes of A in a packing task */
+#define FEW_ROWS  4                  /* up to here the kernel streams B and packs nothing */
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
@@ -17,20 +17,23 @@ static size_t col_unit(const struct weft_product *p, const weft_ctx *ctx) {
 }
 
 /* What a task of so many rows and columns takes, in vector FMAs: the multiplications, whole vectors
- * of columns; its A and B, an element at a time, B being packed on the way; the start and end of
- * every tile; C, which every chunk of k adds to, from L2 or from beyond; and handing it out. */
+ * of columns; its A and B, an element at a time, B being packed on the way, more when they come
+ * from beyond L2; the start and end of every tile; C, once a chunk, and A again for every panel
+ * when a chunk of it is clearly larger than L2; and handing it out. Fitted to products of 64 to
+ * 3072 rows in turns with other cuts (docs/performance.md). */
 static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_t rows,
                         size_t cols) {
     const size_t vl = ctx->k->vl, mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
     const double vectors = (double)(cols / nr * (nr / vl) + ceil_div(cols % nr, vl));
     const double k = (double)p->k_part, chunks = (double)ceil_div(p->k_part, WEFT_GEMM_CHUNK);
-    const double a = p->pack ? 0.1 : 0.2;
-    const double b = p->b == WEFT_K_INNER                          ? 0.8
-                     : p->b == WEFT_K_OUTER || p->b == WEFT_BLOCKS ? 0.4
-                                                                   : 0.1;
+    const double from_far = 0.3, l2 = (double)ctx->tuning.l2 / sizeof(float);
+    const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
+    const double b = (p->b == WEFT_K_INNER                          ? 0.8
+                      : p->b == WEFT_K_OUTER || p->b == WEFT_BLOCKS ? 0.4
+                                                                    : 0.1) +
+                     ((double)p->n * k > l2 ? 2 * from_far : 0);
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
-    const size_t near = rows * (cols + WEFT_GEMM_CHUNK) * sizeof(float);
-    const double reload = chunks > 1 && near > ctx->tuning.l2 / 4 * 3 ? 4 : 0.3;
+    const double reload = (double)(rows * WEFT_GEMM_CHUNK) > 1.1 * l2 ? 1 : 0.3;
     return 1.05 * (double)rows * vectors * k + (a * (double)rows + b * (double)cols) * k +
            80 * tiles + reload * (double)(rows * cols) * chunks + 1000;
 }
@@ -77,7 +80,8 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->m_part = p->m;
     p->k_part = p->k;
     if (p->pack && bytes > most) {
-        const size_t deep = most / sizeof(float) / p->m / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
+        const size_t rows = round_up(p->m, mr);
+        const size_t deep = most / sizeof(float) / rows / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
         if (p->b != WEFT_BLOCKS) p->k_part = min_size(p->k, max_size(deep, 4 * WEFT_GEMM_CHUNK));
         const size_t high = most / sizeof(float) / p->k_part / mr * mr;
         p->m_part = min_size(p->m, max_size(high, mr)); /* fewer rows than a tile: one part */

@@ -45,7 +45,7 @@ static void paint(struct painter *p, const void *data, size_t bytes, size_t firs
 }
 
 static void paint_tensor(struct painter *p, const weft_graph *g, const struct weft_tensor_desc *d) {
-    const size_t bytes = weft_desc_count(d) * (d->dtype == WEFT_F64 ? 8 : 4);
+    const size_t bytes = weft_desc_bytes(d);
     const bool unused = (d->kind == WEFT_ACT || d->kind == WEFT_INPUT) && d->first == SIZE_MAX;
     if (unused || (d->kind == WEFT_GRAD && g->grads == NULL)) return;
     paint(p, d->data, bytes, 0, p->threads);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "kernels/base/bug.h"
 #include "train/file_map.h"
 
 #define NONE        UINT32_MAX
@@ -181,10 +182,7 @@ static size_t merge_short(const struct weft_bpe *b, uint16_t *token, size_t n) {
 }
 
 static bool is_before(struct pending a, struct pending b) {
-#if defined WEFT_SABOTAGE && WEFT_SABOTAGE == 52
-    return a.rank < b.rank;
-#endif
-    return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
+    return a.rank != b.rank || WEFT_BUG(52) ? a.rank < b.rank : a.at < b.at;
 }
 
 static void push(struct encoder *e, size_t at) {

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "kernels/base/bug.h"
 #include "train/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
@@ -43,10 +44,7 @@ static size_t find_stop(const struct weft_text_out *o) {
 /* Bytes at the end that may be the beginning of a stop string. */
 static size_t undecided(const struct weft_text_out *o) {
     size_t most = 0;
-#if defined WEFT_SABOTAGE && WEFT_SABOTAGE == 53
-    return 0;
-#endif
-    for (size_t i = 0; i < o->stops; i++) {
+    for (size_t i = 0; i < o->stops && !WEFT_BUG(53); i++) {
         const size_t length = strlen(o->stop[i]);
         for (size_t k = length - 1 < o->n ? length - 1 : o->n; k > most; k--)
             if (memcmp(o->held + o->n - k, o->stop[i], k) == 0) most = k;

@@ -12,6 +12,7 @@
 #endif
 #define WEFT_NOINLINE       __attribute__((noinline))
 #define WEFT_UNUSED         __attribute__((unused))
+#define WEFT_AT_START       __attribute__((constructor))
 #define WEFT_ALIGN(n)       __attribute__((aligned(n)))
 #define WEFT_PRINTF(f, a)   __attribute__((format(printf, f, a)))
 #define WEFT_LIKELY(x)      __builtin_expect(!!(x), 1)
