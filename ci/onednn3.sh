@@ -29,12 +29,12 @@ if ! python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$tmp"
     exit 3
 fi
 for wheel in "$tmp"/*.whl; do
-    python3 -m zipfile --extract "$wheel" "$tmp/root" || exit 3
+    python3 -m zipfile --extract "$wheel" "$tmp/wheels" || exit 3
 done
 # A wheel holds the library three times instead of links: one copy is enough.
 mkdir -p "$dir/lib"
-cp -R "$tmp"/root/onednn_devel_*.data/data/include "$dir/" || exit 3
-mv "$tmp"/root/onednn_cpu_*.data/data/lib/libdnnl.so.3.2 "$dir/lib/" || exit 3
+cp -R "$tmp"/wheels/onednn_devel_*.data/data/include "$dir/" || exit 3
+mv "$tmp"/wheels/onednn_cpu_*.data/data/lib/libdnnl.so.3.2 "$dir/lib/" || exit 3
 ln -sf libdnnl.so.3.2 "$dir/lib/libdnnl.so.3"
 ln -sf libdnnl.so.3 "$dir/lib/libdnnl.so"
 echo "$dir: oneDNN 3.2; now: cmake --preset release -DWEFT_ONEDNN_ROOT=$dir"
