@@ -20,6 +20,7 @@ namespace bench {
 struct Options {
     std::vector<int> threads;       // thread counts of the threaded cases
     std::vector<std::string> isas;  // tables to measure
+    std::vector<std::string> dots;  // those with dot products, for products in bf16
     std::vector<std::string> peers; // libraries to measure beside weft
     bool again = false;             // every case twice: what the two differ by is noise
     bool quick = false;
@@ -28,6 +29,7 @@ extern Options options;
 
 // ---- machine.cc: limits, measured on first use ----
 double fma_gflops(const weft_kernels *k, int threads);
+double dot_gflops(int threads); // of bf16; 0: the CPU has no dot products
 // Seconds to move n floats of each of the streams, hot (as often as they fit) or cold; in place as
 // the op would.
 double move_seconds(const weft_kernels *k, size_t n, size_t ins, size_t outs, bool in_place,

@@ -26,7 +26,7 @@ static const char usage[] =
     "\n"
     "  --quick              a minute's worth: the limits and some cases of every family\n"
     "  --threads=N,N        thread counts (default: 1 and all cores this process may use)\n"
-    "  --isa=NAME,NAME      instruction sets (default: the best of this CPU)\n"
+    "  --isa=NAME,NAME      instruction sets (default: the best of this CPU in f32, and in bf16)\n"
     "  --peers=NAME,NAME    onednn, openblas, blis, mkl, libxsmm; WEFT_PEER_<NAME>=FILE names the library\n"
     "  --again              every case twice: prints what two runs of the same differ by\n"
     "  --benchmark_...      Google Benchmark's options: --benchmark_filter=REGEX,\n"
@@ -85,7 +85,13 @@ static void defaults() {
     if (options.threads.empty() && !options.quick && cpu.cores_allowed > 1)
         options.threads = {1, cpu.cores_allowed};
     if (options.threads.empty()) options.threads = {cpu.cores_allowed};
-    if (options.isas.empty()) options.isas.push_back(bench::tables().front());
+    const bool all = options.isas.empty();
+    if (all) options.isas = bench::tables();
+    const auto dots = std::stable_partition(options.isas.begin(), options.isas.end(), [](auto &isa) {
+        return bench::table(isa)->bf16_word == 1;
+    });
+    options.dots.assign(dots, options.isas.end());
+    options.isas.erase(all ? options.isas.begin() + 1 : dots, options.isas.end());
 }
 
 // Google Benchmark's own options, unless the user gave them.

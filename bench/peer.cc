@@ -54,10 +54,11 @@ class CblasPeer final : public Peer {
         return nullptr;
     }
     void destroy(void *) const override {}
-    void run(void *, const PeerShape &s, const float *a, const float *b, float *c) const override {
+    void run(void *, const PeerShape &s, const void *a, const void *b, void *c) const override {
         const auto n = [](size_t x) { return static_cast<int>(x); };
         sgemm_(kRowMajor, s.a_trans ? kTrans : kNoTrans, s.b_trans ? kTrans : kNoTrans, n(s.m),
-               n(s.n), n(s.k), 1, a, n(s.a_trans ? s.m : s.k), b, n(s.b_trans ? s.k : s.n), 0, c,
+               n(s.n), n(s.k), 1, static_cast<const float *>(a), n(s.a_trans ? s.m : s.k),
+               static_cast<const float *>(b), n(s.b_trans ? s.k : s.n), 0, static_cast<float *>(c),
                n(s.n));
     }
 
@@ -86,23 +87,23 @@ class PluginPeer final : public Peer {
         plugin_ = get();
         name = plugin;
         version = plugin_->version();
-        can_pack = std::string(plugin) == "onednn";
+        can_pack = can_bf16 = std::string(plugin) == "onednn";
     }
     void *create(const PeerShape &s, int threads) const override {
-        const weft_bench_product p = {s.m, s.n, s.k, s.a_trans, s.b_trans, s.packed, threads};
+        const weft_bench_product p = {s.m, s.n, s.k, s.a_trans, s.b_trans, s.packed, s.bf16, s.c_bf16, threads};
         void *const handle = plugin_->create(&p);
         if (!handle) throw std::runtime_error(name + " refuses this product");
         return handle;
     }
     void destroy(void *handle) const override { plugin_->destroy(handle); }
-    void run(void *handle, const PeerShape &, const float *a, const float *b,
-             float *c) const override {
+    void run(void *handle, const PeerShape &, const void *a, const void *b,
+             void *c) const override {
         plugin_->run(handle, a, b, c);
     }
     size_t packed_floats(void *handle, const PeerShape &) const override {
         return plugin_->packed_floats(handle);
     }
-    void pack(void *handle, const PeerShape &, const float *b, float *packed) const override {
+    void pack(void *handle, const PeerShape &, const void *b, void *packed) const override {
         plugin_->pack(handle, b, packed);
     }
 

@@ -107,13 +107,13 @@ static const char *verdict(const Interval &r) {
 }
 
 void Table::print_peers() const {
-    static const std::set<std::string> known = {"onednn", "openblas", "blis", "mkl"};
+    static const std::set<std::string> known = {"onednn", "openblas", "blis", "mkl", "libxsmm"};
     std::map<std::string, std::vector<double>> logs; // per peer, of medians' ratios
     for (const Row &r : rows_) {
         std::string who, ignored;
         with_who(r.name, "", &who);
         if (!known.count(who)) continue;
-        for (const char *isa : {"avx512", "avx2", "neon", "emu"}) {
+        for (const char *isa : {"avx512bf16", "avx512", "avx2", "neon", "emu"}) {
             const auto at = index_.find(with_who(r.name, isa, &ignored));
             if (at == index_.end()) continue;
             const Interval x = ratio(r.seconds, rows_[at->second].seconds);

@@ -4,11 +4,14 @@
  * L1, made there on the stack if B is not packed, and the rows of A pass over it. Blocks are cut so
  * that their A (m x 256) and C stay in L2. Columns beyond n are computed from zeros and never
  * stored, less than a vector of them where one vector is enough; rows beyond m do not exist.
- * Operands in bf16 become f32 on the way into panels, of A too: the tiles are the same.
+ * Operands in bf16 become words (simd/word.h) on the way into panels, of A too, unless its words
+ * lie there already: the tiles are the same. A chunk is 256 words.
  * Error of an element: (k + 2)·u·Σ|a||b|, and far less (256 + k/256 instead of k). */
 #include "kernels/gemm_inner.h"
 #include "kernels/gemm_pack.h"
 #include "kernels/gemm_tile.h"
+
+#define CHUNK ((size_t)WEFT_GEMM_CHUNK * WORD) /* terms */
 
 /* Rows at a time: whole panels of packed A, an even share of an unpacked one. */
 static size_t rows_step(const struct weft_gemm_args *g) {
@@ -22,50 +25,54 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
     switch (g->b_layout) {
     case WEFT_K_INNER: return b + j * g->ldb + k0;
     case WEFT_K_OUTER: return b + k0 * g->ldb + j;
-    default: return (const float *)g->b + j / GEMM_NR * g->ldb + k0 * GEMM_NR;
+    default: return (const float *)g->b + j / GEMM_NR * g->ldb + k0 / WORD * GEMM_NR;
     }
 }
 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
- * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of k): two rows a
- * tile. K_OUTER: the first tile takes all k, two lines each. */
+ * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows a
+ * tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of rows. */
 static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const char *next, size_t i) {
     const bool outer = g->b_layout == WEFT_K_OUTER, packed = g->b_layout == WEFT_PANELS;
-    const size_t size = packed ? sizeof(float) : sizeof(elem);
-    const size_t ld = (packed ? t->k : g->ldb) * size;
+    const size_t word = packed ? sizeof(float) : WORD * sizeof(elem);
+    const size_t ld = packed ? t->k * sizeof(float) : g->ldb * sizeof(elem);
     if (next && (outer ? i == 0 : 2 * i < GEMM_NR)) {
         t->ahead[0] = outer ? next : next + 2 * i * ld;
-        t->ahead[1] = t->ahead[0] + (outer ? (GEMM_NR - 1) * size : ld);
-        t->ahead_step = outer ? ld : size;
+        t->ahead[1] = t->ahead[0] + (outer && WORD == 1 ? (GEMM_NR - 1) * sizeof(elem) : ld);
+        t->ahead_step = outer ? WORD * ld : word;
     } else {
         t->ahead[0] = t->ahead[1] = (const char *)t->b;
         t->ahead_step = 0;
     }
 }
 
-/* The rows [i, i + rows) of A over the chunk, as the tiles read them: in place, or, in bf16, copied
- * into a panel of f32. */
-static WEFT_INLINE void a_tile(const struct weft_gemm_args *g, struct tile *t, size_t k0, size_t i,
-                               size_t rows, float *panel) {
-    if (g->a_layout == WEFT_PANELS) {
-        t->a = (const float *)g->a + i / GEMM_MR * g->lda + k0 * GEMM_MR;
-        return;
-    }
-    const elem *const a =
-        (const elem *)g->a + (g->a_layout == WEFT_K_INNER ? i * g->lda + k0 : k0 * g->lda + i);
-#if WEFT_ELEM_F32
-    (void)rows, (void)panel;
-    t->a = a;
-#else
-    pack_panel(GEMM_MR, g->a_layout, a, g->lda, rows, t->k, panel);
-    t->a = panel;
-#endif
+/* Does A hold words as they are, so that tiles read it in place? (An odd last term has no partner.) */
+static WEFT_INLINE bool a_in_place(const struct weft_gemm_args *g, size_t kc) {
+    if (WEFT_ELEM_F32) return true;
+    return WORD == 2 && g->a_layout == WEFT_K_INNER && kc % WORD == 0;
 }
 
-/* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+t.k): all rows. */
-static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t j, size_t cols) {
-    const bool last = k0 + t.k == g->k && gemm_finishes(g);
-    const bool inner = WEFT_ELEM_F32 && g->a_layout == WEFT_K_INNER;
+/* The rows [i, i + rows) of A over the chunk [k0, k0 + kc), as the tiles read them: in panels, in
+ * place, or copied into a panel. */
+static WEFT_INLINE void a_tile(const struct weft_gemm_args *g, struct tile *t, size_t k0, size_t kc,
+                               size_t i, size_t rows, float *panel) {
+    const elem *const a =
+        (const elem *)g->a + (g->a_layout == WEFT_K_INNER ? i * g->lda + k0 : k0 * g->lda + i);
+    if (g->a_layout == WEFT_PANELS) {
+        t->a = (const void *)((const float *)g->a + i / GEMM_MR * g->lda + k0 / WORD * GEMM_MR);
+    } else if (a_in_place(g, kc)) {
+        t->a = (const void *)a;
+    } else {
+        pack_panel(GEMM_MR, g->a_layout, a, g->lda, rows, kc, panel);
+        t->a = (const void *)panel;
+    }
+}
+
+/* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+kc): all rows. */
+static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t kc, size_t j,
+                  size_t cols) {
+    const bool last = k0 + kc == g->k && gemm_finishes(g);
+    const bool inner = a_in_place(g, kc) && g->a_layout == WEFT_K_INNER;
     const bool narrow = cols <= VL;
     const size_t step = rows_step(g), ld = gemm_lds(g);
     const char *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
@@ -80,7 +87,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
     for (size_t i = 0; i < g->m; i += step) {
         const size_t rows = min_size(step, g->m - i);
         t.c = gemm_sums(g) + i * ld + j;
-        a_tile(g, &t, k0, i, rows, copy);
+        a_tile(g, &t, k0, kc, i, rows, copy);
         look_ahead(g, &t, next, i / step);
         if (inner && narrow)
             tile_inner_narrow(&t, rows);
@@ -90,7 +97,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        if (last) WEFT_EFN(gemm_epilogue)(g, i, j, rows, cols);
+        if (last) WEFT_BASE_EFN(gemm_epilogue)(g, i, j, rows, cols);
     }
 }
 
@@ -99,9 +106,9 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
     float packed[WEFT_GEMM_CHUNK * GEMM_NR] WEFT_ALIGN(64);
     for (size_t j = 0; j < g->n; j += GEMM_NR) {
         const size_t cols = min_size(GEMM_NR, g->n - j);
-        struct tile t = {.k = kc,
-                         .lda = g->a_layout == WEFT_PANELS || !WEFT_ELEM_F32 ? GEMM_MR : g->lda,
-                         .ldb = GEMM_NR};
+        const bool in_place = g->a_layout != WEFT_PANELS && a_in_place(g, kc);
+        struct tile t = {
+            .k = words_of(kc), .lda = in_place ? g->lda : GEMM_MR * WORD, .ldb = GEMM_NR};
         const void *const b = b_at(g, k0, j);
         t.b = b;
         if (WEFT_ELEM_F32 && g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) &&
@@ -115,24 +122,25 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
             t.b = packed;
             t.ldb = cols <= VL ? VL : GEMM_NR;
         }
-        panel(g, t, k0, j, cols);
+        panel(g, t, k0, kc, j, cols);
     }
 }
 
 void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
-    if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER && g->b_layout == WEFT_K_INNER) {
-        WEFT_EFN(gemv)(g);
+    if (WORD == 1 && g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER &&
+        g->b_layout == WEFT_K_INNER) {
+        WEFT_BASE_EFN(gemv)(g);
         return;
     }
     gemm_begin(g);
     if (g->k == 0 && gemm_adds(g)) {
-        if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
+        if (gemm_finishes(g)) WEFT_BASE_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
         return;
     }
     size_t k0 = 0;
     do { /* once for k = 0: C = 0 and its epilogue */
-        const size_t most = WEFT_BUG(10) && GEMM_MR > 4 ? 128 : WEFT_GEMM_CHUNK;
+        const size_t most = WEFT_BUG(10) && GEMM_MR > 4 ? 128 : CHUNK;
         const size_t kc = min_size(most, g->k - k0);
         chunk(g, k0, kc);
         k0 += kc;

@@ -4,9 +4,11 @@
  * "rows" r: m for A, n for B. Where element (r, k) lives:
  *   WEFT_K_INNER  p[r*ld + k]   A as it is written, B transposed: (n, k)
  *   WEFT_K_OUTER  p[k*ld + r]   A transposed: (k, m), B as it is written
- *   WEFT_PANELS   f32, packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr
- *                 (B) rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
- *                 one are 0. ld = W*k of the matrix that was packed.
+ *   WEFT_PANELS   packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr (B)
+ *                 rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last one
+ *                 are 0. ld = W*k of the matrix that was packed. Elements are f32, or, for dot products
+ *                 of bf16 (bf16_word of the table is 2), words: the terms 2k and 2k+1, an odd last one
+ *                 with 0; all k above then counts words.
  *   WEFT_BLOCKS   B of gemm_compact_f32 and gemv_compact_f32: compact.h
  * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):
  *   Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K)
@@ -18,7 +20,8 @@
  * then comes the epilogue. A product may be split along k into calls at multiples of 256, all but
  * the first accumulating and only the last with the epilogue, and along m and n anywhere.
  *
- * With operands in bf16 the sums are the same f32 chains. C may be f32 (c_f32), or bf16: then the
+ * With operands in bf16 the sums are the same f32 chains; with dot products a step of a chain adds two
+ * terms, and a chunk has 512, of which `multiples of 256` above must be multiples. C may be f32 (c_f32), or bf16: then the
  * sums wait in acc, and an element is rounded once, after the epilogue. Split along k, all calls
  * but the first are `resumed` (the sum so far is in acc, whatever C holds), all but the last
  * `unfinished` (it stays there). */
@@ -31,7 +34,7 @@
 #include "kernels/activation.h"
 #include "kernels/compact.h"
 
-#define WEFT_GEMM_CHUNK  256 /* k terms of one FMA chain */
+#define WEFT_GEMM_CHUNK  256 /* words of k, 1 or 2 terms, of one FMA chain */
 #define WEFT_COLSUM_ROWS 64  /* rows of one partial column sum */
 
 /* What an epilogue tells about the values that pass it, a group of WEFT_GEMM_GROUP columns of a row
@@ -60,10 +63,10 @@ enum weft_epilogue {
 
 struct weft_gemm_args {
     size_t m, n, k;
-    const void *a; /* (m, k) elem in a_layout, or f32 panels, read */
+    const void *a; /* (m, k) elem in a_layout, or panels, read */
     size_t lda;
     enum weft_layout a_layout;
-    const void *b; /* (k, n) elem in b_layout, or f32 panels, read */
+    const void *b; /* (k, n) elem in b_layout, or panels, read */
     size_t ldb;
     enum weft_layout b_layout;
     enum weft_format format;     /* BLOCKS: of the weights; b is not read, accumulate is false */
@@ -92,7 +95,7 @@ struct weft_pack_args {
     const void *src; /* (r, k) elem in layout K_INNER or K_OUTER, read */
     size_t ld;
     enum weft_layout layout;
-    float *dst; /* (ceil(r/W), k, W), = */
+    float *dst; /* (ceil(r/W), words of k, W), = */
 };
 
 struct weft_colsum_args {

@@ -1,4 +1,5 @@
-/* The register tile: rows x GEMM_NR of C over one k chunk, in rows * GEMM_NRV accumulators.
+/* The register tile: rows x GEMM_NR of C over one k chunk, in rows * GEMM_NRV accumulators. Along k
+ * it goes by words (simd/word.h).
  *
  * An instance for each row count 1..GEMM_MR and each of the two ways to walk A, so that no product
  * is padded along m; and each of them again with one vector of columns instead of GEMM_NRV, for
@@ -6,12 +7,12 @@
 #ifndef WEFT_GEMM_TILE_H
 #define WEFT_GEMM_TILE_H
 #include "kernels/gemm.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/word.h"
 #include "kernels/tile.h"
 
 struct tile {
-    size_t k;
-    const float *a; /* inner: a[row*lda + k], else a[k*lda + row] */
+    size_t k;      /* words */
+    const side *a; /* word (row, k): inner: at a[row*lda + k*WORD], else at a[k*lda + row*WORD] */
     size_t lda;
     const float *b;
     size_t ldb;
@@ -59,7 +60,8 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
         WEFT_PREFETCH_W(c);
         WEFT_PREFETCH_W(c + t->cols - 1);
     }
-    const float *a = t->a, *b = t->b;
+    const side *a = t->a;
+    const float *b = t->b;
     const char *ahead0 = t->ahead[0], *ahead1 = t->ahead[1];
     for (size_t k = t->k; k > 0; k--) {
         vf bk[GEMM_NRV];
@@ -67,11 +69,11 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
         for (size_t v = 0; v < nv; v++) bk[v] = v_load(b + v * VL);
         WEFT_UNROLL_ALL
         for (size_t i = 0; i < rows; i++) {
-            const vf x = v_bcast(inner ? a + i * lda : a + i);
+            const vf x = word_bcast(a + i * (inner ? lda : WORD));
             WEFT_UNROLL_ALL
-            for (size_t v = 0; v < nv; v++) acc[i][v] = v_fma(x, bk[v], acc[i][v]);
+            for (size_t v = 0; v < nv; v++) acc[i][v] = word_mac(x, bk[v], acc[i][v]);
         }
-        a += inner ? 1 : lda;
+        a += inner ? WORD : lda;
         b += ldb;
         WEFT_PREFETCH_L2(ahead0);
         WEFT_PREFETCH_L2(ahead1);

@@ -26,9 +26,11 @@
 #include "kernels/reduce.h"
 
 struct weft_kernels {
-    const char *isa;           /* "emu", "avx2", "avx512", "neon" */
-    size_t vl;                 /* f32 lanes of a vector */
-    size_t gemm_mr, gemm_nr;   /* rows and columns of the GEMM register tile = panel widths */
+    const char *isa;         /* "emu", "avx2", "avx512", "avx512bf16", "neon" */
+    size_t vl;               /* f32 lanes of a vector */
+    size_t gemm_mr, gemm_nr; /* rows and columns of the GEMM register tile = panel widths */
+    size_t bf16_word;        /* terms of a word of a bf16 panel; 2: products in bf16 are dot products
+                              * with bits of their own, all else is of the table before */
 #define WEFT_KERNEL(name, params) void(*name) params;
 #include "kernels/kernels.def"
 #undef WEFT_KERNEL

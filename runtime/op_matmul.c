@@ -30,12 +30,15 @@ static void plan(struct weft_node *n) {
                                        .k = s->k,
                                        .a = s->a_trans ? WEFT_K_OUTER : WEFT_K_INNER,
                                        .b = g->live.b_layout,
+                                       .half = s->bf16,
+                                       .narrow = s->bf16 && !s->c_f32,
                                        .by_rows = s->a_trans};
     weft_product_plan(&g->product, g->ctx);
     n->shared_bytes = g->product.packed_bytes;
+    n->local_bytes = g->product.local_bytes;
     n->model_flops = n->flops = 2 * (double)s->m * (double)s->n * (double)s->k;
-    n->bytes = 4 * ((double)s->m * (double)s->k + (double)s->k * (double)s->n +
-                    (double)s->m * (double)s->n);
+    n->bytes = (s->bf16 ? 2 : 4) * ((double)s->m + (double)s->n) * (double)s->k +
+               (g->product.narrow ? 2 : 4) * (double)s->m * (double)s->n;
     for (size_t i = 0; i < weft_product_phases(&g->product); i++)
         weft_phase_add(n, weft_product_tasks(&g->product, i),
                        weft_product_ns(&g->product, g->ctx, i));
@@ -43,14 +46,18 @@ static void plan(struct weft_node *n) {
 
 static void run(const struct weft_exec *x, const struct weft_node *n, size_t phase, size_t task,
                 size_t thread) {
-    (void)thread;
     const struct weft_matmul *const g = n->plan;
-    weft_product_run(&g->product, x->k, &g->live, x_shared(x, n), NULL, phase, task);
+    weft_product_run(&g->product, x->k, &g->live, x_shared(x, n), x_local(x, thread), phase, task);
 }
 
 /* ---- packing ---- */
 static size_t panels_of(const struct weft_matmul *g) {
     return (g->shape.n + g->ctx->k->gemm_nr - 1) / g->ctx->k->gemm_nr;
+}
+/* Words of a column of B. */
+static size_t depth_of(const struct weft_matmul *g) {
+    const size_t word = g->shape.bf16 ? g->ctx->k->bf16_word : 1;
+    return (g->shape.k + word - 1) / word;
 }
 
 static void pack_plan(struct weft_node *n) {
@@ -66,9 +73,10 @@ static void pack_run(const struct weft_exec *x, const struct weft_node *n, size_
     const size_t first = task * PACK_PANELS * x->k->gemm_nr, width = PACK_PANELS * x->k->gemm_nr;
     struct weft_pack_args a = g->live_pack;
     a.r = g->shape.n - first < width ? g->shape.n - first : width;
-    a.src = (const float *)a.src + (a.layout == WEFT_K_INNER ? first * a.ld : first);
-    a.dst += first * a.k;
-    x->k->gemm_pack_b_f32(&a);
+    a.src = (const unsigned char *)a.src + (g->shape.bf16 ? 2 : sizeof(float)) *
+                                               (a.layout == WEFT_K_INNER ? first * a.ld : first);
+    a.dst += first * depth_of(g);
+    (g->shape.bf16 ? x->k->gemm_pack_b_bf16 : x->k->gemm_pack_b_f32)(&a);
 }
 
 const struct weft_op weft_op_matmul = {"matmul", plan, run, NULL};
@@ -150,10 +158,10 @@ static enum weft_status stride(weft_ctx *ctx, const char *what, size_t row, size
 }
 
 size_t weft_matmul_packed_size(const weft_matmul *g) {
-    return panels_of(g) * g->ctx->k->gemm_nr * g->shape.k;
+    return panels_of(g) * g->ctx->k->gemm_nr * depth_of(g);
 }
 
-enum weft_status weft_matmul_pack(weft_matmul *g, const float *b, size_t ldb, float *packed) {
+enum weft_status weft_matmul_pack(weft_matmul *g, const void *b, size_t ldb, void *packed) {
     if (g == NULL || b == NULL || packed == NULL) return WEFT_ERR_NULL;
     const struct weft_matmul_shape *const s = &g->shape;
     const enum weft_status st = stride(g->ctx, "B", s->b_trans ? s->k : s->n, &ldb);
@@ -176,7 +184,7 @@ enum weft_status weft_matmul_run(weft_matmul *g, const struct weft_matmul_operan
     struct weft_gemm_args *const a = &g->live;
     a->m = s->m, a->n = s->n, a->k = s->k;
     a->a = o->a, a->lda = o->lda;
-    a->b = o->b, a->ldb = s->b_packed ? s->k * g->ctx->k->gemm_nr : o->ldb;
+    a->b = o->b, a->ldb = s->b_packed ? depth_of(g) * g->ctx->k->gemm_nr : o->ldb;
     a->c = o->c, a->ldc = o->ldc;
     a->bias = s->bias ? o->bias : NULL;
     a->residual = s->residual ? o->residual : NULL, a->ldr = o->ldr;

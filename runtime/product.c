@@ -10,6 +10,8 @@ static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t unit) { return ceil_div(a, unit) * unit; }
+/* Words of so many terms along k. */
+static size_t words(const struct weft_product *p, size_t k) { return ceil_div(k, p->word); }
 
 /* Columns that stay together. */
 static size_t col_unit(const struct weft_product *p, const weft_ctx *ctx) {
@@ -25,7 +27,8 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
                         size_t cols) {
     const size_t vl = ctx->k->vl, mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
     const double vectors = (double)(cols / nr * (nr / vl) + ceil_div(cols % nr, vl));
-    const double k = (double)p->k_part, chunks = (double)ceil_div(p->k_part, WEFT_GEMM_CHUNK);
+    const size_t depth = words(p, p->k_part);
+    const double k = (double)depth, chunks = (double)ceil_div(depth, WEFT_GEMM_CHUNK);
     const double from_far = 0.3, l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
     const double b = (p->b == WEFT_K_INNER                          ? 0.8
@@ -72,23 +75,25 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
 
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     const size_t mr = ctx->k->gemm_mr, most = ctx->tuning.packed_max;
+    p->word = p->half ? ctx->k->bf16_word : 1;
     p->m = max_size(p->m, 1);
     p->n = max_size(p->n, 1);
     p->k = max_size(p->k, 1);
-    const size_t bytes = p->m * p->k * sizeof(float);
+    const size_t bytes = p->m * words(p, p->k) * sizeof(float), chunk = WEFT_GEMM_CHUNK * p->word;
     p->pack = p->m > FEW_ROWS && bytes >= ctx->tuning.pack_from && p->n >= 4 * ctx->k->gemm_nr;
     p->m_part = p->m;
     p->k_part = p->k;
     if (p->pack && bytes > most) {
         const size_t rows = round_up(p->m, mr);
-        const size_t deep = most / sizeof(float) / rows / WEFT_GEMM_CHUNK * WEFT_GEMM_CHUNK;
-        if (p->b != WEFT_BLOCKS) p->k_part = min_size(p->k, max_size(deep, 4 * WEFT_GEMM_CHUNK));
-        const size_t high = most / sizeof(float) / p->k_part / mr * mr;
+        const size_t deep = most / sizeof(float) / rows / WEFT_GEMM_CHUNK * chunk;
+        if (p->b != WEFT_BLOCKS) p->k_part = min_size(p->k, max_size(deep, 4 * chunk));
+        const size_t high = most / sizeof(float) / words(p, p->k_part) / mr * mr;
         p->m_part = min_size(p->m, max_size(high, mr)); /* fewer rows than a tile: one part */
     }
     p->parts = ceil_div(p->m, p->m_part) * ceil_div(p->k, p->k_part);
-    p->packed_bytes = p->pack ? round_up(p->m_part, mr) * p->k_part * sizeof(float) : 0;
-    p->pack_tasks = min_size(ceil_div(p->m_part * p->k_part * sizeof(float), PACK_TASK), 64);
+    const size_t part = words(p, p->k_part) * sizeof(float); /* of a row of A */
+    p->packed_bytes = p->pack ? round_up(p->m_part, mr) * part : 0;
+    p->pack_tasks = min_size(ceil_div(p->m_part * part, PACK_TASK), 64);
     cut(p, ctx);
     if (!p->narrow) return;
     p->local_bytes = p->k_part < p->k ? 0 : p->rows * p->cols * sizeof(float);
@@ -103,8 +108,9 @@ size_t weft_product_tasks(const struct weft_product *p, size_t phase) {
 }
 
 double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t phase) {
-    const double a = 4.0 * (double)p->m_part * (double)p->k_part;
-    const double b = (double)weft_format_bits(p->format) / 8 * (double)p->n * (double)p->k_part;
+    const double a = 4.0 * (double)p->m_part * (double)words(p, p->k_part);
+    const double b =
+        (double)weft_format_bits(p->format) / 8 * (double)p->n * (double)words(p, p->k_part);
     const double compute = weft_ns_flops(ctx, a * (double)p->n / 2);
     if (packs(p, phase)) return weft_ns_bytes(2 * a);
     return compute > weft_ns_bytes(b) ? compute : weft_ns_bytes(b);
@@ -124,7 +130,7 @@ static const void *at(const struct weft_product *p, const void *x, size_t ld,
     switch (layout) {
     case WEFT_K_INNER: return move(x, r * ld + k, bytes_of(p));
     case WEFT_K_OUTER: return move(x, k * ld + r, bytes_of(p));
-    default: return move(x, r / w * ld + k * w, sizeof(float));
+    default: return move(x, r / w * ld + words(p, k) * w, sizeof(float));
     }
 }
 
@@ -140,7 +146,7 @@ static void pack_task(const struct weft_product *p, const struct weft_kernels *k
                                         .src = at(p, a, lda, p->a, lo, 0, k->gemm_mr),
                                         .ld = lda,
                                         .layout = p->a,
-                                        .dst = packed + lo * depth};
+                                        .dst = packed + lo * words(p, depth)};
     (p->half ? k->gemm_pack_a_bf16 : k->gemm_pack_a_f32)(&args);
 }
 
@@ -189,8 +195,8 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.m = min_size(p->rows, m - i);
     t.n = min_size(p->cols, g->n - j);
     t.k = depth;
-    t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * depth;
-    t.lda = direct ? g->lda : k->gemm_mr * depth;
+    t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * words(p, depth);
+    t.lda = direct ? g->lda : k->gemm_mr * words(p, depth);
     t.a_layout = direct ? p->a : WEFT_PANELS;
     t.b_layout = p->b;
     t.format = p->format;

@@ -200,14 +200,14 @@ static void call_gemm(struct check *c, const struct weft_kernels *k) {
         (&(struct weft_pack_args){
             .r = g.m, .k = g.k, .src = g.a, .ld = g.lda, .dst = check_ptr(c, "pa")});
         g.a = check_ptr(c, "pa");
-        g.lda = g.k * k->gemm_mr;
+        g.lda = CHECK_WORDS(c, k, g.k) * k->gemm_mr;
     }
     if (g.b_layout == WEFT_PANELS) {
         CHECK_PICK(c, k, gemm_pack_b)
         (&(struct weft_pack_args){
             .r = g.n, .k = g.k, .src = g.b, .ld = g.ldb, .dst = check_ptr(c, "pb")});
         g.b = check_ptr(c, "pb");
-        g.ldb = g.k * k->gemm_nr;
+        g.ldb = CHECK_WORDS(c, k, g.k) * k->gemm_nr;
     }
     CHECK_PICK(c, k, gemm)(&g);
 }
@@ -225,8 +225,9 @@ static void *after_out(void *p, size_t n, bool half) {
 }
 
 /* The same product in two calls along k, split at a chunk, and in two along n. */
-static void call_split(struct check *c, const struct weft_kernels *k) {
-    const struct weft_gemm_args whole = args(c);
+static void run_split(struct check *c, const struct weft_kernels *k,
+                      const struct weft_gemm_args whole) {
+    const size_t chunk = 256 * (c->bf16 ? k->bf16_word : 1);
     const bool narrows = c->bf16 && !whole.c_f32;
     const size_t nh = whole.n / 3;
     for (int half = 0; half < 2; half++) {
@@ -239,7 +240,7 @@ static void call_split(struct check *c, const struct weft_kernels *k) {
             g.acc += nh;
             if (g.bias) g.bias += nh;
         }
-        const size_t kh = g.k > 256 ? 256 : 0;
+        const size_t kh = g.k > chunk ? chunk : 0;
         if (kh) {
             struct weft_gemm_args first = g;
             first.k = kh;
@@ -253,6 +254,34 @@ static void call_split(struct check *c, const struct weft_kernels *k) {
             g.accumulate = !narrows;
         }
         CHECK_PICK(c, k, gemm)(&g);
+    }
+}
+
+static void call_split(struct check *c, const struct weft_kernels *k) {
+    run_split(c, k, args(c));
+}
+
+/* Parts have the bits of the whole, rows alone those of a batch, whatever an ISA's order is. */
+static void call_parts(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    const struct weft_gemm_args whole = args(c);
+    const size_t bytes = c->bf16 && !s->c_f32 ? 2 : sizeof(float);
+    struct weft_gemm_args parts = whole;
+    parts.c = check_ptr(c, "parts");
+    CHECK_PICK(c, k, gemm)(&whole);
+    run_split(c, k, parts);
+    uint32_t *const differ = check_u32(c, "differ");
+    *differ = 0;
+    for (size_t i = 0; i < s->m; i++) {
+        struct weft_gemm_args row = whole;
+        row.m = 1;
+        row.a = after(c, whole.a, s->a == WEFT_K_INNER ? i * s->lda : i);
+        row.residual = after(c, whole.residual, i * s->ldc);
+        row.c = after_out(parts.c, s->m * s->ldc, bytes == 2);
+        CHECK_PICK(c, k, gemm)(&row);
+        const void *const want = after_out(whole.c, i * s->ldc, bytes == 2);
+        *differ += memcmp(want, after_out(parts.c, i * s->ldc, bytes == 2), s->n * bytes) != 0;
+        *differ += memcmp(want, row.c, s->n * bytes) != 0;
     }
 }
 
@@ -271,6 +300,21 @@ static void draw_split(struct check *c) {
     s->a = s->a == WEFT_PANELS ? WEFT_K_INNER : s->a;
     s->b = s->b == WEFT_PANELS ? WEFT_K_INNER : s->b;
 }
+static void draw_parts(struct check *c) {
+    struct shape *s = c->user;
+    draw_size(c);
+    s->accumulate = false;
+    s->a = (enum weft_layout)check_range(c, 0, 1);
+    s->b = (enum weft_layout)check_range(c, 0, 1);
+    s->epilogue = c->index % 2 ? WEFT_EPI_BIAS_RESIDUAL : WEFT_EPI_NONE;
+    draw_operands(c, CHECK_FILL_NORMAL);
+    check_scratch(c, "parts", (s->m + 1) * s->ldc * sizeof(float));
+    check_typed(c, "differ", CHECK_OUT, CHECK_U32, 1, 1, 1);
+}
+static void oracle_parts(struct check *c) {
+    oracle(c);
+    check_arg(c, "differ")->want[0] = 0;
+}
 static void draw_gemv(struct check *c) {
     struct shape *s = c->user;
     draw_size(c);
@@ -282,7 +326,10 @@ static void draw_gemv(struct check *c) {
 }
 
 static const struct check_family gemm = {"gemm", draw_gemm,           oracle, call_gemm, 210,
-                                         0,      " a b c residual z "};
+                                         CHECK_DOT, " a b c residual z "};
+static const struct check_family gemm_parts = {
+    "gemm_parts", draw_parts, oracle_parts, call_parts, 48,
+    CHECK_DOT | CHECK_NO_VACUOUS, " a b c residual z "};
 static const struct check_family gemm_order = {
     "gemm_order", draw_order, oracle_order, call_gemm, 96, 0, " a b c residual z "};
 static const struct check_family gemm_split = {
@@ -291,4 +338,4 @@ static const struct check_family gemv = {"gemv", draw_gemv,           oracle, ca
                                          0,      " a b c residual z "};
 static const struct check_family gemv_order = {
     "gemv_order", draw_gemv, oracle_order, call_gemv, 36, 0, " a b c residual z "};
-CHECK_MAIN(&gemm, &gemm_order, &gemm_split, &gemv, &gemv_order)
+CHECK_MAIN(&gemm, &gemm_parts, &gemm_order, &gemm_split, &gemv, &gemv_order)

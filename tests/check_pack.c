@@ -1,6 +1,7 @@
 /* gemm_pack_a, gemm_pack_b: every element in its place, zeros beside them, nothing beyond; and
  * colsum, against the double oracle and, bit for bit, against its order in float. */
 #include <stdlib.h>
+#include <string.h>
 #include "kernels/ref/ref_gemm.h"
 #include "tests/support/check.h"
 
@@ -33,11 +34,22 @@ static void oracle_pack(struct check *c) {
     check_arg(c, "dirt")->want[0] = 0;
 }
 
+/* One of the terms of a word. */
+static float term(const float *word, size_t terms, size_t which) {
+    uint32_t bits;
+    memcpy(&bits, word, sizeof bits);
+    if (terms == 2) bits = which ? bits & 0xffff0000u : bits << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* The panels end where the scratch ends: one lane too many is seen. */
-static void pack(struct check *c, void (*kernel)(const struct weft_pack_args *), size_t w) {
+static void pack(struct check *c, const struct weft_kernels *k,
+                 void (*kernel)(const struct weft_pack_args *), size_t w) {
     const struct shape *s = c->user;
-    const size_t panels = (s->r + w - 1) / w;
-    float *const dst = (float *)check_ptr(c, "panels") + (s->r + 64) * s->k - panels * w * s->k;
+    const size_t panels = (s->r + w - 1) / w, words = CHECK_WORDS(c, k, s->k);
+    float *const dst = (float *)check_ptr(c, "panels") + (s->r + 64) * s->k - panels * w * words;
     float *const back = check_f32(c, "back");
     uint32_t *const dirt = check_u32(c, "dirt");
     kernel(&(struct weft_pack_args){.r = s->r,
@@ -47,20 +59,21 @@ static void pack(struct check *c, void (*kernel)(const struct weft_pack_args *),
                                     .layout = s->outer ? WEFT_K_OUTER : WEFT_K_INNER,
                                     .dst = dst});
     *dirt = 0;
+    const size_t terms = c->bf16 ? k->bf16_word : 1; /* of a word */
     for (size_t i = 0; i < panels * w; i++)
-        for (size_t q = 0; q < s->k; q++) {
-            const float v = dst[i / w * w * s->k + q * w + i % w];
-            if (i < s->r)
+        for (size_t q = 0; q < words * terms; q++) {
+            const float v = term(dst + i / w * w * words + q / terms * w + i % w, terms, q % terms);
+            if (i < s->r && q < s->k)
                 back[i * s->k + q] = v;
             else if (v != 0)
                 ++*dirt;
         }
 }
 static void call_a(struct check *c, const struct weft_kernels *k) {
-    pack(c, CHECK_PICK(c, k, gemm_pack_a), k->gemm_mr);
+    pack(c, k, CHECK_PICK(c, k, gemm_pack_a), k->gemm_mr);
 }
 static void call_b(struct check *c, const struct weft_kernels *k) {
-    pack(c, CHECK_PICK(c, k, gemm_pack_b), k->gemm_nr);
+    pack(c, k, CHECK_PICK(c, k, gemm_pack_b), k->gemm_nr);
 }
 
 /* ---- column sums ---- */
@@ -118,9 +131,9 @@ static void call_colsum(struct check *c, const struct weft_kernels *k) {
 }
 
 static const struct check_family pack_a = {"gemm_pack_a",    draw_pack, oracle_pack, call_a, 60,
-                                           CHECK_NO_VACUOUS, " x "};
+                                           CHECK_NO_VACUOUS | CHECK_DOT, " x "};
 static const struct check_family pack_b = {"gemm_pack_b",    draw_pack, oracle_pack, call_b, 60,
-                                           CHECK_NO_VACUOUS, " x "};
+                                           CHECK_NO_VACUOUS | CHECK_DOT, " x "};
 static const struct check_family colsum = {"colsum", draw_colsum, oracle_colsum, call_colsum,
                                            50,       0,           " x "};
 static const struct check_family colsum_order = {

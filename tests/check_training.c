@@ -177,19 +177,25 @@ static void expect(uint64_t got, uint64_t want, const char *what, const char *is
            what, isa, threads, got, want);
 }
 
-/* Every ISA and thread count, and ways of cutting in turn, against one run; returns its hash. */
+/* Every ISA and thread count, and ways of cutting in turn, against one run; returns its hash. An ISA
+ * with dot products has bits of its own in bf16. */
 static uint64_t everywhere(const struct setup *s) {
     static const int threads[] = {1, 2, 3, 5, 7, 16};
     const size_t counts = sizeof threads / sizeof *threads;
     const struct weft_kernels *table[8];
     const size_t tables = check_tables(table);
-    const uint64_t want = train(table[tables - 1]->isa, 1, s);
-    for (size_t i = 0; i < tables; i++)
+    uint64_t common = 0;
+    for (size_t i = 0; i < tables; i++) {
+        const bool own = s->precision != NULL && table[i]->bf16_word == 2;
+        const uint64_t want = i == 0 || own ? train(table[i]->isa, 1, s) : common;
+        if (i == 0) common = want;
         for (size_t t = 0; t < counts; t++)
             expect(train_tuned(table[i]->isa, threads[t], s, tunings[(i * counts + t) % TUNINGS]),
                    want, s->what, table[i]->isa, threads[t]);
-    printf("%-28s %016" PRIx64 "  %zu ISAs x %zu thread counts\n", s->what, want, tables, counts);
-    return want;
+        if (own) printf("%-28s %016" PRIx64 "  %s\n", s->what, want, table[i]->isa);
+    }
+    printf("%-28s %016" PRIx64 "  %zu ISAs x %zu thread counts\n", s->what, common, tables, counts);
+    return common;
 }
 
 /* The promise holds for bf16 too, whatever is kept of the weights. */
@@ -213,8 +219,9 @@ static void in_bf16(const struct setup *gpt2, const struct setup *mlp, const str
     s.batch = 16;
     s.accumulate = s.groups = 1;
     const uint64_t whole = train(NULL, 2, &s);
-    s.batch = s.accumulate = 4;
-    expect(train(NULL, 1, &s), whole, "4 micro-batches against one batch in bf16", "", 1);
+    s.batch = 8; /* 512 tokens: a whole chunk of dot products, where there are some */
+    s.accumulate = 2;
+    expect(train(NULL, 1, &s), whole, "2 micro-batches against one batch in bf16", "", 1);
 }
 
 int main(void) {

@@ -36,6 +36,7 @@ struct vec_isa {
 };
 
 #define WEFT_KERNEL_ISA(isa) extern const struct vec_isa vec_isa_##isa;
+#define WEFT_KERNEL_ISA_DOT(isa) /* its vectors are those of another */
 #include "kernels/isa.def"
 #undef WEFT_KERNEL_ISA
 
@@ -43,6 +44,7 @@ struct vec_isa {
 static inline size_t vec_isas(const struct vec_isa *out[8]) {
     const struct vec_isa *all[] = {
 #define WEFT_KERNEL_ISA(isa) &vec_isa_##isa,
+#define WEFT_KERNEL_ISA_DOT(isa)
 #include "kernels/isa.def"
 #undef WEFT_KERNEL_ISA
     };

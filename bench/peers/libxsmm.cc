@@ -78,7 +78,9 @@ void block(const Handle &h, size_t i, size_t j, const float *a, const float *b, 
     }
 }
 
-void run(void *handle, const float *a, const float *b, float *c) {
+void run(void *handle, const void *a_, const void *b_, void *c_) {
+    const auto *a = static_cast<const float *>(a_), *b = static_cast<const float *>(b_);
+    auto *const c = static_cast<float *>(c_);
     const Handle &h = *static_cast<Handle *>(handle);
     const size_t across = (h.p.n + h.cols - 1) / h.cols, down = (h.p.m + h.rows - 1) / h.rows;
     const size_t blocks = across * down;
@@ -91,7 +93,7 @@ void run(void *handle, const float *a, const float *b, float *c) {
 }
 
 size_t packed_floats(void *) { return 0; }
-void pack(void *, const float *, float *) {}
+void pack(void *, const void *, void *) {}
 
 } // namespace
 

@@ -22,10 +22,14 @@ struct Handle {
     memory a, b, c;
 };
 
-memory::desc matrix(size_t rows, size_t cols, bool transposed) {
+memory::data_type type(bool bf16) {
+    return bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+memory::desc matrix(size_t rows, size_t cols, bool transposed, bool bf16) {
     const auto d = [](size_t x) { return static_cast<memory::dim>(x); };
     return {{d(rows), d(cols)},
-            memory::data_type::f32,
+            type(bf16),
             transposed ? memory::format_tag::ba : memory::format_tag::ab};
 }
 
@@ -49,10 +53,11 @@ const char *version() {
 void *create(const weft_bench_product *p) try {
     omp_set_num_threads(p->threads);
     auto h = std::make_unique<Handle>();
-    const memory::desc a = matrix(p->m, p->k, p->a_trans), c = matrix(p->m, p->n, false);
-    h->plain_b = matrix(p->k, p->n, p->b_trans);
+    const memory::desc a = matrix(p->m, p->k, p->a_trans, p->bf16),
+                       c = matrix(p->m, p->n, false, p->c_bf16);
+    h->plain_b = matrix(p->k, p->n, p->b_trans, p->bf16);
     const memory::dims kn = {static_cast<memory::dim>(p->k), static_cast<memory::dim>(p->n)};
-    const memory::desc any(kn, memory::data_type::f32, memory::format_tag::any);
+    const memory::desc any(kn, type(p->bf16), memory::format_tag::any);
     h->pd = describe(h->engine, a, p->packed ? any : h->plain_b, c);
     h->matmul = dnnl::matmul(h->pd);
     h->a = memory(h->pd.src_desc(), h->engine, DNNL_MEMORY_NONE);
@@ -65,9 +70,9 @@ void *create(const weft_bench_product *p) try {
 
 void destroy(void *handle) { delete static_cast<Handle *>(handle); }
 
-void *mutable_pointer(const float *p) { return const_cast<float *>(p); }
+void *mutable_pointer(const void *p) { return const_cast<void *>(p); }
 
-void run(void *handle, const float *a, const float *b, float *c) {
+void run(void *handle, const void *a, const void *b, void *c) {
     Handle &h = *static_cast<Handle *>(handle);
     h.a.set_data_handle(mutable_pointer(a));
     h.b.set_data_handle(mutable_pointer(b));
@@ -80,7 +85,7 @@ size_t packed_floats(void *handle) {
     return (static_cast<Handle *>(handle)->pd.weights_desc().get_size() + 3) / 4;
 }
 
-void pack(void *handle, const float *b, float *packed) {
+void pack(void *handle, const void *b, void *packed) {
     Handle &h = *static_cast<Handle *>(handle);
     memory from(h.plain_b, h.engine, mutable_pointer(b)), to(h.pd.weights_desc(), h.engine, packed);
     dnnl::reorder(from, to).execute(h.stream, from, to);

@@ -110,6 +110,17 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 
+/* ---- pairs of bf16, and their dot products ---- */
+#ifdef WEFT_DOT
+static WEFT_INLINE vi h_pairs(const uint16_t *p) { return _mm512_loadu_si512(p); }
+static WEFT_INLINE vi h_pairs_n(const uint16_t *p, size_t n) { /* n <= 2 VL */
+    return _mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p);
+}
+static WEFT_INLINE vf v_dot(vi a, vi b, vf c) {
+    return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
 /* ---- narrow integers ---- */
 static WEFT_INLINE vi i_load_u16(const void *p) {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));

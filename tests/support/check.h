@@ -106,9 +106,12 @@ struct check_family {
 };
 /* The kernel of the run's type. */
 #define CHECK_PICK(c, k, name) ((c)->bf16 ? (k)->name##_bf16 : (k)->name##_f32)
+/* Words of n terms along k in its panels (gemm.h). */
+#define CHECK_WORDS(c, k, n) ((c)->bf16 ? ((n) + (k)->bf16_word - 1) / (k)->bf16_word : (n))
 enum {
     CHECK_ANY_ISA_BITS = 1, /* results may differ between ISAs (no f32 kernel should need it) */
     CHECK_NO_VACUOUS = 2,   /* zero-size cases and huge bounds are expected here */
+    CHECK_DOT = 4, /* in bf16, also for tables with dot products, whose bits are their own */
 };
 
 /* In draw only. Sizes: check_size gives 0,1,2,3,VL-1,VL,VL+1,... of every VL in the first 23 cases

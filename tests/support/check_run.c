@@ -35,6 +35,7 @@ size_t check_tables(const struct weft_kernels *out[8]) {
                         __builtin_cpu_supports("avx512vl");
     for (size_t i = 0; i < n; i++) {
         if (!strncmp(out[i]->isa, "avx512", 6) && !avx512) continue;
+        if (out[i]->bf16_word == 2 && !__builtin_cpu_supports("avx512bf16")) continue;
         if (!strncmp(out[i]->isa, "avx2", 4) && !avx2) continue;
         out[kept++] = out[i];
     }
@@ -101,7 +102,10 @@ static void run_case(struct check_run *r, const struct options *o, size_t index)
     for (size_t t = 0; t < n; t++) {
         r->k = tables[t];
         if (o->isa && strcmp(o->isa, r->k->isa) != 0) continue;
-        if (r->family->flags & CHECK_ANY_ISA_BITS) memset(state.bits_by, 0, sizeof state.bits_by);
+        const bool dot = r->k->bf16_word > 1;
+        if (dot && !(c->bf16 && r->family->flags & CHECK_DOT)) continue;
+        if (dot || r->family->flags & CHECK_ANY_ISA_BITS)
+            memset(state.bits_by, 0, sizeof state.bits_by);
         for (size_t p = 0; p < (o->quick ? PLACES_QUICK : PLACES); p++)
             if (!run_place(r, &places[p])) break; /* one report per case and ISA */
     }
