@@ -9,8 +9,8 @@ objdump=${2:-objdump}
 loops=0
 bad=0
 
-for object in $(find "$build"/CMakeFiles/weft_*_f32.dir -name 'gemm.c.o' -o -name 'attention_*.c.o' |
-    grep -v weft_emu); do
+for object in $(find "$build/CMakeFiles" -name gemm.c.o -o -name 'attention_*.c.o' |
+    grep -E '/weft_([a-z0-9]*_f32|avx512bf16)\.dir/' | grep -v weft_emu); do
     found=$($objdump -d --no-show-raw-insn "$object" | awk -F'\t' '
         function judge(   i, from, j, fma, stack, load, k, inner) {
             for (i = 1; i <= n; i++) {
@@ -21,9 +21,9 @@ for object in $(find "$build"/CMakeFiles/weft_*_f32.dir -name 'gemm.c.o' -o -nam
                 for (j = from; j <= i; j++) {
                     if (j < i && to[j] != "" && (to[j] in at) && at[to[j]] >= from && at[to[j]] <= j)
                         inner = 0;
-                    if (text[j] ~ /^(fmla|vfmadd)/) fma++;
+                    if (text[j] ~ /^(fmla|vfmadd|vdpbf16)/) fma++;
                     if (text[j] ~ /[qdsv][0-9].*\[sp|\(%rsp.*%[xyz]mm|%[xyz]mm.*\(%rsp/) stack++;
-                    if (text[j] ~ /^(ld|vmovup|vbroadcast)/) load++;
+                    if (text[j] ~ /^(ld|vmov[ud]|vp?broadcast)/) load++;
                 }
                 if (!inner || fma < 12 || 3 * fma < i - from + 1) continue;
                 print (stack ? "SPILLS" : "ok"), name, "at", to[i] ":", i - from + 1, \

@@ -62,6 +62,8 @@ for isa in emu avx2 avx512 neon; do
         no_state "weft_${isa}_$type"
     done
 done
+scan weft_avx512bf16 "$kernels $compiler"
+no_state weft_avx512bf16
 scan weft_core "$kernels $memory $text $files $system $threads $compiler"
 if [ "$seen" -eq 0 ]; then
     echo "check_symbols: no objects in $build" >&2

@@ -29,6 +29,12 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
     }
 }
 
+/* The one after it, NULL behind the last. */
+static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, size_t j) {
+    if (j + GEMM_NR < g->n) return b_at(g, k0, j + GEMM_NR);
+    return k0 + kc < g->k ? b_at(g, k0 + kc, 0) : NULL;
+}
+
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
  * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows a
  * tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of rows. */
@@ -75,7 +81,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
     const bool inner = a_in_place(g, kc) && g->a_layout == WEFT_K_INNER;
     const bool narrow = cols <= VL;
     const size_t step = rows_step(g), ld = gemm_lds(g);
-    const char *const next = j + GEMM_NR < g->n ? b_at(g, k0, j + GEMM_NR) : NULL;
+    const char *const next = b_next(g, k0, kc, j);
 #if WEFT_ELEM_F32
     float *const copy = NULL;
 #else

@@ -60,6 +60,7 @@ static const struct weft_backend backend = {
 static void cap_isa(const char *isa) {
     if (strcmp(isa, "avx2") == 0) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
     if (strcmp(isa, "avx512") == 0) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core);
+    if (strcmp(isa, "avx512bf16") == 0) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16);
 }
 
 static enum weft_status prepare(const struct weft_exec *x, struct weft_node *n,
