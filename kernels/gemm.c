@@ -103,7 +103,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        if (last) WEFT_BASE_EFN(gemm_epilogue)(g, i, j, rows, cols);
+        if (last) WEFT_EFN(gemm_epilogue)(g, i, j, rows, cols);
     }
 }
 
@@ -136,12 +136,12 @@ void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
     if (WORD == 1 && g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER &&
         g->b_layout == WEFT_K_INNER) {
-        WEFT_BASE_EFN(gemv)(g);
+        WEFT_EFN(gemv)(g);
         return;
     }
     gemm_begin(g);
     if (g->k == 0 && gemm_adds(g)) {
-        if (gemm_finishes(g)) WEFT_BASE_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
+        if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
         return;
     }
     size_t k0 = 0;

@@ -6,8 +6,8 @@
 
 #define WEFT_GEMV_ROWS 4 /* at most this many rows: B is not worth packing */
 
-void WEFT_BASE_EFN(gemv)(const struct weft_gemm_args *g);
-void WEFT_BASE_EFN(gemm_epilogue)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
+void WEFT_EFN(gemv)(const struct weft_gemm_args *g);
+void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
                              size_t cols);
 
 /* Where the sums are: C itself, or acc when C is bf16. */

@@ -30,7 +30,7 @@ struct weft_kernels {
     size_t vl;               /* f32 lanes of a vector */
     size_t gemm_mr, gemm_nr; /* rows and columns of the GEMM register tile = panel widths */
     size_t bf16_word;        /* terms of a word of a bf16 panel; 2: products in bf16 are dot products
-                              * with bits of their own, all else is of the table before */
+                              * with bits of their own, and f32 is that of the table before */
 #define WEFT_KERNEL(name, params) void(*name) params;
 #include "kernels/kernels.def"
 #undef WEFT_KERNEL

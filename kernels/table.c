@@ -4,8 +4,8 @@
 #include "kernels/simd/word.h"
 #include "kernels/tile.h"
 
-#define WEFT_KERNEL(name, params)     void WEFT_BASE_FN(name) params;
-#define WEFT_KERNEL_DOT(name, params) void WEFT_FN(name) params;
+#define WEFT_KERNEL(name, params)      void WEFT_BASE_FN(name) params;
+#define WEFT_KERNEL_BF16(name, params) void WEFT_FN(name) params;
 #include "kernels/kernels.def"
 #undef WEFT_KERNEL
 
@@ -15,8 +15,8 @@ const struct weft_kernels WEFT_PASTE(weft_kernels_, WEFT_ISA_NAME) = {
     .gemm_mr = GEMM_MR,
     .gemm_nr = GEMM_NR,
     .bf16_word = WORD,
-#define WEFT_KERNEL(name, params)     .name = WEFT_BASE_FN(name),
-#define WEFT_KERNEL_DOT(name, params) .name = WEFT_FN(name),
+#define WEFT_KERNEL(name, params)      .name = WEFT_BASE_FN(name),
+#define WEFT_KERNEL_BF16(name, params) .name = WEFT_FN(name),
 #include "kernels/kernels.def"
 #undef WEFT_KERNEL
 };

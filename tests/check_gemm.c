@@ -326,14 +326,14 @@ static void draw_gemv(struct check *c) {
 }
 
 static const struct check_family gemm = {"gemm", draw_gemm,           oracle, call_gemm, 210,
-                                         CHECK_DOT, " a b c residual z "};
+                                         CHECK_DOT_BITS, " a b c residual z "};
 static const struct check_family gemm_parts = {
     "gemm_parts", draw_parts, oracle_parts, call_parts, 48,
-    CHECK_DOT | CHECK_NO_VACUOUS, " a b c residual z "};
+    CHECK_DOT_BITS | CHECK_NO_VACUOUS, " a b c residual z "};
 static const struct check_family gemm_order = {
-    "gemm_order", draw_order, oracle_order, call_gemm, 96, 0, " a b c residual z "};
+    "gemm_order", draw_order, oracle_order, call_gemm, 96, CHECK_NO_DOT, " a b c residual z "};
 static const struct check_family gemm_split = {
-    "gemm_split", draw_split, oracle_order, call_split, 48, 0, " a b c residual z "};
+    "gemm_split", draw_split, oracle_order, call_split, 48, CHECK_NO_DOT, " a b c residual z "};
 static const struct check_family gemv = {"gemv", draw_gemv,           oracle, call_gemv, 36,
                                          0,      " a b c residual z "};
 static const struct check_family gemv_order = {

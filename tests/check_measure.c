@@ -186,6 +186,6 @@ static void call(struct check *c, const struct weft_kernels *k) {
     }
 }
 
-static const struct check_family gemm_measure = {"gemm_measure",      draw, oracle, call, 180, 0,
+static const struct check_family gemm_measure = {"gemm_measure", draw, oracle, call, 180, CHECK_DOT_BITS,
                                                  " a b c residual z "};
 CHECK_MAIN(&gemm_measure)

@@ -73,7 +73,7 @@ static inline void weft_pause(void) {
 /* WEFT_FN(gelu_fwd_f32) is weft_gelu_fwd_f32_avx2 in the objects compiled for AVX2. The build
  * defines WEFT_ISA_NAME (emu, avx2, avx512, avx512bf16, neon) for each ISA library. */
 #define WEFT_FN(name) WEFT_PASTE(weft_##name##_, WEFT_ISA_NAME)
-/* The same in the table that lends this one all kernels it has no version of (avx512 to avx512bf16). */
+/* The same in the table that lends this one its f32 kernels (avx512 to avx512bf16). */
 #ifdef WEFT_ISA_BASE
 #define WEFT_BASE_FN(name) WEFT_PASTE(weft_##name##_, WEFT_ISA_BASE)
 #else

@@ -6,7 +6,7 @@
  *   e_load(p) e_load_n(p,n) e_store(p,a) e_store_n(p,a,n) e_get(p)      as v_..., with conversion
  *   e_load_t(r,p,ld,rows)  as v_load_t
  *   e_round(a)         a as it will be read again after a store
- *   WEFT_EFN(name)     the kernel's symbol: WEFT_FN with the type behind the name; also WEFT_BASE_EFN
+ *   WEFT_EFN(name)     the kernel's symbol: WEFT_FN with the type behind the name
  *
  * What exists once, whatever the type, stands inside #if WEFT_ELEM_F32. */
 #ifndef WEFT_ELEM_H
@@ -15,9 +15,8 @@
 #include "kernels/simd/vec_bf16.h"
 
 #ifdef WEFT_ELEM_IS_BF16
-#define WEFT_ELEM_F32       0
-#define WEFT_EFN(name)      WEFT_FN(name##_bf16)
-#define WEFT_BASE_EFN(name) WEFT_BASE_FN(name##_bf16)
+#define WEFT_ELEM_F32  0
+#define WEFT_EFN(name) WEFT_FN(name##_bf16)
 typedef uint16_t elem;
 static WEFT_INLINE vf e_load(const elem *p) { return h_load(p); }
 static WEFT_INLINE vf e_load_n(const elem *p, size_t n) { return h_load_n(p, n); }
@@ -31,9 +30,8 @@ static WEFT_INLINE void e_load_t(vf *r, const elem *p, size_t ld, const size_t r
     v_transpose(r);
 }
 #else
-#define WEFT_ELEM_F32       1
-#define WEFT_EFN(name)      WEFT_FN(name##_f32)
-#define WEFT_BASE_EFN(name) WEFT_BASE_FN(name##_f32)
+#define WEFT_ELEM_F32  1
+#define WEFT_EFN(name) WEFT_FN(name##_f32)
 typedef float elem;
 static WEFT_INLINE vf e_load(const elem *p) { return v_load(p); }
 static WEFT_INLINE vf e_load_n(const elem *p, size_t n) { return v_load_n(p, n); }

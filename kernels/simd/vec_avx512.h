@@ -110,7 +110,7 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 
-/* ---- pairs of bf16, and their dot products ---- */
+/* ---- bf16 by the CPU: dot products of pairs, rounding ---- */
 #ifdef WEFT_DOT
 static WEFT_INLINE vi h_pairs(const uint16_t *p) { return _mm512_loadu_si512(p); }
 static WEFT_INLINE vi h_pairs_n(const uint16_t *p, size_t n) { /* n <= 2 VL */
@@ -118,6 +118,14 @@ static WEFT_INLINE vi h_pairs_n(const uint16_t *p, size_t n) { /* n <= 2 VL */
 }
 static WEFT_INLINE vf v_dot(vi a, vi b, vf c) {
     return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+static WEFT_INLINE __m256i h_narrow(vf a) { return (__m256i)_mm512_cvtneps_pbh(a); }
+static WEFT_INLINE vf v_bf16(vf a) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h_narrow(a)), 16));
+}
+static WEFT_INLINE void h_store(uint16_t *p, vf a) { _mm256_storeu_si256((void *)p, h_narrow(a)); }
+static WEFT_INLINE void h_store_n(uint16_t *p, vf a, size_t n) {
+    _mm256_mask_storeu_epi16(p, m_first(n), h_narrow(a));
 }
 #endif
 

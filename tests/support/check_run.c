@@ -103,8 +103,8 @@ static void run_case(struct check_run *r, const struct options *o, size_t index)
         r->k = tables[t];
         if (o->isa && strcmp(o->isa, r->k->isa) != 0) continue;
         const bool dot = r->k->bf16_word > 1;
-        if (dot && !(c->bf16 && r->family->flags & CHECK_DOT)) continue;
-        if (dot || r->family->flags & CHECK_ANY_ISA_BITS)
+        if (dot && (!c->bf16 || r->family->flags & CHECK_NO_DOT)) continue;
+        if (r->family->flags & (dot ? CHECK_DOT_BITS | CHECK_ANY_ISA_BITS : CHECK_ANY_ISA_BITS))
             memset(state.bits_by, 0, sizeof state.bits_by);
         for (size_t p = 0; p < (o->quick ? PLACES_QUICK : PLACES); p++)
             if (!run_place(r, &places[p])) break; /* one report per case and ISA */
