@@ -80,7 +80,10 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->n = max_size(p->n, 1);
     p->k = max_size(p->k, 1);
     const size_t bytes = p->m * words(p, p->k) * sizeof(float), chunk = WEFT_GEMM_CHUNK * p->word;
-    p->pack = p->m > FEW_ROWS && bytes >= ctx->tuning.pack_from && p->n >= 4 * ctx->k->gemm_nr;
+    /* Words that can be read in place are packed only where that takes one part. */
+    const bool in_place = p->word == 2 && p->a == WEFT_K_INNER && bytes > most;
+    p->pack = !in_place && p->m > FEW_ROWS && bytes >= ctx->tuning.pack_from &&
+              p->n >= 4 * ctx->k->gemm_nr;
     p->m_part = p->m;
     p->k_part = p->k;
     if (p->pack && bytes > most) {
