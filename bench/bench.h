@@ -29,7 +29,7 @@ extern Options options;
 
 // ---- machine.cc: limits, measured on first use ----
 double fma_gflops(const weft_kernels *k, int threads);
-double dot_gflops(int threads); // of bf16; 0: the CPU has no dot products
+double bf16_gflops(const weft_kernels *k, int threads); // of products in bf16: FMAs or dot products
 // Seconds to move n floats of each of the streams, hot (as often as they fit) or cold; in place as
 // the op would.
 double move_seconds(const weft_kernels *k, size_t n, size_t ins, size_t outs, bool in_place,

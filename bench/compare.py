@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """weft beside its peers, on the same machine, in turns.
 
-  bench/compare.py gpt2 --batch 4 --seq 64 [--peers torch,torch-compile,llmc]
+  bench/compare.py gpt2 --batch 4 --seq 64 [--peers torch,torch-compile,llmc] [--precision bf16]
   bench/compare.py mlp --shape 784,256,128,10 --batch 128
   bench/compare.py stats --batch 4 --seq 64          (weft with statistics at every step or never)
   bench/compare.py threads --shape 784,46,10 --batch 64   (weft with 1 thread and with all)
@@ -106,7 +106,7 @@ def gpt2_arguments(a, work, statistics_every):
         write_tokens(data, 50257, max(200_000, 2 * a.batch * (a.seq + 1)))
     return ["gpt2", "--preset", "gpt2-124m", "--data", data, "--vocab", "50257", "--val-fraction",
             "0", "--batch", str(a.batch), "--seq", str(a.seq), "--lr", "3e-4", "--warmup", "0",
-            "--stats-every", str(statistics_every)]
+            "--stats-every", str(statistics_every), "--precision", a.precision]
 
 
 def mlp_arguments(a, work):
@@ -128,11 +128,12 @@ def contestants(a, work):
     """name -> function; the first is the one that others are compared with."""
     warm = min(a.steps // 2, 3 if a.what in ("gpt2", "stats") else 200)
     if a.what == "gpt2":
-        shape = ["--batch", str(a.batch), "--seq", str(a.seq)]
+        shape = ["--batch", str(a.batch), "--seq", str(a.seq), "--precision", a.precision]
         every = {
             "torch": lambda: torch("torch_gpt2.py", a, shape, warm),
             "torch-compile": lambda: torch("torch_gpt2.py", a, [*shape, "--compile"], warm),
             "llmc": lambda: llmc(a, warm),
+            "weft-f32": lambda: weft(a, work, [*plain, "--precision", "f32"], a.threads, warm),
         }
         plain = gpt2_arguments(a, work, 0)
         return {"weft": lambda: weft(a, work, plain, a.threads, warm),
@@ -187,7 +188,10 @@ def main():
     args.add_argument("--rounds", type=int, default=5)
     args.add_argument("--steps", type=int, help="steps of a process (gpt2: 10, mlp: 3000)")
     args.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    args.add_argument("--peers", default="torch,torch-compile,llmc")
+    args.add_argument("--precision", choices=["f32", "bf16"], default="f32",
+                      help="of gpt2: PyTorch's bf16 is autocast; llm.c has f32 only")
+    args.add_argument("--peers", default="torch,torch-compile,llmc",
+                      help="names; weft-f32 shows what bf16 gains")
     args.add_argument("--weft", default=os.path.join(ROOT, "build", "release", "weft"))
     args.add_argument("--llmc", metavar="DIR", help="a copy of llm.c with train_gpt2 built")
     args.add_argument("--json")
@@ -196,7 +200,7 @@ def main():
         a.steps = 10 if a.what in ("gpt2", "stats") else 3000
     if a.rounds < 1 or a.steps < 2:
         args.error("at least one round and two steps are needed")
-    if a.what == "gpt2" and (a.batch, a.seq) != (4, 64):
+    if a.what == "gpt2" and ((a.batch, a.seq) != (4, 64) or a.precision != "f32"):
         a.peers = ",".join(p for p in a.peers.split(",") if p != "llmc")
 
     info = json.loads(run([a.weft, "info", "--json", "--measure"])[0])
@@ -206,7 +210,7 @@ def main():
     first = next(iter(rows))
     tokens = a.batch * a.seq if a.what in ("gpt2", "stats") else a.batch
     print(f"{info['cpu']}, {info['isa']}, {a.threads} threads, {info['compiler']}; measured peak "
-          f"{info['fma_gflops']:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
+          f"{info['bf16_gflops' if a.precision == 'bf16' else 'fma_gflops']:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
     print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of {a.steps} steps\n")
     unit = "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
     print(f"{'':15} {'best ms':>10} {'median ms':>10} {unit:>10} {'MiB':>7}  best / {first}  median")

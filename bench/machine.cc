@@ -65,37 +65,32 @@ const weft_kernels *table(const std::string &isa) {
 }
 
 // ---- arithmetic ----
-double fma_gflops(const weft_kernels *k, int threads) {
-    static std::map<std::pair<const weft_kernels *, int>, double> known;
-    double &best = known[{k, threads}];
+static double peak(const weft_kernels *k, void (*fmas)(size_t, float *), size_t terms, int threads) {
+    static std::map<std::pair<void (*)(size_t, float *), int>, double> known;
+    double &best = known[{fmas, threads}];
     const bool first = best == 0;
-    size_t rounds = 64;
-    for (float sink[16]; best_of(1, [&] { k->limit_fma_f32(rounds, sink); }) < 1e-3;) rounds *= 2;
+    size_t rounds = 32;
+    for (float sink[16]; best_of(1, [&] { fmas(rounds, sink); }) < 1e-3;) rounds *= 2;
     // the clock drifts: every case looks again, and the fastest moment counts
     const double t = best_of(first ? 20 : 3, [&] {
         team(threads, [&](int, int) {
             float sink[16];
-            k->limit_fma_f32(rounds, sink);
+            fmas(rounds, sink);
         });
     });
-    const double flops = 2.0 * static_cast<double>(k->vl * WEFT_LIMIT_CHAINS * rounds) * threads;
+    const double flops = 2.0 * static_cast<double>(k->vl * terms * WEFT_LIMIT_FMAS * rounds) * threads;
     best = std::max(best, 1e-9 * flops / t);
     return best;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx512f,avx512bf16"))) static void bf16_dots(size_t rounds, float *sink) {
-    __m512 c[12];
-    for (auto &x : c) x = _mm512_setzero_ps();
-    const __m512bh a = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80));
-    for (size_t r = 0; r < rounds; r++) {
-#pragma GCC unroll 12
-        for (auto &x : c) x = _mm512_dpbf16_ps(x, a, a);
-    }
-    for (size_t i = 1; i < 12; i++) c[0] = _mm512_add_ps(c[0], c[i]);
-    _mm512_storeu_ps(sink, c[0]);
+double fma_gflops(const weft_kernels *k, int threads) {
+    return peak(k, k->limit_fma_f32, 1, threads);
+}
+double bf16_gflops(const weft_kernels *k, int threads) {
+    return peak(k, k->limit_fma_bf16, k->bf16_word, threads);
 }
 
+#if defined(__x86_64__)
 __attribute__((target("avx512f,avx512vnni"))) static void int8_dots(size_t rounds, float *sink) {
     __m512i c[12];
     for (auto &x : c) x = _mm512_setzero_si512();
@@ -109,34 +104,22 @@ __attribute__((target("avx512f,avx512vnni"))) static void int8_dots(size_t round
 }
 #endif
 
-// Operations a second of one kind of dot-product instruction on all threads; 0: the CPU lacks it.
-static double dot_gops(const char *kind, int threads) {
+// Operations a second of the dot products of int8 on all threads; 0: the CPU lacks them.
+static double int8_gops(int threads) {
 #if defined(__x86_64__)
-    void (*dots)(size_t, float *) = nullptr;
-    double ops = 0; // of one instruction
-    if (!std::strcmp(kind, "bf16") && __builtin_cpu_supports("avx512bf16"))
-        dots = bf16_dots, ops = 64;
-    if (!std::strcmp(kind, "int8") && __builtin_cpu_supports("avx512vnni"))
-        dots = int8_dots, ops = 128;
-    if (!dots) return 0;
+    if (!__builtin_cpu_supports("avx512vnni")) return 0;
     const size_t rounds = 200000;
     const double t = best_of(10, [&] {
         team(threads, [&](int, int) {
             float sink[16];
-            dots(rounds, sink);
+            int8_dots(rounds, sink);
         });
     });
-    return 1e-9 * ops * 12 * static_cast<double>(rounds) * threads / t;
+    return 1e-9 * 128 * 12 * static_cast<double>(rounds) * threads / t;
 #else
-    (void)kind, (void)threads;
+    (void)threads;
     return 0;
 #endif
-}
-
-double dot_gflops(int threads) { // as fma_gflops: the fastest moment counts
-    static std::map<int, double> known;
-    double &best = known[threads];
-    return best = std::max(best, dot_gops("bf16", threads));
 }
 
 // ---- memory ----
@@ -263,10 +246,10 @@ static void print_streams() {
     } streams[] = {{"copy GB/s", 1, 1, false},
                    {"triad GB/s", 2, 1, false},
                    {"AdamW streams GB/s", 4, 3, true}};
-    std::printf("\n%-22s", "read GB/s");
+    std::printf("\n%-28s", "read GB/s");
     for (const int t : options.threads) std::printf("%10.1f", 1e-9 * read_rate(k->isa, t));
     for (const auto &s : streams) {
-        std::printf("\n%-22s", s.name);
+        std::printf("\n%-28s", s.name);
         const double bytes = 4 * static_cast<double>(n * (s.ins + s.outs));
         for (const int t : options.threads)
             std::printf("%10.1f",
@@ -279,19 +262,21 @@ void print_machine() {
     weft_cpu_query(&cpu);
     std::printf("%s, %s; weft %s, %s\n\n", cpu.model, tables().front().c_str(), weft_version(),
                 weft_compiler());
-    std::printf("%-22s", "threads");
+    std::printf("%-28s", "threads");
     for (const int t : options.threads) std::printf("%10d", t);
     for (const auto &isa : tables()) {
         if (table(isa)->bf16_word == 2) continue;
-        std::printf("\n%-22s", ("f32 FMA " + isa + " GFLOP/s").c_str());
+        std::printf("\n%-28s", ("f32 FMA " + isa + " GFLOP/s").c_str());
         for (const int t : options.threads) std::printf("%10.1f", fma_gflops(table(isa), t));
     }
-    for (const char *kind : {"bf16", "int8"}) {
-        std::printf("\n%-22s", (std::string(kind) + " dot GOP/s").c_str());
-        for (const int t : options.threads) {
-            const double rate = dot_gops(kind, t);
-            rate > 0 ? std::printf("%10.1f", rate) : std::printf("%10s", "-");
-        }
+    for (const auto &isa : options.dots) {
+        std::printf("\n%-28s", ("bf16 dot " + isa + " GFLOP/s").c_str());
+        for (const int t : options.threads) std::printf("%10.1f", bf16_gflops(table(isa), t));
+    }
+    std::printf("\n%-28s", "int8 dot GOP/s");
+    for (const int t : options.threads) {
+        const double rate = int8_gops(t);
+        rate > 0 ? std::printf("%10.1f", rate) : std::printf("%10s", "-");
     }
     print_streams();
     std::printf("\n");

@@ -138,6 +138,7 @@ weft_limits limits(const std::string &isa, int threads) {
     const size_t n = std::max(last_level_cache(), size_t{16} << 20) / 2;
     weft_limits l = {};
     l.fma_gflops = fma_gflops(k, threads);
+    l.bf16_gflops = bf16_gflops(k, threads);
     l.triad_gbs = 12e-9 * static_cast<double>(n) / move_seconds(k, n, 2, 1, false, threads, false);
     l.read_gbs = l.triad_gbs;
     return l;

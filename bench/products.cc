@@ -166,9 +166,8 @@ void add_product(const Product &p, const std::string &who, const weft_kernels *l
             2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
         w.bytes = 4.0 * static_cast<double>(p.in_floats(p.m * p.k) + p.in_floats(p.k * p.n) +
                                             p.out_floats(p.m * p.n));
-        const bool dots = p.bf16 && limit->bf16_word == 2;
-        w.least = w.flops / (1e9 * (dots ? dot_gflops(threads) : fma_gflops(limit, threads)));
-        w.binds = dots ? "dot" : "FMA";
+        w.least = w.flops / (1e9 * (p.bf16 ? bf16_gflops : fma_gflops)(limit, threads));
+        w.binds = p.bf16 && limit->bf16_word == 2 ? "dot" : "FMA";
         return w;
     };
     c.run = [=](size_t turn) {

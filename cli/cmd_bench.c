@@ -57,7 +57,7 @@ static void print_explanation(const struct cli *c, struct weft_profile *p) {
     qsort(p->op, p->ops, sizeof *p->op, by_seconds);
     printf("%s, %zu parameters; batch %zu x %zu; %s, %s, %d threads\n", p->model, p->params,
            p->batch, p->seq, c->o.precision, weft_ctx_isa(c->ctx), weft_ctx_threads(c->ctx));
-    printf("limits measured now: %.1f GFLOP/s, triad %.1f GB/s\n", p->limits.fma_gflops,
+    printf("limits measured now: %.1f GFLOP/s, triad %.1f GB/s\n", p->peak,
            p->limits.triad_gbs);
     print_rows("op", p->op, p->ops, p->mean);
     print_rows("block", p->block, p->blocks, p->mean);
@@ -77,7 +77,7 @@ static const char *const field_name[FIELDS] = {"model",   "batch",   "seq",     
 
 static void fill_fields(const struct cli *c, const struct weft_profile *p,
                         char value[FIELDS][FIELD]) {
-    const double mfu = 1e-7 * p->model_flops / p->median / p->limits.fma_gflops;
+    const double mfu = 1e-7 * p->model_flops / p->median / p->peak;
     snprintf(value[0], FIELD, "%s", p->model);
     snprintf(value[1], FIELD, "%zu", p->batch);
     snprintf(value[2], FIELD, "%zu", p->seq);

@@ -104,6 +104,7 @@ static int print_json(const struct cli *c, const struct facts *f) {
     weft_json_close(&j);
     if (f->measured) {
         weft_json_real(&j, "fma_gflops", f->limits.fma_gflops);
+        weft_json_real(&j, "bf16_gflops", f->limits.bf16_gflops);
         weft_json_real(&j, "triad_gbs", f->limits.triad_gbs);
         weft_json_real(&j, "read_gbs", f->limits.read_gbs);
         weft_json_real(&j, "bf16_speed", f->bf16);
@@ -155,10 +156,13 @@ static void print_table(const struct cli *c, const struct facts *f) {
         printf("%-14snative*, onednn (oneDNN %s)\n", "backends", f->onednn);
     else
         printf("%-14snative* (%s)\n", "backends", WEFT_ONEDNN_HOWTO);
-    printf("%-14sf32, bf16 (in memory; arithmetic in f32)\n", "precision");
+    printf("%-14sf32, bf16 (in memory; %s)\n", "precision",
+           weft_ctx_bf16_dots(c->ctx) ? "products by the CPU's dot products" : "arithmetic in f32");
     if (!f->measured) return;
     printf("%-14sproducts at %.2f times the speed of f32\n", "bf16", f->bf16);
-    printf("%-14s%.1f GFLOP/s\n", "fma peak", f->limits.fma_gflops);
+    printf("%-14s%.1f GFLOP/s", "fma peak", f->limits.fma_gflops);
+    if (weft_ctx_bf16_dots(c->ctx)) printf(", dot products of bf16 %.1f", f->limits.bf16_gflops);
+    putchar('\n');
     printf("%-14striad %.1f GB/s, read %.1f GB/s\n", "bandwidth", f->limits.triad_gbs,
            f->limits.read_gbs);
 }

@@ -1,19 +1,27 @@
 /* Measuring loops (limits.h). Results are meaningless; only the time counts. */
 #include "kernels/kernels.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/word.h"
 
-void WEFT_FN(limit_fma_f32)(size_t rounds, float *restrict sink) {
+#ifdef WEFT_ISA_IS_AVX512
+#define CHAINS 24
+#else
+#define CHAINS 12 /* of 16 registers; AArch64 needs no more */
+#endif
+void WEFT_EFN(limit_fma)(size_t rounds, float *restrict sink) {
     const vf a = v_set1(0.999F), b = v_set1(0.001F);
-    vf c[WEFT_LIMIT_CHAINS];
-    for (size_t i = 0; i < WEFT_LIMIT_CHAINS; i++) c[i] = v_set1((float)i);
-    for (size_t r = 0; r < rounds; r++) {
-        WEFT_UNROLL(12)
-        for (size_t i = 0; i < WEFT_LIMIT_CHAINS; i++) c[i] = v_fma(c[i], a, b);
+    vf c[CHAINS];
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < CHAINS; i++) c[i] = v_set1((float)i);
+    for (size_t r = 0; r < rounds * (WEFT_LIMIT_FMAS / CHAINS); r++) {
+        WEFT_UNROLL_ALL
+        for (size_t i = 0; i < CHAINS; i++) c[i] = word_mac(a, b, c[i]);
     }
-    for (size_t i = 1; i < WEFT_LIMIT_CHAINS; i++) c[0] = v_add(c[0], c[i]);
+    WEFT_UNROLL_ALL
+    for (size_t i = 1; i < CHAINS; i++) c[0] = v_add(c[0], c[i]);
     v_store(sink, c[0]);
 }
 
+#if WEFT_ELEM_F32
 void WEFT_FN(limit_triad_f32)(size_t n, float s, float *restrict a, const float *restrict b,
                               const float *restrict c) {
     const vf k = v_set1(s);
@@ -62,3 +70,4 @@ void WEFT_FN(limit_move_f32)(size_t n, size_t ins, const float *const *in, size_
 #undef MOVE
     }
 }
+#endif

@@ -3,9 +3,10 @@
 #define WEFT_KERNELS_LIMITS_H
 #include <stddef.h>
 
-/* limit_fma: WEFT_LIMIT_CHAINS independent chains of `rounds` vector FMAs: 2 * vl * chains * rounds
- * floating-point operations. sink (16 floats, =) keeps the work alive. */
-#define WEFT_LIMIT_CHAINS 12
+/* limit_fma: rounds * WEFT_LIMIT_FMAS vector FMAs in as many chains as hide their latency: 2 * vl times
+ * that many floating-point operations. In bf16: what products in bf16 are made of, FMAs or dot products
+ * of bf16_word terms. sink (16 floats, =) keeps the work alive. */
+#define WEFT_LIMIT_FMAS 24
 /* limit_triad: a[i] = b[i] + s * c[i] over n floats.  limit_read: sink (16 floats, =) from n floats.
  * limit_move: reads `ins` arrays of n floats (1 to 4) and writes `outs` (1 to 3), which may be
  * among them, bits combined by or: the yardstick of an op with these streams and no arithmetic. */

@@ -98,6 +98,7 @@ void weft_ctx_free(weft_ctx *ctx) {
 }
 const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ctx->message; }
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
+bool weft_ctx_bf16_dots(const weft_ctx *ctx) { return ctx->k->bf16_word > 1; }
 int weft_ctx_threads(const weft_ctx *ctx) { return (int)ctx->threads; }
 void weft_ctx_use_backend(weft_ctx *ctx, const weft_backend *backend) { ctx->backend = backend; }
 const char *weft_ctx_backend(const weft_ctx *ctx) {

@@ -8,14 +8,14 @@
 #include "runtime/memory.h"
 #include "runtime/parallel.h"
 
-#define FMA_ROUNDS 1000000
+#define FMA_ROUNDS 500000
 #define BYTES      ((size_t)288 << 20) /* of the three arrays, unless the caller wants less */
 #define BYTES_MIN  ((size_t)3 << 20)
 #define REPEATS    5
 
 struct job {
     const struct weft_kernels *k;
-    enum { TOUCH, TRIAD, READ, FMA } kind;
+    enum { TOUCH, TRIAD, READ, FMA, FMA_BF16 } kind;
     float *a, *b, *c;
     size_t floats; /* of each */
 };
@@ -32,6 +32,7 @@ static void work(void *arg, size_t thread, size_t team) {
         j->k->fill_f32(1, j->c + lo, n);
         break;
     case FMA: j->k->limit_fma_f32(FMA_ROUNDS, sink); break;
+    case FMA_BF16: j->k->limit_fma_bf16(FMA_ROUNDS, sink); break;
     case TRIAD: j->k->limit_triad_f32(n, 0.5F, j->a + lo, j->b + lo, j->c + lo); break;
     case READ: j->k->limit_read_f32(n, j->b + lo, sink); break;
     }
@@ -49,7 +50,7 @@ static double best_seconds(weft_ctx *ctx, struct job *j, size_t threads) {
 }
 
 static double fma_flops(const struct weft_kernels *k, size_t rounds) {
-    return 2.0 * (double)k->vl * WEFT_LIMIT_CHAINS * (double)rounds;
+    return 2.0 * (double)k->vl * WEFT_LIMIT_FMAS * (double)rounds;
 }
 
 double weft_fma_probe(const struct weft_kernels *k) {
@@ -91,9 +92,12 @@ enum weft_status weft_limits_measure(weft_ctx *ctx, size_t memory, struct weft_l
     const double read = best_seconds(ctx, &j, threads);
     j.kind = FMA;
     const double fma = best_seconds(ctx, &j, threads);
+    j.kind = FMA_BF16;
+    const double bf16 = ctx->k->bf16_word == 1 ? fma : best_seconds(ctx, &j, threads);
     const double flops = fma_flops(ctx->k, FMA_ROUNDS) * (double)threads;
     const double array = (double)(floats * sizeof(float));
     out->fma_gflops = 1e-9 * flops / fma;
+    out->bf16_gflops = 1e-9 * flops * (double)ctx->k->bf16_word / bf16;
     out->triad_gbs = 1e-9 * 3 * array / triad;
     out->read_gbs = 1e-9 * array / read;
     weft_unmap(p, bytes);

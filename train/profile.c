@@ -181,14 +181,15 @@ static struct weft_profile_row *row_of(struct weft_profile_row *row, size_t *n, 
 
 static void add_node(struct weft_profile_row *r, const struct weft_node_time *t,
                      const struct weft_limits *l) {
-    const double compute = t->flops / (1e9 * l->fma_gflops);
+    const double compute = t->flops / (1e9 * (t->bf16 ? l->bf16_gflops : l->fma_gflops));
     const double memory = t->bytes / (1e9 * l->triad_gbs);
     r->nodes++;
     r->flops += t->flops;
     r->bytes += t->bytes;
     r->least += compute > memory ? compute : memory;
     r->seconds += t->calls ? t->seconds / (double)t->calls : 0;
-    r->compute = r->flops / (1e9 * l->fma_gflops) > r->bytes / (1e9 * l->triad_gbs);
+    r->least_compute += compute;
+    r->compute = r->least_compute > r->bytes / (1e9 * l->triad_gbs);
 }
 
 static enum weft_status add_up(struct subject *s, struct weft_profile *p) {
@@ -226,6 +227,8 @@ enum weft_status weft_profile_run(weft_ctx *ctx, const struct weft_profile_optio
     *p = (struct weft_profile){0};
     snprintf(p->model, sizeof p->model, "%s", o->model);
     enum weft_status st = weft_limits_measure(ctx, 0, &p->limits);
+    const bool half = o->precision != NULL && strcmp(o->precision, "bf16") == 0;
+    p->peak = half ? p->limits.bf16_gflops : p->limits.fma_gflops;
     if (st == WEFT_OK) st = make(&s, o, p);
     if (st == WEFT_OK) st = run_steps(&s, o->steps > 0 ? o->steps : 5, p);
     if (st == WEFT_OK) st = add_up(&s, p);
@@ -291,6 +294,7 @@ void weft_profile_json(const struct weft_profile *p, struct weft_json *j) {
     weft_json_count(j, "batch", p->batch);
     weft_json_count(j, "seq", p->seq);
     weft_json_rounded(j, "fma_gflops", p->limits.fma_gflops, 6);
+    weft_json_rounded(j, "peak_gflops", p->peak, 6);
     weft_json_rounded(j, "triad_gbs", p->limits.triad_gbs, 6);
     weft_json_rounded(j, "best_ms", 1e3 * p->best, 6);
     weft_json_rounded(j, "median_ms", 1e3 * p->median, 6);
@@ -298,7 +302,7 @@ void weft_profile_json(const struct weft_profile *p, struct weft_json *j) {
     weft_json_rounded(j, "least_ms", 1e3 * p->least, 6);
     weft_json_text(j, "unit", p->unit);
     weft_json_rounded(j, "units_per_s", (double)p->units / p->median, 6);
-    weft_json_rounded(j, "mfu", 1e-9 * p->model_flops / p->median / p->limits.fma_gflops, 4);
+    weft_json_rounded(j, "mfu", 1e-9 * p->model_flops / p->median / p->peak, 4);
     weft_json_rounded(j, "of_bound", p->least / p->median, 4);
     weft_json_rounded(j, "unexplained", 1 - p->explained / p->mean, 4);
     weft_json_count(j, "peak_bytes", p->peak_bytes);

@@ -18,6 +18,7 @@ struct weft_profile_row {
     size_t nodes;
     double flops, bytes;     /* executed; that must move */
     double least, seconds;   /* sum over nodes of what the limits allow; measured */
+    double least_compute;    /* of that, if arithmetic alone counted */
     bool compute;            /* most of `least` is arithmetic, not memory */
 };
 #define WEFT_PROFILE_ROWS 128
@@ -27,6 +28,7 @@ struct weft_profile {
     size_t units; /* tokens, or samples, of a step */
     const char *unit;
     struct weft_limits limits;
+    double peak; /* GFLOP/s of what the model's products are made of */
     double best, median, mean; /* seconds of a step */
     double least, model_flops; /* of a step */
     double explained;          /* seconds in nodes, mean */

@@ -84,6 +84,12 @@ static void say_optimizer(weft_trainer *t) {
 
 static double mib(size_t bytes) { return (double)bytes / 1048576; }
 
+/* GFLOP/s of what the model's products are made of. */
+static double peak(const weft_trainer *t) {
+    const struct weft_limits *const l = &t->meter.limits;
+    return strcmp(t->o->precision, "bf16") == 0 ? l->bf16_gflops : l->fma_gflops;
+}
+
 static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     weft_trainer_say(t,
                      "memory     %.1f MiB: parameters %.1f%s, gradients %.1f, optimizer %.1f, "
@@ -95,7 +101,7 @@ static void say_machine(weft_trainer *t, const struct weft_memory *m) {
     char limits[96] = "";
     if (t->meter.bound > 0)
         snprintf(limits, sizeof limits, "; %.0f GFLOP/s, %.1f GB/s: a step takes at least %.3g ms",
-                 l->fma_gflops, l->triad_gbs, 1e3 * t->meter.bound);
+                 peak(t), l->triad_gbs, 1e3 * t->meter.bound);
     const char *const bound = weft_ctx_cpus(t->ctx) != NULL ? " (bound)" : "";
     weft_trainer_say(t, "machine    %s, %d thread%s%s, %s%s", weft_ctx_isa(t->ctx),
                      weft_ctx_threads(t->ctx), weft_ctx_threads(t->ctx) > 1 ? "s" : "", bound,
@@ -105,7 +111,7 @@ static void say_machine(weft_trainer *t, const struct weft_memory *m) {
 
 /* Before the model has its memory, and with no more than that, so that the peak stays as planned. */
 static void measure(weft_trainer *t, size_t memory) {
-    const struct weft_limits any = {1, 1, 1};
+    const struct weft_limits any = {1, 1, 1, 1};
     weft_model_work(t->model, &any, &t->meter.flops, &t->meter.bound);
     t->meter.bound = 0;
     if (t->meter.flops * (double)t->s.steps < WORTH_MEASURING) return;
@@ -119,7 +125,10 @@ static void say_precision(weft_trainer *t) {
     double ratio;
     char text[256];
     if (strcmp(t->o->precision, "bf16") != 0) return;
-    weft_trainer_say(t, "precision  bf16, arithmetic in f32; %s",
+    weft_trainer_say(t, "precision  bf16, %s; %s",
+                     weft_ctx_bf16_dots(t->ctx) ? "products by the CPU's dot products (--isa avx512 has "
+                                                  "the bits of every other CPU)"
+                                                : "arithmetic in f32",
                      strcmp(weights, "master") == 0 ? "master weights in f32"
                                                     : "weights hold numbers of bf16 only");
     if (strcmp(weights, "master") != 0)
@@ -165,7 +174,7 @@ void weft_trainer_progress(weft_trainer *t, const struct weft_step_result *r) {
     if (line && m->bound > 0) {
         const double seconds = m->seconds / (double)m->steps;
         snprintf(m->more, sizeof m->more, "MFU %.0f%% bound %.0f%%",
-                 100 * m->flops / (seconds * 1e9 * m->limits.fma_gflops), 100 * m->bound / seconds);
+                 100 * m->flops / (seconds * 1e9 * peak(t)), 100 * m->bound / seconds);
     }
     const struct weft_progress_state state = {
         .step = t->at.step,

@@ -3,7 +3,7 @@
 
 The model is GPT-2 with tied head, tanh GELU, fused causal attention and no dropout; the step is
 forward, backward, clipping to norm 1, fused AdamW: PyTorch's fastest way of doing what
-`weft train gpt2` does. Prints one JSON object: {"step_ms": [...], "loss": ..., "version": ...}.
+`weft train gpt2` does, with bf16 under autocast. Prints one JSON object: {"step_ms": [...], "loss": ..., "version": ...}.
 """
 import argparse
 import json
@@ -65,6 +65,7 @@ def main():
     args.add_argument("--vocab", type=int, default=50257)
     args.add_argument("--context", type=int, default=1024)
     args.add_argument("--compile", action="store_true")
+    args.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     a = args.parse_args()
 
     torch.manual_seed(0)
@@ -80,7 +81,8 @@ def main():
     times = []
     for step in range(a.steps):
         start = time.perf_counter()
-        loss = forward(tokens[step, :, :-1], tokens[step, :, 1:])
+        with torch.autocast("cpu", torch.bfloat16, enabled=a.precision == "bf16"):
+            loss = forward(tokens[step, :, :-1], tokens[step, :, 1:])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
