@@ -5,6 +5,8 @@
   bench/compare.py mlp --shape 784,256,128,10 --batch 128
   bench/compare.py stats --batch 4 --seq 64          (weft with statistics at every step or never)
   bench/compare.py threads --shape 784,46,10 --batch 64   (weft with 1 thread and with all)
+  bench/compare.py study --study std-sweep|gpt2-variance  (a quick study, and the same one in PyTorch eager;
+                                                           a step is the whole study)
 
 Each round runs every contestant once, in its own process, with the same number of threads, in an
 order that turns from round to round; the first steps of a process are warm-up. The machine's speed
@@ -25,6 +27,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -124,6 +127,24 @@ def mlp_arguments(a, work):
             "--weight-decay", "0", "--clip", "0", "--stats-every", "0"]
 
 
+def weft_study(a, work):
+    out = tempfile.mkdtemp(dir=work)
+    try:
+        start = time.perf_counter()
+        _, memory = run([a.weft, "study", a.study, "--quick", "--data", a.data, "--out",
+                         os.path.join(out, "study"), "--yes"])
+        return [1000 * (time.perf_counter() - start)], memory
+    finally:
+        shutil.rmtree(out)
+
+
+def torch_study(a):
+    output, memory = run([sys.executable, os.path.join(HERE, "peers", "torch_studies.py"), a.study,
+                          "--data", a.data, "--jobs", str(a.threads)],
+                         env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return [1000 * json.loads(output.strip().splitlines()[-1])["seconds"]], memory
+
+
 def contestants(a, work):
     """name -> function; the first is the one that others are compared with."""
     warm = min(a.steps // 2, 3 if a.what in ("gpt2", "stats") else 200)
@@ -142,6 +163,8 @@ def contestants(a, work):
         with_, without = gpt2_arguments(a, work, 1), gpt2_arguments(a, work, 0)
         return {"every step": lambda: weft(a, work, with_, a.threads, warm),
                 "never": lambda: weft(a, work, without, a.threads, warm)}
+    if a.what == "study":
+        return {"weft": lambda: weft_study(a, work), "torch": lambda: torch_study(a)}
     plain = mlp_arguments(a, work)
     if a.what == "threads":
         return {f"{a.threads} threads": lambda: weft(a, work, plain, a.threads, warm),
@@ -181,7 +204,9 @@ def summary(rounds):
 def main():
     args = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads"])
+    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads", "study"])
+    args.add_argument("--study", choices=["std-sweep", "gpt2-variance"], default="std-sweep")
+    args.add_argument("--data", default=os.path.join(ROOT, "data"), help="of a study: what ci/data.sh fills")
     args.add_argument("--batch", type=int, default=4)
     args.add_argument("--seq", type=int, default=64)
     args.add_argument("--shape", default="784,256,128,10")
@@ -198,6 +223,8 @@ def main():
     a = args.parse_args()
     if a.steps is None:
         a.steps = 10 if a.what in ("gpt2", "stats") else 3000
+    if a.what == "study":
+        a.steps = 2
     if a.rounds < 1 or a.steps < 2:
         args.error("at least one round and two steps are needed")
     if a.what == "gpt2" and ((a.batch, a.seq) != (4, 64) or a.precision != "f32"):
@@ -211,8 +238,11 @@ def main():
     tokens = a.batch * a.seq if a.what in ("gpt2", "stats") else a.batch
     print(f"{info['cpu']}, {info['isa']}, {a.threads} threads, {info['compiler']}; measured peak "
           f"{info['bf16_gflops' if a.precision == 'bf16' else 'fma_gflops']:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
-    print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of {a.steps} steps\n")
-    unit = "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
+    print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of "
+          f"{'one study' if a.what == 'study' else f'{a.steps} steps'}\n")
+    if a.what == "study":
+        tokens = {"std-sweep": 100, "gpt2-variance": 5}[a.study]
+    unit = "cells/s" if a.what == "study" else "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
     print(f"{'':15} {'best ms':>10} {'median ms':>10} {unit:>10} {'MiB':>7}  best / {first}  median")
     for name, row in rows.items():
         print(f"{name:15} {row['best']:10.4g} {row['median']:10.4g} "

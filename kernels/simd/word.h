@@ -15,6 +15,7 @@
 #ifndef WEFT_WORD_H
 #define WEFT_WORD_H
 
+#include <string.h>
 #include "kernels/simd/elem.h"
 
 #if defined(WEFT_DOT) && !WEFT_ELEM_F32
@@ -35,7 +36,7 @@ static WEFT_INLINE vf word_join_n(const elem *p, size_t ld, bool pair, size_t n)
 }
 static WEFT_INLINE vf word_bcast(const side *p) {
     int32_t pair;
-    __builtin_memcpy(&pair, p, sizeof pair);
+    memcpy(&pair, p, sizeof pair);
     return i_bits(i_set1(pair));
 }
 static WEFT_INLINE vf word_mac(vf a, vf b, vf c) { return v_dot(v_bits(a), v_bits(b), c); }
