@@ -241,7 +241,7 @@ def main():
     print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of "
           f"{'one study' if a.what == 'study' else f'{a.steps} steps'}\n")
     if a.what == "study":
-        tokens = {"std-sweep": 100, "gpt2-variance": 5}[a.study]
+        tokens = {"std-sweep": 100, "gpt2-variance": 9}[a.study]
     unit = "cells/s" if a.what == "study" else "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
     print(f"{'':15} {'best ms':>10} {'median ms':>10} {unit:>10} {'MiB':>7}  best / {first}  median")
     for name, row in rows.items():

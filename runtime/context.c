@@ -10,6 +10,7 @@
 #include "runtime/affinity.h"
 #include "runtime/backend.h"
 #include "runtime/cpu.h"
+#include "weft/math.h"
 
 const char *weft_status_text(enum weft_status st) {
     switch (st) {
@@ -98,6 +99,11 @@ void weft_ctx_free(weft_ctx *ctx) {
 }
 const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ctx->message; }
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
+void weft_random_normal(const weft_ctx *ctx, uint64_t seed, uint32_t stream, uint64_t first,
+                        float std, float *y, size_t n) {
+    ctx->k->random_normal_f32(&(struct weft_random_args){
+        .seed = seed, .stream = stream, .first = first, .n = n, .std = std, .y = y});
+}
 bool weft_ctx_bf16_dots(const weft_ctx *ctx) { return ctx->k->bf16_word > 1; }
 int weft_ctx_threads(const weft_ctx *ctx) { return (int)ctx->threads; }
 void weft_ctx_use_backend(weft_ctx *ctx, const weft_backend *backend) { ctx->backend = backend; }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include "studies/draw.h"
 #include "studies/verdict.h"
+#include "weft/math.h"
 
 static size_t noise_weights(const struct study *s) {
     return (size_t)study_pick(s, 20000, 200000, 200000, 200000);
@@ -20,8 +21,8 @@ static void no_batch(struct trial *t, uint64_t step, struct weft_batch *out) {
 
 static enum weft_status noise(struct trial *t) {
     struct weft_param_info *const p = &t->param[0];
-    draw_normal(t->run->cell->seed, DRAW_NOISE, t->step * trial_count(p), 1, p->grad,
-                trial_count(p));
+    weft_random_normal(t->run->ctx, t->run->cell->seed, DRAW_NOISE, t->step * trial_count(p), 1, p->grad,
+                       trial_count(p));
     return WEFT_OK;
 }
 

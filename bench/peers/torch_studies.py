@@ -4,9 +4,10 @@
   torch_studies.py std-sweep|gpt2-variance --data FOLDER [--jobs N]
 
 std-sweep: 784-256-128-10 on MNIST, N(0, sigma^2) weights, 25 sigmas, SGD and Adam, 2 seeds, 300 steps;
-every tenth step the statistics of each layer; the accuracy on the test set. gpt2-variance: GPT(12,64,64)
-on the bytes of a text, AdamW twice, without decay, and 200 steps each of momentum and of Adam with L2;
-at every step the std of the 36 slices of W_q, W_k, W_v, and the loss. Less is recorded than weft records.
+every tenth step the statistics of each layer; the accuracy on the test set. gpt2-variance: 200,000 weights
+that see noise for 1600 steps of AdamW, four times; GPT(12,64,64) on the bytes of a text, 600 steps of AdamW
+twice, and without decay, 200 each of momentum and of Adam with L2; at every step the std of the 36 slices of
+W_q, W_k, W_v, and the loss. Less is recorded than weft records, and nothing is proved or drawn.
 Cells run side by side, one thread each. Prints {"seconds": ..., "cells": ..., "best": ..., "version": ...}.
 """
 import argparse
@@ -98,11 +99,27 @@ def std_sweep(cell):
 # ---- gpt2-variance -------------------------------------------------------------------------------
 def gpt2_variance_cells():
     return [("adamw", 600, 1), ("adamw", 600, 2), ("no-decay", 600, 1), ("momentum", 200, 1),
-            ("adam-l2", 200, 1)]
+            ("adam-l2", 200, 1), ("noise", 0, 0.95), ("noise", 0, 0.999), ("noise", 0.5, 0.95),
+            ("noise", 0.5, 0.999)]
+
+
+def noise(decay, beta2):
+    torch.manual_seed(1)
+    weight = nn.Parameter(torch.randn(1000, 200) * 0.02)
+    optimizer = torch.optim.AdamW([weight], lr=2e-3, betas=(0.9, beta2), weight_decay=decay, fused=True)
+    stds = []
+    for step in range(1600):
+        weight.grad = torch.randn(1000, 200)
+        optimizer.step()
+        if step % 20 == 0:
+            stds.append(weight.std().item())
+    return stds[-1]
 
 
 def gpt2_variance(cell):
     arm, steps, seed = cell
+    if arm == "noise":
+        return noise(steps, seed)
     torch.manual_seed(seed)
     batch, context, warmup = 8, 64, 30
     model = GPT2(256, context, 12, 2, 64)
