@@ -6,7 +6,8 @@
  *
  * after Dao et al., FlashAttention (2022), algorithm 1. Orders, the same for every ISA, tile, range
  * of queries and number of threads:
- *   - s_ij is one FMA chain over the head dimension from 0, times scale, rounded;
+ *   - s_ij is one FMA chain over the head dimension from 0, times scale, rounded; with dot products of
+ *     bf16, whose bits are the CPU's own, a step takes two dimensions (here and in dp_ij);
  *   - keys come in blocks of 64 counted from position 0. A block makes m' = max(m, its maximum),
  *     alpha = exp(m - m'), p = exp(s - m'); y <- y alpha, then one FMA chain over the visible keys
  *     of the block ascending; l lives in 32 lanes (key j in lane j mod 32): l <- l alpha + p of the
@@ -55,7 +56,7 @@ static inline size_t weft_attn_fwd_scratch(size_t hs) {
 static inline size_t weft_attn_entropy_scratch(void) { return sizeof(float) * 32 * WEFT_ATTN_ROWS; }
 static inline size_t weft_attn_bwd_scratch(size_t hs) {
     const size_t hp = weft_attn_pad(hs);
-    return sizeof(float) * (5 * WEFT_ATTN_SEG * hp + 3 * WEFT_ATTN_BLOCK * hp +
+    return sizeof(float) * (5 * WEFT_ATTN_SEG * hp + 4 * WEFT_ATTN_BLOCK * hp +
                             2 * WEFT_ATTN_BLOCK * WEFT_ATTN_BLOCK);
 }
 static inline size_t weft_attn_segments(size_t t) {

@@ -22,12 +22,13 @@ struct work {
     const struct weft_attn_bwd_args *a;
     size_t hp;
     size_t j0, keys;    /* the segment */
-    float *kt, *vt;     /* 4 blocks of (hs, 64), block b at b * 64 * hp */
+    float *kt, *vt;     /* 4 blocks of (words of hs, 64), block b at b * 64 * hp */
     float *k;           /* (256, hp) */
     float *dk, *dv;     /* (256, hp) */
     float *q, *dy;      /* (64, hp): the query block */
     float *dq;          /* (64, hp) */
     float *p, *ds;      /* (64, 64) */
+    float *qw, *dyw;    /* (64, hp / WORD): q and dy as words */
     size_t i0, rows;    /* the query block */
     const float *lse;   /* its rows */
     float big_d[BLOCK]; /* D_i = dy_i . y_i */
@@ -35,7 +36,7 @@ struct work {
 };
 
 /* C += A^T B, A (64, rows) row-major. */
-static WEFT_NOINLINE void product_tn(const struct product *p) { product(p, 1, BLOCK, false); }
+static WEFT_NOINLINE void product_tn(const struct product *p) { product(p, 1, BLOCK, false, false); }
 
 static void clear(float *x, size_t n) {
     for (size_t i = 0; i < n; i += VL) v_store(x + i, v_zero());
@@ -91,6 +92,8 @@ static void work_init(struct work *w, const struct weft_attn_bwd_args *a) {
     w->dq = w->dy + BLOCK * w->hp;
     w->p = w->dq + BLOCK * w->hp;
     w->ds = w->p + BLOCK * BLOCK;
+    w->qw = WORD == 1 ? w->q : w->ds + BLOCK * BLOCK;
+    w->dyw = WORD == 1 ? w->dy : w->qw + BLOCK * w->hp / WORD;
     for (size_t j = 0; j < w->keys; j += BLOCK) {
         const size_t n = w->keys - j < BLOCK ? w->keys - j : BLOCK;
         const size_t row = (w->j0 + j) * a->ld;
@@ -109,6 +112,8 @@ static void query_block(struct work *w, size_t i0) {
     w->lse = a->lse + i0;
     pack_rows((const elem *)a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->q);
     pack_rows((const elem *)a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dy);
+    if (WORD > 1) pack_words((const elem *)a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->qw);
+    if (WORD > 1) pack_words((const elem *)a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dyw);
     for (size_t i = 0; i < w->rows; i++)
         w->big_d[i] = dot(w->dy + i * w->hp, (const elem *)a->y + (i0 + i) * a->ldy, a->hs);
     clear(w->dq, w->rows * w->hp);
@@ -165,21 +170,20 @@ static WEFT_INLINE void fetch_ahead(const struct work *w, size_t i) {
 /* p and ds of the query block against the keys [j, j + n) of the segment. Only visible pairs hold
  * results; a row is worked in whole vectors. */
 static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool diagonal) {
-    const size_t hs = w->a->hs;
-    const size_t hp = w->hp;
+    const size_t hp = w->hp, stride = hp / WORD;
     for (size_t i = 0; i < w->rows; i += GROUP) {
         const size_t rows = w->rows - i < GROUP ? w->rows - i : GROUP;
-        struct product s = {.a = w->q + i * hp,
-                            .rs = hp,
+        struct product s = {.a = w->qw + i * stride,
+                            .rs = stride,
                             .b = w->kt + j * hp,
                             .ldb = BLOCK,
                             .c = w->p + i * BLOCK,
                             .ldc = BLOCK,
                             .rows = rows,
                             .cols = diagonal ? i + rows : n,
-                            .hi = hs};
+                            .hi = words_of(w->a->hs)};
         product_nt(&s);
-        s.a = w->dy + i * hp;
+        s.a = w->dyw + i * stride;
         s.b = w->vt + j * hp;
         s.c = w->ds + i * BLOCK;
         product_nt(&s);

@@ -20,7 +20,7 @@
 
 /* Queries [r0, r1) of a head, r1 - r0 <= WEFT_ATTN_ROWS, at these positions of the key sequence. */
 struct sweep {
-    float *q; /* (r1 - r0, hp) the queries, packed */
+    float *q; /* (r1 - r0, hp / WORD) the queries as words */
     elem *y;  /* the result of the query at position r0, ld=ldy */
     size_t ldy, hs, hp;
     size_t r0, r1;
@@ -44,7 +44,7 @@ static WEFT_INLINE void sweep_init(struct sweep *s, const elem *q, size_t ldq, f
     s->l = s->o + WEFT_ATTN_ROWS * s->hp;
     s->m = s->l + WEFT_ATTN_ROWS * 32;
     if (s->e) s->e = s->m + WEFT_ATTN_ROWS;
-    pack_rows(q, ldq, rows, s->hs, s->q);
+    pack_words(q, ldq, rows, s->hs, s->q);
     for (size_t i = 0; i < rows * s->hp; i += VL) v_store(s->o + i, v_zero());
     for (size_t i = 0; i < rows * 32; i += VL) v_store(s->l + i, v_zero());
     for (size_t i = 0; s->e && i < rows * 32; i += VL) v_store(s->e + i, v_zero());
@@ -131,23 +131,23 @@ static WEFT_NOINLINE void group_drop(const struct drop *d, size_t r, size_t rows
     }
 }
 
-/* Queries [r, r + rows), rows <= GROUP, against the block at j0: packed keys kt (hs, 64), values v
- * (n, hp). Query r sees the first n keys; step 1: each next one sees one more. */
+/* Queries [r, r + rows), rows <= GROUP, against the block at j0: packed keys kt (words of hs, 64),
+ * values v (n, hp). Query r sees the first n keys; step 1: each next one sees one more. */
 static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t rows, const float *kt,
                                       const float *v, size_t j0, size_t n, size_t step) {
     float p[GROUP * BLOCK] WEFT_ALIGN(64);
     float alpha[GROUP] WEFT_ALIGN(64), down[GROUP] WEFT_ALIGN(64);
     const size_t i = r - s->r0;
     float *m = s->m + i;
-    product_nt(&(struct product){.a = s->q + i * s->hp,
-                                 .rs = s->hp,
+    product_nt(&(struct product){.a = s->q + i * (s->hp / WORD),
+                                 .rs = s->hp / WORD,
                                  .b = kt,
                                  .ldb = BLOCK,
                                  .c = p,
                                  .ldc = BLOCK,
                                  .rows = rows,
                                  .cols = n + (rows - 1) * step,
-                                 .hi = s->hs});
+                                 .hi = words_of(s->hs)});
     const vf scale = v_set1(s->scale);
     const bool whole = n == BLOCK && step == 0;
     for (size_t j = 0; j < rows; j += VL)

@@ -3,13 +3,13 @@
  * C (rows, cols) (+)= A (rows, k) B (k, cols): one element of C is one FMA chain over k ascending,
  * so any register tile gives the same bits. B and C have rows of whole vectors. A is any strided
  * view; three views occur: queries times packed keys (nt), scores times rows (nn), and transposed
- * scores times rows (tn). On the diagonal of a causal mask row r of C sees k in [lo + r, hi) (tn)
+ * scores times rows (tn). Scores go over words (simd/word.h) of queries and keys. On the diagonal of a causal mask row r of C sees k in [lo + r, hi) (tn)
  * or [0, hi + r) (nn): the common range runs at full speed, its triangular edges apart. */
 #ifndef WEFT_ATTENTION_TILE_H
 #define WEFT_ATTENTION_TILE_H
 
 #include "kernels/attention.h"
-#include "kernels/simd/elem.h"
+#include "kernels/simd/word.h"
 #include "kernels/tile.h"
 
 #define BLOCK  ((size_t)WEFT_ATTN_BLOCK)
@@ -27,7 +27,7 @@ struct product {
 
 /* Step k of the common range. */
 static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
-                             const size_t NV) {
+                             const size_t NV, const bool words) {
     vf bv[4];
     WEFT_UNROLL_ALL
     for (size_t j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
@@ -35,13 +35,15 @@ static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b,
     for (size_t r = 0; r < R; r++) {
         const vf ar = v_bcast(a + r * rs);
         WEFT_UNROLL_ALL
-        for (size_t j = 0; j < NV; j++) acc[r * NV + j] = v_fma(ar, bv[j], acc[r * NV + j]);
+        for (size_t j = 0; j < NV; j++)
+            acc[r * NV + j] = words ? word_mac(ar, bv[j], acc[r * NV + j])
+                                    : v_fma(ar, bv[j], acc[r * NV + j]);
     }
 }
 
 /* One register tile: R rows from r0, NV vectors from column c0. */
 static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
-                             const size_t R, const size_t NV, const bool zero) {
+                             const size_t R, const size_t NV, const bool zero, const bool words) {
     vf acc[ATTN_MR * ATTN_NRV];
     const size_t ldb = p->ldb, ldc = p->ldc;
     float *c = p->c + r0 * ldc + c0;
@@ -55,8 +57,8 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
     const float *a = p->a + r0 * rs + k * ks;
     const float *b = p->b + k * ldb + c0;
     for (; k + UNROLL <= hi; k += UNROLL, a += UNROLL * ks, b += UNROLL * ldb) WEFT_UNROLL_ALL
-    for (size_t u = 0; u < UNROLL; u++) step(acc, a + u * ks, rs, b + u * ldb, R, NV);
-    for (; k < hi; k++, a += ks, b += ldb) step(acc, a, rs, b, R, NV);
+    for (size_t u = 0; u < UNROLL; u++) step(acc, a + u * ks, rs, b + u * ldb, R, NV, words);
+    for (; k < hi; k++, a += ks, b += ldb) step(acc, a, rs, b, R, NV, words);
 
     WEFT_UNROLL_ALL
     for (size_t r = 0; r < R; r++) WEFT_UNROLL_ALL
@@ -88,69 +90,83 @@ static WEFT_INLINE void edge(const struct product *p, size_t r0, size_t c0, size
  * accumulators out of registers. */
 static WEFT_INLINE void tile_with_edges(const struct product *p, size_t r0, size_t c0, size_t rs,
                                         size_t ks, const size_t R, const size_t NV,
-                                        const bool zero) {
+                                        const bool zero, const bool words) {
     if (R > 1 && p->lo_step) edge(p, r0, c0, rs, ks, R, NV, true);
-    tile(p, r0, c0, rs, ks, R, NV, zero);
+    tile(p, r0, c0, rs, ks, R, NV, zero, words);
     if (R > 1 && p->hi_step) edge(p, r0, c0, rs, ks, R, NV, false);
 }
 
 /* R rows. A single one, as in decoding, takes four vectors to have enough chains in flight. */
 static WEFT_INLINE void strip(const struct product *p, size_t r0, size_t rs, size_t ks,
-                              const size_t R, const bool zero) {
+                              const size_t R, const bool zero, const bool words) {
     const size_t NV = R == 1 ? 4 : ATTN_NRV;
     size_t c0 = 0;
     for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL)
-        tile_with_edges(p, r0, c0, rs, ks, R, NV, zero);
+        tile_with_edges(p, r0, c0, rs, ks, R, NV, zero, words);
     if (NV > 2)
-        for (; c0 + VL < p->cols; c0 += 2 * VL) tile_with_edges(p, r0, c0, rs, ks, R, 2, zero);
-    for (; c0 < p->cols; c0 += VL) tile_with_edges(p, r0, c0, rs, ks, R, 1, zero);
+        for (; c0 + VL < p->cols; c0 += 2 * VL) tile_with_edges(p, r0, c0, rs, ks, R, 2, zero, words);
+    for (; c0 < p->cols; c0 += VL) tile_with_edges(p, r0, c0, rs, ks, R, 1, zero, words);
 }
 
-static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero) {
+static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero,
+                                const bool words) {
     size_t r = 0;
-    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero);
-    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero);
-    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero);
+    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero, words);
+    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero, words);
+    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero, words);
 }
 
-/* C = A B, A row-major with stride rs. */
-static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs, 1, true); }
+/* C = A B, A row-major with stride rs, both of words. */
+static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs, 1, true, true); }
 /* C += A B, A (rows, 64) row-major. */
-static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false); }
+static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false, false); }
 
 /* A row that will be packed soon comes into L2. */
 static WEFT_INLINE void fetch_row(const void *row, size_t bytes) {
     for (size_t at = 0; at < bytes; at += 64) WEFT_PREFETCH_L2((const char *)row + at);
 }
 
-/* VL by VL of pack_columns, or what of it exists. */
+/* VL rows by VL words of pack_columns, or what of it exists. */
 static WEFT_INLINE void pack_square(const elem *src, size_t ld, size_t rows, size_t cols,
                                     float *dst, const bool whole) {
     vf r[VL];
     if (whole) {
-        e_load_t(r, src, ld, VL);
+        word_load_t(r, src, ld, VL);
     } else {
         WEFT_UNROLL_ALL
-        for (size_t j = 0; j < VL; j++) r[j] = j < rows ? e_load_n(src + j * ld, cols) : v_zero();
+        for (size_t j = 0; j < VL; j++) r[j] = j < rows ? word_load(src + j * ld, cols) : v_zero();
         v_transpose(r);
     }
     WEFT_UNROLL_ALL
     for (size_t j = 0; j < VL; j++)
-        if (whole || j < cols) v_store(dst + j * BLOCK, r[j]);
+        if (whole || j < words_of(cols)) v_store(dst + j * BLOCK, r[j]);
 }
 
-/* dst (hs, 64) = the transpose of src (n, hs) ld=ld, n <= 64; columns from n to the next multiple
- * of VL are 0, those beyond are left alone. */
+/* dst (words of hs, 64) = the transpose of src (n, hs) ld=ld, n <= 64; columns from n to the next
+ * multiple of VL are 0, those beyond are left alone. */
 static WEFT_NOINLINE void pack_columns(const elem *src, size_t ld, size_t n, size_t hs,
                                        float *dst) {
     for (size_t i = 0; i < n; i += VL)
-        for (size_t d = 0; d < hs; d += VL) {
+        for (size_t d = 0; d < hs; d += WORD * VL) {
             const size_t rows = n - i < VL ? n - i : VL;
-            const size_t cols = hs - d < VL ? hs - d : VL;
-            if (rows == VL && cols == VL)
-                pack_square(src + i * ld + d, ld, VL, VL, dst + d * BLOCK + i, true);
+            const size_t cols = hs - d < WORD * VL ? hs - d : WORD * VL;
+            float *const to = dst + d / WORD * BLOCK + i;
+            if (rows == VL && cols == WORD * VL)
+                pack_square(src + i * ld + d, ld, VL, cols, to, true);
             else
-                pack_square(src + i * ld + d, ld, rows, cols, dst + d * BLOCK + i, false);
+                pack_square(src + i * ld + d, ld, rows, cols, to, false);
+        }
+}
+
+/* dst (n, hp / WORD) = the words of src (n, hs) ld=ld, padded with zeros. */
+static WEFT_NOINLINE void pack_words(const elem *src, size_t ld, size_t n, size_t hs, float *dst) {
+    const size_t words = weft_attn_pad(hs) / WORD;
+    for (size_t i = 0; i < n; i++, src += ld, dst += words)
+        for (size_t w = 0; w < words; w += VL) {
+            const size_t left = w * WORD < hs ? hs - w * WORD : 0;
+            const vf x = left ? word_load(src + w * WORD, left < WORD * VL ? left : WORD * VL)
+                              : v_zero();
+            v_store_n(dst + w, x, words - w < VL ? words - w : VL);
         }
 }
 

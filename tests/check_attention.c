@@ -148,7 +148,7 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
     }
 }
 static const struct check_family attn_fwd = {"attn_fwd", draw_fwd, oracle_fwd, call_fwd,
-                                             33,         0,        " q k v y "};
+                                             33, CHECK_DOT_BITS, " q k v y "};
 
 /* ---- from the cache ---- */
 static size_t blocks_of(size_t t) { return (t + 63) / 64 * 64; }
@@ -435,6 +435,6 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
     }
 }
 static const struct check_family attn_bwd = {
-    "attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, 0, " q k v y dy dk dv dq "};
+    "attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, CHECK_DOT_BITS, " q k v y dy dk dv dq "};
 
 CHECK_MAIN(&attn_fwd, &attn_kv, &attn_kv_half, &attn_kv_append, &attn_kv_append_half, &attn_bwd)
