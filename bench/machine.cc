@@ -65,7 +65,8 @@ const weft_kernels *table(const std::string &isa) {
 }
 
 // ---- arithmetic ----
-static double peak(const weft_kernels *k, void (*fmas)(size_t, float *), size_t terms, int threads) {
+static double peak(const weft_kernels *k, void (*fmas)(size_t, float *), size_t terms,
+                   int threads) {
     static std::map<std::pair<void (*)(size_t, float *), int>, double> known;
     double &best = known[{fmas, threads}];
     const bool first = best == 0;
@@ -78,7 +79,8 @@ static double peak(const weft_kernels *k, void (*fmas)(size_t, float *), size_t 
             fmas(rounds, sink);
         });
     });
-    const double flops = 2.0 * static_cast<double>(k->vl * terms * WEFT_LIMIT_FMAS * rounds) * threads;
+    const double flops =
+        2.0 * static_cast<double>(k->vl * terms * WEFT_LIMIT_FMAS * rounds) * threads;
     best = std::max(best, 1e-9 * flops / t);
     return best;
 }

@@ -90,7 +90,8 @@ class PluginPeer final : public Peer {
         can_pack = can_bf16 = std::string(plugin) == "onednn";
     }
     void *create(const PeerShape &s, int threads) const override {
-        const weft_bench_product p = {s.m, s.n, s.k, s.a_trans, s.b_trans, s.packed, s.bf16, s.c_bf16, threads};
+        const weft_bench_product p = {s.m,      s.n,    s.k,      s.a_trans, s.b_trans,
+                                      s.packed, s.bf16, s.c_bf16, threads};
         void *const handle = plugin_->create(&p);
         if (!handle) throw std::runtime_error(name + " refuses this product");
         return handle;

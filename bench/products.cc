@@ -149,10 +149,10 @@ void add_product(const Product &p, const std::string &who, const weft_kernels *l
     c.prepare = [=] {
         state->who = make(packed);
         const size_t extra = packed ? state->who->packed_floats() : 0;
-        state->o = std::make_unique<Operands>(
-            std::vector<size_t>{p.in_floats(p.m * p.k), p.in_floats(p.k * p.n),
-                                p.out_floats(p.m * p.n), extra},
-            cold);
+        state->o = std::make_unique<Operands>(std::vector<size_t>{p.in_floats(p.m * p.k),
+                                                                  p.in_floats(p.k * p.n),
+                                                                  p.out_floats(p.m * p.n), extra},
+                                              cold);
         const Operands &o = *state->o;
         if (p.bf16)
             for (size_t set = 0; set < o.sets(); set++)
@@ -182,18 +182,15 @@ void add_product(const Product &p, const std::string &who, const weft_kernels *l
 
 static void add_all(const Product &p, int threads, bool packed) {
     for (const auto &isa : p.bf16 && !options.dots.empty() ? options.dots : options.isas) {
-        const auto make = [=](bool with) {
-            return std::make_unique<Weft>(p, isa, threads, with);
-        };
+        const auto make = [=](bool with) { return std::make_unique<Weft>(p, isa, threads, with); };
         add_product(p, isa, table(isa), threads, packed, false, make);
         if (!packed) add_product(p, isa, table(isa), threads, packed, true, make);
     }
     for (const Peer *peer : peers())
         if ((!packed || peer->can_pack) && (!p.bf16 || peer->can_bf16))
-            add_product(p, peer->name, table(tables().front()), threads, packed, false,
-                        [=](bool with) {
-                            return std::make_unique<Other>(p, *peer, threads, with);
-                        });
+            add_product(
+                p, peer->name, table(tables().front()), threads, packed, false,
+                [=](bool with) { return std::make_unique<Other>(p, *peer, threads, with); });
 }
 
 void add_products() {

@@ -57,8 +57,7 @@ static void print_explanation(const struct cli *c, struct weft_profile *p) {
     qsort(p->op, p->ops, sizeof *p->op, by_seconds);
     printf("%s, %zu parameters; batch %zu x %zu; %s, %s, %d threads\n", p->model, p->params,
            p->batch, p->seq, c->o.precision, weft_ctx_isa(c->ctx), weft_ctx_threads(c->ctx));
-    printf("limits measured now: %.1f GFLOP/s, triad %.1f GB/s\n", p->peak,
-           p->limits.triad_gbs);
+    printf("limits measured now: %.1f GFLOP/s, triad %.1f GB/s\n", p->peak, p->limits.triad_gbs);
     print_rows("op", p->op, p->ops, p->mean);
     print_rows("block", p->block, p->blocks, p->mean);
     printf("\nstep        %.4g ms (mean; best %.4g, median %.4g), at least %.4g: %.1f%% of the "

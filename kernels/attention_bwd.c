@@ -36,7 +36,9 @@ struct work {
 };
 
 /* C += A^T B, A (64, rows) row-major. */
-static WEFT_NOINLINE void product_tn(const struct product *p) { product(p, 1, BLOCK, false, false); }
+static WEFT_NOINLINE void product_tn(const struct product *p) {
+    product(p, 1, BLOCK, false, false);
+}
 
 static void clear(float *x, size_t n) {
     for (size_t i = 0; i < n; i += VL) v_store(x + i, v_zero());

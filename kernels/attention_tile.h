@@ -3,8 +3,9 @@
  * C (rows, cols) (+)= A (rows, k) B (k, cols): one element of C is one FMA chain over k ascending,
  * so any register tile gives the same bits. B and C have rows of whole vectors. A is any strided
  * view; three views occur: queries times packed keys (nt), scores times rows (nn), and transposed
- * scores times rows (tn). Scores go over words (simd/word.h) of queries and keys. On the diagonal of a causal mask row r of C sees k in [lo + r, hi) (tn)
- * or [0, hi + r) (nn): the common range runs at full speed, its triangular edges apart. */
+ * scores times rows (tn). Scores go over words (simd/word.h) of queries and keys. On the diagonal
+ * of a causal mask row r of C sees k in [lo + r, hi) (tn) or [0, hi + r) (nn): the common range
+ * runs at full speed, its triangular edges apart. */
 #ifndef WEFT_ATTENTION_TILE_H
 #define WEFT_ATTENTION_TILE_H
 
@@ -36,8 +37,8 @@ static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b,
         const vf ar = v_bcast(a + r * rs);
         WEFT_UNROLL_ALL
         for (size_t j = 0; j < NV; j++)
-            acc[r * NV + j] = words ? word_mac(ar, bv[j], acc[r * NV + j])
-                                    : v_fma(ar, bv[j], acc[r * NV + j]);
+            acc[r * NV + j] =
+                words ? word_mac(ar, bv[j], acc[r * NV + j]) : v_fma(ar, bv[j], acc[r * NV + j]);
     }
 }
 
@@ -89,8 +90,8 @@ static WEFT_INLINE void edge(const struct product *p, size_t r0, size_t c0, size
 /* A tile and its edges, which pass through memory: beside the common range they would push its
  * accumulators out of registers. */
 static WEFT_INLINE void tile_with_edges(const struct product *p, size_t r0, size_t c0, size_t rs,
-                                        size_t ks, const size_t R, const size_t NV,
-                                        const bool zero, const bool words) {
+                                        size_t ks, const size_t R, const size_t NV, const bool zero,
+                                        const bool words) {
     if (R > 1 && p->lo_step) edge(p, r0, c0, rs, ks, R, NV, true);
     tile(p, r0, c0, rs, ks, R, NV, zero, words);
     if (R > 1 && p->hi_step) edge(p, r0, c0, rs, ks, R, NV, false);
@@ -104,7 +105,8 @@ static WEFT_INLINE void strip(const struct product *p, size_t r0, size_t rs, siz
     for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL)
         tile_with_edges(p, r0, c0, rs, ks, R, NV, zero, words);
     if (NV > 2)
-        for (; c0 + VL < p->cols; c0 += 2 * VL) tile_with_edges(p, r0, c0, rs, ks, R, 2, zero, words);
+        for (; c0 + VL < p->cols; c0 += 2 * VL)
+            tile_with_edges(p, r0, c0, rs, ks, R, 2, zero, words);
     for (; c0 < p->cols; c0 += VL) tile_with_edges(p, r0, c0, rs, ks, R, 1, zero, words);
 }
 
@@ -119,7 +121,9 @@ static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, c
 /* C = A B, A row-major with stride rs, both of words. */
 static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs, 1, true, true); }
 /* C += A B, A (rows, 64) row-major. */
-static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false, false); }
+static WEFT_NOINLINE void product_nn(const struct product *p) {
+    product(p, BLOCK, 1, false, false);
+}
 
 /* A row that will be packed soon comes into L2. */
 static WEFT_INLINE void fetch_row(const void *row, size_t bytes) {
@@ -164,8 +168,8 @@ static WEFT_NOINLINE void pack_words(const elem *src, size_t ld, size_t n, size_
     for (size_t i = 0; i < n; i++, src += ld, dst += words)
         for (size_t w = 0; w < words; w += VL) {
             const size_t left = w * WORD < hs ? hs - w * WORD : 0;
-            const vf x = left ? word_load(src + w * WORD, left < WORD * VL ? left : WORD * VL)
-                              : v_zero();
+            const vf x =
+                left ? word_load(src + w * WORD, left < WORD * VL ? left : WORD * VL) : v_zero();
             v_store_n(dst + w, x, words - w < VL ? words - w : VL);
         }
 }

@@ -36,8 +36,9 @@ static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, 
 }
 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
- * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows a
- * tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of rows. */
+ * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows
+ * a tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of
+ * rows. */
 static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const char *next, size_t i) {
     const bool outer = g->b_layout == WEFT_K_OUTER, packed = g->b_layout == WEFT_PANELS;
     const size_t word = packed ? sizeof(float) : WORD * sizeof(elem);
@@ -52,7 +53,8 @@ static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const cha
     }
 }
 
-/* Does A hold words as they are, so that tiles read it in place? (An odd last term has no partner.) */
+/* Does A hold words as they are, so that tiles read it in place? (An odd last term has no partner.)
+ */
 static WEFT_INLINE bool a_in_place(const struct weft_gemm_args *g, size_t kc) {
     if (WEFT_ELEM_F32) return true;
     return WORD == 2 && g->a_layout == WEFT_K_INNER && kc % WORD == 0;

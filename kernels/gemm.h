@@ -20,11 +20,11 @@
  * then comes the epilogue. A product may be split along k into calls at multiples of 256, all but
  * the first accumulating and only the last with the epilogue, and along m and n anywhere.
  *
- * With operands in bf16 the sums are the same f32 chains; with dot products a step of a chain adds two
- * terms, and a chunk has 512, of which `multiples of 256` above must be multiples. C may be f32 (c_f32), or bf16: then the
- * sums wait in acc, and an element is rounded once, after the epilogue. Split along k, all calls
- * but the first are `resumed` (the sum so far is in acc, whatever C holds), all but the last
- * `unfinished` (it stays there). */
+ * With operands in bf16 the sums are the same f32 chains; with dot products a step of a chain adds
+ * two terms, and what is 256 above is 512. C may be f32 (c_f32), or bf16: then the sums wait in acc,
+ * and an element is rounded once, after the epilogue. Split along k, all calls but the first are
+ * `resumed` (the sum so far is in acc, whatever C holds), all but the last `unfinished` (it stays
+ * there). */
 #ifndef WEFT_KERNELS_GEMM_H
 #define WEFT_KERNELS_GEMM_H
 

@@ -2,9 +2,9 @@
  *
  * K_INNER reads VL rows by VL words and transposes them in registers; K_OUTER copies, or joins two
  * k. A panel that is not whole vectors wide is stored with whole vectors all the same, in ascending
- * k: the lanes that stick out fall on the next word's place and are overwritten; only the last one is
- * masked. Edges (rows beyond r, k beyond the last block) take the masked form of the same code, so
- * nothing outside is touched. */
+ * k: the lanes that stick out fall on the next word's place and are overwritten; only the last one
+ * is masked. Edges (rows beyond r, k beyond the last block) take the masked form of the same code,
+ * so nothing outside is touched. */
 #ifndef WEFT_GEMM_PACK_H
 #define WEFT_GEMM_PACK_H
 #include "kernels/gemm.h"
@@ -15,7 +15,8 @@ _Static_assert(GEMM_NR % VL == 0, "panels of B are whole vectors");
 
 static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
-/* VL words of `width` <= VL rows (edge: kn terms, the first `rows` of them) -> dst[word*w + row]. */
+/* VL words of `width` <= VL rows (edge: kn terms, the first `rows` of them) -> dst[word*w + row].
+ */
 static WEFT_INLINE void pack_block(const size_t w, const size_t width, const bool edge,
                                    const elem *src, size_t ld, size_t rows, size_t kn, float *dst) {
     vf t[VL];
@@ -83,8 +84,7 @@ static WEFT_INLINE void pack_outer_edge(const size_t w, const elem *src, size_t 
         for (size_t r = 0; r < w; r += VL) {
             const bool pair = (i + 1) * WORD <= k;
             const size_t live = r < rows ? min_size(VL, rows - r) : 0;
-            const vf x =
-                live ? word_join_n(src + i * WORD * ld + r, ld, pair, live) : v_zero();
+            const vf x = live ? word_join_n(src + i * WORD * ld + r, ld, pair, live) : v_zero();
             v_store_n(dst + i * w + r, x, min_size(VL, w - r));
         }
 }

@@ -46,7 +46,8 @@ bool weft_cpu_can(const char *isa) {
     const bool avx2 = b >> 5 & 1;
     if (strcmp(isa, "avx2") == 0) return avx2;
     const unsigned f512 = 1U << 16 | 1U << 17 | 1U << 30 | 1U << 31; /* F DQ BW VL */
-    const bool avx512 = avx2 && (b & f512) == f512 && (xgetbv0() & 0xe6) == 0xe6; /* opmask, ZMM saved */
+    const bool avx512 =
+        avx2 && (b & f512) == f512 && (xgetbv0() & 0xe6) == 0xe6; /* opmask, ZMM saved */
     if (strcmp(isa, "avx512") == 0) return avx512;
     if (strcmp(isa, "avx512bf16") != 0 || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return false;
     return avx512 && (a >> 5 & 1);

@@ -74,8 +74,8 @@ static void pack_run(const struct weft_exec *x, const struct weft_node *n, size_
     const size_t first = task * PACK_PANELS * x->k->gemm_nr, width = PACK_PANELS * x->k->gemm_nr;
     struct weft_pack_args a = g->live_pack;
     a.r = g->shape.n - first < width ? g->shape.n - first : width;
-    a.src = (const unsigned char *)a.src + (g->shape.bf16 ? 2 : sizeof(float)) *
-                                               (a.layout == WEFT_K_INNER ? first * a.ld : first);
+    a.src = (const unsigned char *)a.src +
+            (g->shape.bf16 ? 2 : sizeof(float)) * (a.layout == WEFT_K_INNER ? first * a.ld : first);
     a.dst += first * depth_of(g);
     (g->shape.bf16 ? x->k->gemm_pack_b_bf16 : x->k->gemm_pack_b_f32)(&a);
 }

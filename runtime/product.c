@@ -4,7 +4,7 @@
 #include "kernels/base/compiler.h"
 
 #define PACK_TASK ((size_t)64 << 10) /* bytes of A in a packing task */
-#define FAR       33.0                /* bytes a nanosecond into a core, from beyond its L2 */
+#define FAR       33.0               /* bytes a nanosecond into a core, from beyond its L2 */
 #define FEW_ROWS  4                  /* up to here the kernel streams B and packs nothing */
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -32,7 +32,8 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
     const size_t depth = words(p, p->k_part);
     const double k = (double)depth, chunks = (double)ceil_div(depth, WEFT_GEMM_CHUNK);
     const double fmas_ns = 1e-3 * (double)ctx->tuning.fma_mflops / (double)(2 * vl);
-    const double from_far = sizeof(float) * fmas_ns / FAR, l2 = (double)ctx->tuning.l2 / sizeof(float);
+    const double from_far = sizeof(float) * fmas_ns / FAR,
+                 l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
     const double b = (p->b == WEFT_K_INNER                          ? 0.8
                       : p->b == WEFT_K_OUTER || p->b == WEFT_BLOCKS ? 0.4

@@ -21,8 +21,8 @@ static void no_batch(struct trial *t, uint64_t step, struct weft_batch *out) {
 
 static enum weft_status noise(struct trial *t) {
     struct weft_param_info *const p = &t->param[0];
-    weft_random_normal(t->run->ctx, t->run->cell->seed, DRAW_NOISE, t->step * trial_count(p), 1, p->grad,
-                       trial_count(p));
+    weft_random_normal(t->run->ctx, t->run->cell->seed, DRAW_NOISE, t->step * trial_count(p), 1,
+                       p->grad, trial_count(p));
     return WEFT_OK;
 }
 

@@ -46,7 +46,8 @@ static void put_row(FILE *out, const struct weft_study *def, const json_t *root)
     weft_html_text(out, answer == NULL ? "" : answer);
     fprintf(out, "</small></td><td class=\"v %s\">%zu pass", n.fail ? "fail" : "pass", n.pass);
     if (n.fail) fprintf(out, ", %zu fail", n.fail);
-    if (n.open) fprintf(out, "<br><span class=\"not-reproduced\">%zu not reproduced</span>", n.open);
+    if (n.open)
+        fprintf(out, "<br><span class=\"not-reproduced\">%zu not reproduced</span>", n.open);
     fprintf(out, "</td><td class=\"n\">%s</td></tr>\n",
             weft_short_time(json_number_value(json_object_get(root, "seconds")), time));
 }

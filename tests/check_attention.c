@@ -147,8 +147,8 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_fwd)(&a);
     }
 }
-static const struct check_family attn_fwd = {"attn_fwd", draw_fwd, oracle_fwd, call_fwd,
-                                             33, CHECK_DOT_BITS, " q k v y "};
+static const struct check_family attn_fwd = {"attn_fwd", draw_fwd,       oracle_fwd, call_fwd,
+                                             33,         CHECK_DOT_BITS, " q k v y "};
 
 /* ---- from the cache ---- */
 static size_t blocks_of(size_t t) { return (t + 63) / 64 * 64; }

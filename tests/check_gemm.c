@@ -257,9 +257,7 @@ static void run_split(struct check *c, const struct weft_kernels *k,
     }
 }
 
-static void call_split(struct check *c, const struct weft_kernels *k) {
-    run_split(c, k, args(c));
-}
+static void call_split(struct check *c, const struct weft_kernels *k) { run_split(c, k, args(c)); }
 
 /* Parts have the bits of the whole, rows alone those of a batch, whatever an ISA's order is. */
 static void call_parts(struct check *c, const struct weft_kernels *k) {
@@ -325,11 +323,12 @@ static void draw_gemv(struct check *c) {
     draw_operands(c, CHECK_FILL_NORMAL);
 }
 
-static const struct check_family gemm = {"gemm", draw_gemm,           oracle, call_gemm, 210,
-                                         CHECK_DOT_BITS, " a b c residual z "};
+static const struct check_family gemm = {
+    "gemm", draw_gemm, oracle, call_gemm, 210, CHECK_DOT_BITS, " a b c residual z "};
 static const struct check_family gemm_parts = {
-    "gemm_parts", draw_parts, oracle_parts, call_parts, 48,
-    CHECK_DOT_BITS | CHECK_NO_VACUOUS, " a b c residual z "};
+    "gemm_parts",        draw_parts, oracle_parts,
+    call_parts,          48,         CHECK_DOT_BITS | CHECK_NO_VACUOUS,
+    " a b c residual z "};
 static const struct check_family gemm_order = {
     "gemm_order", draw_order, oracle_order, call_gemm, 96, CHECK_NO_DOT, " a b c residual z "};
 static const struct check_family gemm_split = {

@@ -1,4 +1,4 @@
-/* gemm_f32 with statistics: what an epilogue tells about z and x, for every epilogue and activation, and
+/* gemm with statistics: what an epilogue tells about z and x, for every epilogue and activation, and
  * the products themselves, which must not change by it. Bounds: those of the elements (check_gemm.c),
  * summed, plus 8 u of the sum of magnitudes; counts are exact but for elements at the threshold. */
 #include <float.h>

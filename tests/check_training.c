@@ -177,8 +177,8 @@ static void expect(uint64_t got, uint64_t want, const char *what, const char *is
            what, isa, threads, got, want);
 }
 
-/* Every ISA and thread count, and ways of cutting in turn, against one run; returns its hash. An ISA
- * with dot products has bits of its own in bf16. */
+/* Every ISA and thread count, and ways of cutting in turn, against one run; returns its hash. An
+ * ISA with dot products has bits of its own in bf16. */
 static uint64_t everywhere(const struct setup *s) {
     static const int threads[] = {1, 2, 3, 5, 7, 16};
     const size_t counts = sizeof threads / sizeof *threads;

@@ -57,6 +57,19 @@ expect 2 "--precision is f32, but the run in bf16-calm began with bf16" \
     "$weft" train gpt2 --resume bf16-calm --precision f32
 expect 2 "--bf16-weights is master, but the run in bf16-calm began with kahan" \
     "$weft" train gpt2 --resume bf16-calm --bf16-weights master
+# Dot products of bf16 have bits of their own: a run does not go on with others unasked.
+if "$weft" info | grep -q '^isa  .* avx512bf16'; then
+    half="--layers 1 --heads 2 --width 32 --context 32 --batch 4 --precision bf16"
+    # shellcheck disable=SC2086
+    "$weft" train gpt2 --data text $half --steps 400 --save-every 1 --out dots >/dev/null 2>err &
+    pid=$!
+    while ! [ -e dots/checkpoints/last ]; do sleep 0.02; done
+    kill -TERM $pid
+    wait $pid
+    expect 2 "dots: the run there has the bits that bf16 has on avx512bf16, not on avx512: give --isa avx512bf16" \
+        env WEFT_ISA=avx512 "$weft" train gpt2 --resume dots
+    expect 0 "" "$weft" train gpt2 --resume dots --isa avx512
+fi
 awk 'BEGIN { srand(3); print "a,b,c,kind"; for (i = 0; i < 200; i++) { a = rand(); b = rand()
     print a "," b "," rand() "," (a > b) } }' >table.csv
 compare mlp mlp --data table.csv --hidden 16 --batch 8 --steps 4000 --save-every 500 \

@@ -35,7 +35,7 @@ struct vec_isa {
     void (*reduce)(const float *x, const float *y, size_t n, float out[4], double wide[2]);
 };
 
-#define WEFT_KERNEL_ISA(isa) extern const struct vec_isa vec_isa_##isa;
+#define WEFT_KERNEL_ISA(isa)     extern const struct vec_isa vec_isa_##isa;
 #define WEFT_KERNEL_ISA_DOT(isa) /* its vectors are those of another */
 #include "kernels/isa.def"
 #undef WEFT_KERNEL_ISA

@@ -212,6 +212,21 @@ static enum weft_status merge(weft_ctx *ctx, const char *path, const struct weft
     return WEFT_OK;
 }
 
+/* In bf16 the CPU's dot products have bits of their own: whoever goes on with other ones must say
+ * so. */
+static enum weft_status check_dots(weft_ctx *ctx, const char *path, const json_t *root,
+                                   const struct weft_options *saved, const struct weft_options *o) {
+    const char *const then = json_string_value(json_object_get(root, "isa"));
+    const char *const now = weft_ctx_isa(ctx);
+    if (!then || strcmp(saved->precision, "bf16") != 0 || weft_options_given(o, WEFT_OPT_isa))
+        return WEFT_OK;
+    if ((strcmp(then, "avx512bf16") == 0) == weft_ctx_bf16_dots(ctx)) return WEFT_OK;
+    return weft_ctx_fail(ctx, WEFT_ERR_ARG,
+                         "%s: the run there has the bits that bf16 has on %s, not on %s: give "
+                         "--isa %s to keep them, or --isa %s to go on with others",
+                         path, then, now, then, now);
+}
+
 /* run.json of a folder: NULL, with WEFT_OK, when there is none. */
 static enum weft_status read_description(weft_ctx *ctx, const char *file, json_t **out) {
     *out = NULL;
@@ -248,6 +263,7 @@ static enum weft_status settings_from(weft_ctx *ctx, const char *path, const cha
             if (st != WEFT_OK) weft_ctx_fail(ctx, st, "%s", saved->message);
             // a version before this one kept them as they were given
             if (st == WEFT_OK) st = weft_run_dir_paths(ctx, saved);
+            if (st == WEFT_OK) st = check_dots(ctx, path, root, saved, o);
             if (st == WEFT_OK) st = merge(ctx, path, saved, o);
             weft_options_free(saved);
         }

@@ -1,6 +1,7 @@
 /* bf16 in memory, f32 in registers. A bf16 is the upper half of an f32, so loading is a shift and
  * exact. Storing rounds to nearest, ties to even; a NaN stays one, made quiet; what is below
- * FLT_MIN becomes a zero of its sign: all as VCVTNEPS2BF16 does it, on every ISA; with WEFT_DOT by it. */
+ * FLT_MIN becomes a zero of its sign: all as VCVTNEPS2BF16 does it, on every ISA; with WEFT_DOT by
+ * it. */
 #ifndef WEFT_VEC_BF16_H
 #define WEFT_VEC_BF16_H
 
