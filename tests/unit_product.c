@@ -132,7 +132,7 @@ static void cut_changes_nothing(void **state) {
         {530, 150, 9000, 530, 9000, WEFT_K_INNER, WEFT_K_OUTER}, /* several parts along k */
         {530, 150, 9000, 3, 9000, WEFT_K_INNER, WEFT_K_OUTER},
         {9000, 150, 1100, 9000, 1100, WEFT_K_OUTER, WEFT_K_OUTER}, /* along m and k */
-        {4000, 70, 2500, 4000, 2500, WEFT_K_OUTER,
+        {4000, 150, 2500, 4000, 2500, WEFT_K_OUTER,
          WEFT_K_OUTER}, /* along k also where words are pairs */
         {9000, 150, 1100, 9000, 1000, WEFT_K_OUTER, WEFT_K_OUTER},
     };
