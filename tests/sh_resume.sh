@@ -63,7 +63,7 @@ if "$weft" info | grep -q '^isa  .* avx512bf16'; then
     # shellcheck disable=SC2086
     "$weft" train gpt2 --data text $half --steps 400 --save-every 1 --out dots >/dev/null 2>err &
     pid=$!
-    while ! [ -e dots/checkpoints/last ]; do sleep 0.02; done
+    while kill -0 $pid && ! [ -e dots/checkpoints/last ]; do sleep 0.02; done
     kill -TERM $pid
     wait $pid
     expect 2 "dots: the run there has the bits that bf16 has on avx512bf16, not on avx512: give --isa avx512bf16" \

@@ -2,6 +2,7 @@
  * and three give the same bits; wrong calls are refused. */
 #include <math.h>
 #include "tests/support/unit.h"
+#include "weft/half.h"
 #include "weft/weft.h"
 
 static float *noise(size_t n, unsigned seed) {
@@ -47,7 +48,8 @@ static void run(const struct weft_matmul_shape *shape, struct data *d, int threa
     assert_int_equal(weft_matmul_create(ctx, &s, &g), WEFT_OK);
     float *const panels = malloc((weft_matmul_packed_size(g) + 1) * sizeof *panels);
     assert_int_equal(weft_matmul_pack(g, d->b, d->ldb, panels), WEFT_OK);
-    memcpy(d->c, d->start, s.m * d->ldc * sizeof *d->c);
+    const size_t size = s.bf16 && !s.c_f32 ? 2 : sizeof(float);
+    memcpy(d->c, d->start, s.m * d->ldc * size);
     const struct weft_matmul_operands with = {.a = d->a,
                                               .lda = d->lda,
                                               .b = packed ? panels : d->b,
@@ -63,8 +65,10 @@ static void run(const struct weft_matmul_shape *shape, struct data *d, int threa
     weft_ctx_free(ctx);
 }
 
-/* Every element inside (k + 4) u (sum of magnitudes), the gaps as they were. */
-static void check_values(const struct weft_matmul_shape *s, const struct data *d) {
+/* Every element of got's C inside (k + 4) u (sum of magnitudes), the gaps as they were; d: its
+ * operands in f32. */
+static void check_values(const struct weft_matmul_shape *s, const struct data *got,
+                         const struct data *d) {
     const bool relu = s->act != NULL;
     for (size_t i = 0; i < s->m; i++) {
         for (size_t j = 0; j < s->n; j++) {
@@ -80,11 +84,11 @@ static void check_values(const struct weft_matmul_shape *s, const struct data *d
             sum += more;
             size += 2; /* bias and residual are below 1 */
             const double want = relu && sum < 0 ? 0 : sum;
-            const double error = fabs((double)d->c[i * d->ldc + j] - want);
+            const double error = fabs((double)got->c[i * d->ldc + j] - want);
             assert_true(error <= ((double)s->k + 4) * 0x1p-24 * size);
         }
         for (size_t j = s->n; j < d->ldc; j++)
-            assert_true(d->c[i * d->ldc + j] == d->start[i * d->ldc + j]);
+            assert_true(got->c[i * d->ldc + j] == d->start[i * d->ldc + j]);
     }
 }
 
@@ -93,7 +97,7 @@ static void check(struct weft_matmul_shape s) {
         s.a_trans = how & 1, s.b_trans = how >> 1 & 1;
         struct data d = make(&s, how);
         run(&s, &d, 1, false);
-        check_values(&s, &d);
+        check_values(&s, &d, &d);
         const size_t bytes = s.m * d.ldc * sizeof *d.c;
         float *const first = malloc(bytes + 1);
         memcpy(first, d.c, bytes);
@@ -103,6 +107,62 @@ static void check(struct weft_matmul_shape s) {
         }
         free(first);
         discard(&d);
+    }
+}
+
+/* In bf16, from numbers that bf16 holds: C in f32 inside the bound, C in bf16 the nearest to it;
+ * packed and plain, one thread and three give the same bits. */
+static void check_halves(struct weft_matmul_shape s) {
+    struct data d = make(&s, 3);
+    const size_t a = (s.a_trans ? s.k : s.m) * d.lda, b = (s.b_trans ? s.n : s.k) * d.ldb;
+    const size_t c = s.m * d.ldc;
+    float *const wide[] = {d.a, d.b, d.residual, d.start};
+    const size_t count[] = {a, b, s.m * d.ldr, c};
+    uint16_t *half[4], *const first = malloc(c * 2);
+    for (size_t i = 0; i < 4; i++) {
+        half[i] = malloc(count[i] * 2 + 1);
+        for (size_t j = 0; j < count[i]; j++) {
+            half[i][j] = weft_bf16_round(wide[i][j]);
+            wide[i][j] = weft_bf16_load(half[i][j]);
+        }
+    }
+    s.bf16 = true;
+    struct data h = d;
+    h.a = (void *)half[0], h.b = (void *)half[1], h.residual = (void *)half[2];
+    s.c_f32 = true;
+    run(&s, &h, 1, false);
+    check_values(&s, &h, &d);
+    s.c_f32 = false;
+    h.start = (void *)half[3];
+    h.c = malloc(c * sizeof(float));
+    for (unsigned how = 0; how < 4; how++) {
+        run(&s, &h, how & 1 ? 3 : 1, how & 2);
+        if (how == 0) memcpy(first, h.c, c * 2);
+        assert_memory_equal(first, h.c, c * 2);
+    }
+    for (size_t i = 0; i < s.m; i++)
+        for (size_t j = 0; j < s.n && !s.accumulate; j++)
+            assert_int_equal(first[i * d.ldc + j], weft_bf16_round(d.c[i * d.ldc + j]));
+    for (size_t i = 0; i < 4; i++) free(half[i]);
+    free(first), free(h.c);
+    discard(&d);
+}
+
+static void halves(void **state) {
+    (void)state;
+    for (unsigned how = 0; how < 4; how++) {
+        const bool a = how & 1, b = how >> 1;
+        check_halves(
+            (struct weft_matmul_shape){.m = 1, .n = 1, .k = 1, .a_trans = a, .b_trans = b});
+        check_halves((struct weft_matmul_shape){
+            .m = 33, .n = 150, .k = 1301, .a_trans = a, .b_trans = b, .bias = true});
+        check_halves((struct weft_matmul_shape){.m = 300,
+                                                .n = 70,
+                                                .k = 514,
+                                                .a_trans = a,
+                                                .b_trans = b,
+                                                .bias = true,
+                                                .residual = true});
     }
 }
 
@@ -142,6 +202,7 @@ static void refusals(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(halves),
+                                       cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, unit_start, unit_stop);
 }
