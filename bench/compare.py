@@ -236,13 +236,14 @@ def main():
     rows = {name: summary(rounds) for name, rounds in results.items()}
     first = next(iter(rows))
     tokens = a.batch * a.seq if a.what in ("gpt2", "stats") else a.batch
+    peak = info["bf16_gflops" if a.precision == "bf16" else "fma_gflops"]
     print(f"{info['cpu']}, {info['isa']}, {a.threads} threads, {info['compiler']}; measured peak "
-          f"{info['bf16_gflops' if a.precision == 'bf16' else 'fma_gflops']:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
+          f"{peak:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
     print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of "
           f"{'one study' if a.what == 'study' else f'{a.steps} steps'}\n")
+    unit = "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
     if a.what == "study":
-        tokens = {"std-sweep": 100, "gpt2-variance": 9}[a.study]
-    unit = "cells/s" if a.what == "study" else "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
+        tokens, unit = {"std-sweep": 100, "gpt2-variance": 9}[a.study], "cells/s"
     print(f"{'':15} {'best ms':>10} {'median ms':>10} {unit:>10} {'MiB':>7}  best / {first}  median")
     for name, row in rows.items():
         print(f"{name:15} {row['best']:10.4g} {row['median']:10.4g} "

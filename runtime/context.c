@@ -101,6 +101,7 @@ const char *weft_ctx_message(const weft_ctx *ctx) { return ctx == NULL ? "" : ct
 const char *weft_ctx_isa(const weft_ctx *ctx) { return ctx->k->isa; }
 void weft_random_normal(const weft_ctx *ctx, uint64_t seed, uint32_t stream, uint64_t first,
                         float std, float *y, size_t n) {
+    if (ctx == NULL || y == NULL) return;
     ctx->k->random_normal_f32(&(struct weft_random_args){
         .seed = seed, .stream = stream, .first = first, .n = n, .std = std, .y = y});
 }

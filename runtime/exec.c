@@ -348,7 +348,7 @@ size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t ma
                                          .layer = n->layer,
                                          .calls = p->calls,
                                          .seconds = p->timing ? p->seconds[i] : 0,
-                                         .bf16 = n->bf16,
+                                         .bf16_flops = n->bf16_flops,
                                          .flops = n->flops,
                                          .bytes = n->bytes};
     }
@@ -385,8 +385,8 @@ void weft_program_work(weft_program *p, const struct weft_limits *limits, double
         const struct weft_node *const n = &p->node[i];
         flops += n->model_flops;
         if (limits == NULL) continue;
-        const double compute =
-            n->flops / (1e9 * (n->bf16 ? limits->bf16_gflops : limits->fma_gflops));
+        const double compute = 1e-9 * ((n->flops - n->bf16_flops) / limits->fma_gflops +
+                                       n->bf16_flops / limits->bf16_gflops);
         const double memory = n->bytes / (1e9 * limits->triad_gbs);
         bound += compute > memory ? compute : memory;
     }

@@ -77,7 +77,7 @@ struct weft_node {
     size_t local_bytes; /* scratch of each thread during a task */
     double model_flops; /* what the mathematics needs */
     double flops, bytes;   /* what is executed; compulsory memory traffic */
-    bool bf16;             /* the flops are those of products in bf16 */
+    double bf16_flops;     /* of flops, those of products in bf16 */
     void *plan;            /* op's own data, from weft_plan_alloc */
     size_t phase0, phases; /* range in program->phase */
     weft_tensor shared;    /* planned like an activation that lives for this node only */

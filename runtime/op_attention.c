@@ -19,12 +19,14 @@ static size_t head(size_t c, size_t hs, size_t part, size_t h) { return part * c
 
 static float scale_of(size_t hs) { return (float)(1.0 / weft_sqrt((double)hs)); }
 
-static void plan_flops(struct weft_node *n, double model, double executed) {
+/* scores: the share of executed that makes scores and their gradients, of operands in storage. */
+static void plan_flops(struct weft_node *n, double model, double executed, double scores) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
     const double tokens = (double)weft_desc_rows(qkv), t = (double)qkv->shape[1];
     const double c = (double)(qkv->shape[2] / 3);
     n->model_flops = model * tokens * t * c;
     n->flops = executed * tokens * t * c;
+    if (x_half(n)) n->bf16_flops = scores * n->flops;
 }
 
 /* Of head h in sample b of the run. */
@@ -43,7 +45,7 @@ static size_t ranges(size_t t) { return (t + WEFT_ATTN_ROWS - 1) / WEFT_ATTN_ROW
 static void forward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
     const size_t hs = qkv->shape[2] / 3 / n->attr.heads;
-    plan_flops(n, 2, 2);
+    plan_flops(n, 2, 2, 1.0 / 2);
     n->bytes = weft_node_bytes(n) * 4 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_fwd_scratch(hs) + (n->out[3] >= 0 ? weft_attn_entropy_scratch() : 0);
     weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
@@ -103,7 +105,7 @@ static void backward_plan(struct weft_node *n) {
     plan->segments = weft_attn_segments(t);
     plan->split = plan->segments > 1 && all < 3 * n->program->graph->ctx->threads;
     plan->apart = x_half(n);
-    plan_flops(n, 4, 5);
+    plan_flops(n, 4, 5, 2.0 / 5);
     n->bytes = weft_node_bytes(n) * 8 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_bwd_scratch(hs);
     if (plan->apart && !plan->split) n->local_bytes += t * hs * sizeof(float);

@@ -36,8 +36,8 @@ static void plan(struct weft_node *n) {
     weft_product_plan(&g->product, g->ctx);
     n->shared_bytes = g->product.packed_bytes;
     n->local_bytes = g->product.local_bytes;
-    n->bf16 = s->bf16;
     n->model_flops = n->flops = 2 * (double)s->m * (double)s->n * (double)s->k;
+    if (s->bf16) n->bf16_flops = n->flops;
     n->bytes = (s->bf16 ? 2 : 4) * ((double)s->m + (double)s->n) * (double)s->k +
                (g->product.narrow ? 2 : 4) * (double)s->m * (double)s->n;
     for (size_t i = 0; i < weft_product_phases(&g->product); i++)

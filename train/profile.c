@@ -181,7 +181,8 @@ static struct weft_profile_row *row_of(struct weft_profile_row *row, size_t *n, 
 
 static void add_node(struct weft_profile_row *r, const struct weft_node_time *t,
                      const struct weft_limits *l) {
-    const double compute = t->flops / (1e9 * (t->bf16 ? l->bf16_gflops : l->fma_gflops));
+    const double compute = 1e-9 * ((t->flops - t->bf16_flops) / l->fma_gflops +
+                                   t->bf16_flops / l->bf16_gflops);
     const double memory = t->bytes / (1e9 * l->triad_gbs);
     r->nodes++;
     r->flops += t->flops;

@@ -251,7 +251,7 @@ struct weft_node_time {
     uint64_t calls;
     double seconds;       /* in total, over all runs since timing began */
     double flops, bytes;  /* executed FLOPs and compulsory bytes of one run */
-    bool bf16;            /* the FLOPs are those of products in bf16 */
+    double bf16_flops;    /* of these FLOPs, those of products in bf16 */
 };
 WEFT_API WEFT_NODISCARD enum weft_status weft_program_timing(weft_program *p, bool on);
 WEFT_API size_t weft_program_times(weft_program *p, struct weft_node_time *out, size_t max);

@@ -23,7 +23,8 @@ WEFT_API double weft_sqrt(double x); /* IEEE */
 WEFT_API void weft_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 /* y[i] = std z, z the standard normal number first + i of (seed, stream), |z| <= 5.77, rounded
  * once: many at a time, by the context's kernels, on the calling thread (order and source:
- * kernels/random.h). weft's own streams: dropout from 0, initial weights from 2^31 on. */
+ * kernels/random.h). weft's own streams: dropout from 0, initial weights from 2^31 on. ctx or y
+ * NULL: nothing. */
 WEFT_API void weft_random_normal(const weft_ctx *ctx, uint64_t seed, uint32_t stream,
                                  uint64_t first, float std, float *y, size_t n);
 

@@ -2,16 +2,21 @@
  * bits: an f32 that was loaded from one element or, where the CPU has dot products of bf16
  * (WEFT_DOT), two of them that are neighbours along k, the first in the low half.
  *
- *   WORD               elements of a word: 1 or 2
- *   word_load(p,n)     VL words of a row that is contiguous along k, n <= WORD * VL elements, then
- * 0 word_load_t(r,p,ld,rows)  r[i] lane j = word i of row j < rows <= VL (a constant), else 0
- *   word_join(p,ld) word_join_n(p,ld,pair,n)   words of VL, or n <= VL, rows that are contiguous:
- * the elements at p and, in the word's second half, those at p + ld, or 0 without pair
- *   word_bcast(p)      the word at p in all lanes
- *   word_mac(a,b,c)    c + a b; c is f32. With WORD = 2 the CPU adds both products as VDPBF16PS
- * does: each rounded to nearest, denormals taken and given as 0
+ *   WORD         elements of a word: 1 or 2
+ *   word_load(p,n)
+ *                VL words of a row that is contiguous along k, n <= WORD * VL elements, then 0
+ *   word_load_t(r,p,ld,rows)
+ *                r[i] lane j = word i of row j < rows <= VL (a constant), else 0
+ *   word_join(p,ld) word_join_n(p,ld,pair,n)
+ *                words of VL, or n <= VL, rows that are contiguous: the elements at p and, in the
+ *                word's second half, those at p + ld, or 0 without pair
+ *   word_bcast(p) the word at p in all lanes
+ *   word_mac(a,b,c)
+ *                c + a b; c is f32. With WORD = 2 both products are added as VDPBF16PS does it: each
+ *                rounded to nearest, denormals taken and given as 0
+ *   words_of(k)  words of k terms
  *
- * side is how a tile reads A that is not packed, a multiple of words in panels. */
+ * side: what a tile's pointer to A counts in. */
 #ifndef WEFT_WORD_H
 #define WEFT_WORD_H
 
