@@ -26,6 +26,10 @@ struct Options {
     bool quick = false;
 };
 extern Options options;
+// Tables to measure in bf16: those with dot products, if there are some.
+inline const std::vector<std::string> &half_isas() {
+    return options.dots.empty() ? options.isas : options.dots;
+}
 
 // ---- machine.cc: limits, measured on first use ----
 double fma_gflops(const weft_kernels *k, int threads);
@@ -34,7 +38,9 @@ double bf16_gflops(const weft_kernels *k, int threads); // of products in bf16: 
 // the op would.
 double move_seconds(const weft_kernels *k, size_t n, size_t ins, size_t outs, bool in_place,
                     int threads, bool cold);
-double read_rate(const std::string &isa, int threads); // bytes a second, from memory
+// Bytes a second of a loop that reads so many (0: far more than a cache holds) again and again,
+// now.
+double read_rate(const std::string &isa, int threads, size_t bytes);
 void print_machine();
 double steal_seconds(); // of all cores, since boot
 size_t last_level_cache();
@@ -55,6 +61,7 @@ class Operands {
     float *at(size_t i, size_t turn) const { return base_ + turn % sets_ * stride_ + offset_[i]; }
     size_t size(size_t i) const { return floats_[i]; }
     size_t sets() const { return sets_; }
+    size_t bytes() const { return bytes_; } // of all sets
 
   private:
     std::vector<size_t> floats_, offset_;

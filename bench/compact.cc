@@ -24,6 +24,11 @@ void part(const Shape &s, int thread, int size, size_t *lo, size_t *hi) {
     *hi = std::min(s.n, blocks * (thread + 1) / size * WEFT_BLOCK);
 }
 
+// Are blocks words of dot products there, which take x in bf16?
+bool dots(const weft_kernels *k, weft_format f) {
+    return f == WEFT_FORMAT_BF16 && k->bf16_word == 2;
+}
+
 void multiply(const weft_kernels *k, const Shape &s, weft_format f, int threads, const Operands &o,
               size_t turn) {
     team(threads, [&](int thread, int size) {
@@ -42,14 +47,24 @@ void multiply(const weft_kernels *k, const Shape &s, weft_format f, int threads,
             g.b_layout = WEFT_BLOCKS;
             g.blocks = reinterpret_cast<const unsigned char *>(o.at(0, turn)) +
                        lo / WEFT_BLOCK * weft_compact_block(f, s.k);
-            k->gemv_compact_f32(&g);
+            if (dots(k, f)) {
+                g.a = o.at(3, 0), g.c_f32 = true;
+                k->gemv_bf16(&g);
+            } else {
+                k->gemv_compact_f32(&g);
+            }
         }
     });
 }
 
-// Every set holds the same random matrix in this format.
+// Every set holds the same random matrix in this format. For dot products x is rounded.
 void fill(const weft_kernels *k, const Shape &s, weft_format f, const Operands &o) {
     std::vector<float> w(WEFT_BLOCK * s.k), turned(WEFT_BLOCK * s.k);
+    if (dots(k, f)) {
+        auto *const half = reinterpret_cast<std::uint16_t *>(o.at(3, 0));
+        k->narrow_bf16(o.at(1, 0), half, s.k);
+        k->widen_bf16(half, o.at(1, 0), s.k);
+    }
     if (f == WEFT_FORMAT_F32) return;
     for (size_t j = 0; j < s.n; j += WEFT_BLOCK) {
         for (size_t i = 0; i < w.size(); i++)
@@ -90,14 +105,14 @@ void add_gemv(const Shape &s, weft_format f, const std::string &isa, int threads
              dims({{"N", s.n}, {"K", s.k}}) + "/cold/threads:" + std::to_string(threads) + "/" +
              s.name;
     c.prepare = [=] {
-        *o = std::make_unique<Operands>(std::vector<size_t>{bytes / 4, s.k, s.n}, true);
+        *o = std::make_unique<Operands>(std::vector<size_t>{bytes / 4, s.k, s.n, s.k}, true);
         fill(k, s, f, **o);
         multiply(k, s, f, threads, **o, 0);
         verify(k, s, f, **o);
         Work w;
         w.flops = 2.0 * static_cast<double>(s.n * s.k);
         w.bytes = static_cast<double>(bytes);
-        w.least = w.bytes / read_rate(isa, threads);
+        w.least = w.bytes / read_rate(k->isa, threads, (*o)->bytes());
         w.binds = "read";
         return w;
     };
@@ -110,10 +125,10 @@ void add_gemv(const Shape &s, weft_format f, const std::string &isa, int threads
 
 void add_compact() {
     const Shape shapes[] = {{"fc", 3072, 768}, {"mlp_proj", 768, 3072}, {"head", 50257, 768}};
-    for (const auto &isa : options.isas)
-        for (const int threads : options.threads)
-            for (const Shape &s : shapes)
-                for (int f = 0; f < WEFT_FORMATS; f++)
+    for (const int threads : options.threads)
+        for (const Shape &s : shapes)
+            for (int f = 0; f < WEFT_FORMATS; f++)
+                for (const auto &isa : f == WEFT_FORMAT_BF16 ? half_isas() : options.isas)
                     add_gemv(s, static_cast<weft_format>(f), isa, threads);
 }
 

@@ -99,7 +99,10 @@ __attribute__((target("avx512f,avx512vnni"))) static void int8_dots(size_t round
     const __m512i a = _mm512_set1_epi8(1);
     for (size_t r = 0; r < rounds; r++) {
 #pragma GCC unroll 12
-        for (auto &x : c) x = _mm512_dpbusd_epi32(x, a, a);
+        for (auto &x : c) {
+            x = _mm512_dpbusd_epi32(x, a, a);
+            benchmark::DoNotOptimize(x); // or equal chains become one
+        }
     }
     for (size_t i = 1; i < 12; i++) c[0] = _mm512_add_epi32(c[0], c[i]);
     _mm512_storeu_si512(sink, c[0]);
@@ -115,6 +118,7 @@ static double int8_gops(int threads) {
         team(threads, [&](int, int) {
             float sink[16];
             int8_dots(rounds, sink);
+            benchmark::DoNotOptimize(sink);
         });
     });
     return 1e-9 * 128 * 12 * static_cast<double>(rounds) * threads / t;
@@ -226,21 +230,18 @@ static double read_seconds(const weft_kernels *k, const Operands &o, int threads
     });
 }
 
-static size_t beyond_caches() { return std::max(last_level_cache(), size_t{16} << 20) / 2; }
+// Floats of an array of which a last-level cache, also one larger than it says, holds little.
+static size_t beyond_caches() { return 4 * std::max(last_level_cache(), size_t{16} << 20); }
 
-double read_rate(const std::string &isa, int threads) {
-    static std::map<std::pair<std::string, int>, double> known;
-    double &rate = known[{isa, threads}];
-    const Operands o({beyond_caches()}, false);
-    rate =
-        std::max(rate, 4 * static_cast<double>(o.size(0)) / read_seconds(table(isa), o, threads));
-    return rate;
+double read_rate(const std::string &isa, int threads, size_t bytes) {
+    const Operands o({bytes ? bytes / 4 : beyond_caches()}, false);
+    return 4 * static_cast<double>(o.size(0)) / read_seconds(table(isa), o, threads);
 }
 
-// Arrays of twice the last-level cache.
+// Arrays of 16 times the last-level cache, of 4 times where there are several.
 static void print_streams() {
     const weft_kernels *const k = table(tables().front());
-    const size_t n = beyond_caches();
+    const size_t n = beyond_caches() / 4;
     const struct {
         const char *name;
         size_t ins, outs;
@@ -249,7 +250,7 @@ static void print_streams() {
                    {"triad GB/s", 2, 1, false},
                    {"AdamW streams GB/s", 4, 3, true}};
     std::printf("\n%-28s", "read GB/s");
-    for (const int t : options.threads) std::printf("%10.1f", 1e-9 * read_rate(k->isa, t));
+    for (const int t : options.threads) std::printf("%10.1f", 1e-9 * read_rate(k->isa, t, 0));
     for (const auto &s : streams) {
         std::printf("\n%-28s", s.name);
         const double bytes = 4 * static_cast<double>(n * (s.ins + s.outs));

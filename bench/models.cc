@@ -183,13 +183,16 @@ void add_inference(const char *name, const weft_gpt2_config &g, const Format &f,
         const double last = pos ? t : 1;
         const double cache = (half ? 4.0 : 8.0) * static_cast<double>(g.layers * g.width) * seen;
         Work w;
-        w.flops = 2 * (block * t + last * static_cast<double>(g.vocab * g.width)) +
-                  4 * static_cast<double>(g.layers * g.width) * t * seen;
+        const double products = 2 * (block * t + last * static_cast<double>(g.vocab * g.width));
+        w.flops = products + 4 * static_cast<double>(g.layers * g.width) * t * seen;
         w.bytes = (*m)->parameter_bytes() - 4.0 * static_cast<double>(g.context * g.width) +
                   cache * (pos ? t : 1);
         const weft_limits l = limits(isa, threads);
-        const double compute = w.flops / (1e9 * l.fma_gflops),
-                     memory = w.bytes / read_rate(isa, threads);
+        // with weights in bf16, what is not attention goes by dot products, where there are some
+        const bool dots = std::string(f.weights) == "bf16" && table(isa)->bf16_word == 2;
+        const double compute = 1e-9 * ((w.flops - products) / l.fma_gflops +
+                                       products / (dots ? l.bf16_gflops : l.fma_gflops)),
+                     memory = w.bytes / read_rate(isa, threads, static_cast<size_t>(w.bytes));
         w.least = std::max(compute, memory);
         w.binds = compute > memory ? "FMA" : "read";
         w.items = t;
@@ -212,8 +215,8 @@ void add_models() {
         size_t batch;
     } nets[] = {{{784, 256, 128, 10}, 32}, {{784, 256, 128, 10}, 128}, {{784, 256, 128, 10}, 512},
                 {{784, 46, 10}, 64},       {{784, 128, 10}, 64},       {{13, 64, 64, 3}, 16}};
-    for (const auto &isa : options.isas) {
-        for (const int threads : options.threads) {
+    for (const int threads : options.threads) {
+        for (const auto &isa : options.isas) {
             for (const auto &n : nets) {
                 std::string name = "step/mlp";
                 for (const size_t w : n.shape) name += "-" + std::to_string(w);
@@ -227,17 +230,18 @@ void add_models() {
                          g.batch * g.seq, isa, threads,
                          [c, g](Model &m) { m.gpt2(c, g.batch, g.seq); });
             }
-            weft_gpt2_config c = {};
-            if (!weft_gpt2_preset("gpt2-124m", &c)) continue;
-            const Format formats[] = {{"f32", "f32"},  {"bf16", "f32"},     {"bf16", "bf16"},
-                                      {"int8", "f32"}, {"int8-g64", "f32"}, {"int8-g32", "f32"},
-                                      {"int4", "f32"}};
-            for (const Format &f : formats) {
+        }
+        weft_gpt2_config c = {};
+        if (!weft_gpt2_preset("gpt2-124m", &c)) continue;
+        const Format formats[] = {{"f32", "f32"},  {"bf16", "f32"},     {"bf16", "bf16"},
+                                  {"int8", "f32"}, {"int8-g64", "f32"}, {"int8-g32", "f32"},
+                                  {"int4", "f32"}};
+        for (const Format &f : formats)
+            for (const auto &isa : std::string(f.weights) == "bf16" ? half_isas() : options.isas) {
                 add_inference("decode/gpt2-124m", c, f, 1, 64, isa, threads);
                 add_inference("prefill/gpt2-124m", c, f, 1024, 0, isa, threads);
                 add_inference("decode/gpt2-124m", c, f, 16, 64, isa, threads);
             }
-        }
     }
 }
 

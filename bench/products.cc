@@ -181,7 +181,7 @@ void add_product(const Product &p, const std::string &who, const weft_kernels *l
 } // namespace
 
 static void add_all(const Product &p, int threads, bool packed) {
-    for (const auto &isa : p.bf16 && !options.dots.empty() ? options.dots : options.isas) {
+    for (const auto &isa : p.bf16 ? half_isas() : options.isas) {
         const auto make = [=](bool with) { return std::make_unique<Weft>(p, isa, threads, with); };
         add_product(p, isa, table(isa), threads, packed, false, make);
         if (!packed) add_product(p, isa, table(isa), threads, packed, true, make);

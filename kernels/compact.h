@@ -1,11 +1,11 @@
 /* Compact weights: a matrix W (n outputs, k) for products Y = X·Wᵀ that are bound by memory.
  *
  * It lies in blocks of 64 outputs, in the order in which a product reads it: within a block k runs
- * slowest, a row is the 64 weights of one term, a block is one stream. A row is words, each of one
- * output or of several that are far apart: a vector of words is a vector of weights after a shift
- * or a mask, lanes are outputs, and nothing is shuffled. Outputs beyond n are zeros.
+ * slowest, a row is the 64 weights of one term, or of two, a block is one stream. A row is words: a
+ * vector of words is a vector of weights after a shift or a mask, lanes are outputs, and nothing is
+ * shuffled. Outputs beyond n are zeros, and so is a term beyond k.
  *
- *   bf16    32 words of 32 bits: output i in the low half of word i, i + 32 in the high one
+ *   bf16    64 words of 32 bits, of an output and two terms each, the first in the low half
  *   int8    64 f32 scales, then rows of 64 signed bytes q, |q| <= 127: w = s q
  *   int4    the same with 16 words of 16 bits: output i + 16 j in bits 4 j.., as q + 8, |q| <= 7
  * With groups (int8-g64, int8-g32, int4) every 64 or 32 rows have 64 scales of their own before
@@ -15,7 +15,10 @@
  * Order of a product (gemv_compact_f32, gemm_compact_f32): an element is, over each chunk of
  * min(256, group) terms, one FMA chain from 0 over x q with q exact in f32; the first chunk's sum
  * is multiplied by its scale, each further one is added by an FMA, sum <- part s + sum. bf16 has no
- * scales: its chunks of 256 are added, which is the order of gemm_f32. Then the epilogue. */
+ * scales: its chunks of 256 are added, which is the order of gemm_f32. Then the epilogue.
+ *
+ * Where the CPU has dot products of bf16, a row of bf16 is a row of words for them (gemm.h):
+ * gemm_bf16 reads it as it lies, with x rounded to bf16, in its own order. */
 #ifndef WEFT_KERNELS_COMPACT_H
 #define WEFT_KERNELS_COMPACT_H
 
@@ -62,13 +65,14 @@ static inline size_t weft_format_group(enum weft_format f) {
 }
 
 #define WEFT_SCALE_BYTES (WEFT_BLOCK * sizeof(float))
-/* Bytes of a block's row, and of a whole block, a multiple of 64. */
+/* Bytes of the 64 weights of a term, and of a whole block, a multiple of 64. */
 static inline size_t weft_compact_row(enum weft_format f) {
     return WEFT_BLOCK * weft_format_bits(f) / 8;
 }
 static inline size_t weft_compact_block(enum weft_format f, size_t k) {
     const size_t group = weft_format_group(f);
     const size_t scales = group == 0 ? 0 : group == WEFT_CHANNEL ? 1 : (k + group - 1) / group;
+    if (f == WEFT_FORMAT_BF16) k = (k + 1) & ~(size_t)1;
     return (k * weft_compact_row(f) + scales * WEFT_SCALE_BYTES + 63) & ~(size_t)63;
 }
 static inline size_t weft_compact_bytes(enum weft_format f, size_t n, size_t k) {

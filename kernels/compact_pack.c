@@ -15,11 +15,11 @@ static WEFT_INLINE vf source(const struct weft_compact_args *a, size_t k, size_t
 
 static void pack_bf16(const struct weft_compact_args *a) {
     int32_t *to = a->block;
-    for (size_t k = 0; k < a->k; k++)
-        for (size_t c = 0; c < WEFT_BLOCK / 2; c += VL, to += VL) {
+    for (size_t k = 0; k < a->k; k += 2)
+        for (size_t c = 0; c < WEFT_BLOCK; c += VL, to += VL) {
             const vi low = i_shr(bf16_bits(source(a, k, c)), 16);
-            const vi high = i_shr(bf16_bits(source(a, k, c + 32)), 16);
-            i_store(to, i_or(low, i_shl(high, 16)));
+            const vf next = k + 1 < a->k ? source(a, k + 1, c) : v_zero();
+            i_store(to, i_or(low, i_shl(i_shr(bf16_bits(next), 16), 16)));
         }
 }
 
@@ -106,9 +106,10 @@ void WEFT_FN(compact_output_f32)(enum weft_format f, const void *blocks, size_t 
     const unsigned char *const block =
         (const unsigned char *)blocks + output / WEFT_BLOCK * weft_compact_block(f, k);
     for (size_t i = 0; i < k; i++) {
-        const unsigned char *const row = compact_rows(f, block, i);
+        const unsigned char *const row =
+            compact_rows(f, block, f == WEFT_FORMAT_BF16 ? i & ~(size_t)1 : i);
         if (f == WEFT_FORMAT_BF16) {
-            const unsigned char *const half = row + 4 * (c % 32) + 2 * (c / 32);
+            const unsigned char *const half = row + 4 * c + 2 * (i % 2);
             const uint32_t bits = (uint32_t)half[0] << 16 | (uint32_t)half[1] << 24;
             memcpy(w + i, &bits, sizeof bits);
             continue;

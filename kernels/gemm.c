@@ -25,6 +25,9 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
     switch (g->b_layout) {
     case WEFT_K_INNER: return b + j * g->ldb + k0;
     case WEFT_K_OUTER: return b + k0 * g->ldb + j;
+    case WEFT_BLOCKS:
+        return g->blocks + j / WEFT_BLOCK * weft_compact_block(WEFT_FORMAT_BF16, g->k) +
+               k0 * weft_compact_row(WEFT_FORMAT_BF16) + j % WEFT_BLOCK * sizeof(float);
     default: return (const float *)g->b + j / GEMM_NR * g->ldb + k0 / WORD * GEMM_NR;
     }
 }
@@ -38,18 +41,23 @@ static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
  * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows
  * a tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of
- * rows. */
+ * rows. Blocks: two lines a word too, one each of the first two tiles. */
 static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const char *next, size_t i) {
     const bool outer = g->b_layout == WEFT_K_OUTER, packed = g->b_layout == WEFT_PANELS;
+    const bool blocks = g->b_layout == WEFT_BLOCKS;
     const size_t word = packed ? sizeof(float) : WORD * sizeof(elem);
     const size_t ld = packed ? t->k * sizeof(float) : g->ldb * sizeof(elem);
-    if (next && (outer ? i == 0 : 2 * i < GEMM_NR)) {
+    if (next == NULL || i >= (outer ? 1 : blocks ? 2 : GEMM_NR / 2)) {
+        t->ahead[0] = t->ahead[1] = (const char *)t->b;
+        t->ahead_step = 0;
+    } else if (blocks) {
+        t->ahead[0] = next + i * 64;
+        t->ahead[1] = g->m > rows_step(g) ? t->ahead[0] : next + 64;
+        t->ahead_step = WEFT_BLOCK * sizeof(float);
+    } else {
         t->ahead[0] = outer ? next : next + 2 * i * ld;
         t->ahead[1] = t->ahead[0] + (outer && WORD == 1 ? (GEMM_NR - 1) * sizeof(elem) : ld);
         t->ahead_step = outer ? WORD * ld : word;
-    } else {
-        t->ahead[0] = t->ahead[1] = (const char *)t->b;
-        t->ahead_step = 0;
     }
 }
 
@@ -105,7 +113,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        if (last) WEFT_EFN(gemm_epilogue)(g, i, j, rows, cols);
+        if (last) gemm_finish(g, i, j, rows, cols);
     }
 }
 
@@ -122,6 +130,8 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
         if (WEFT_ELEM_F32 && g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) &&
             g->m <= 2 * GEMM_MR) {
             t.ldb = g->ldb; /* too few rows to pay for a copy */
+        } else if (g->b_layout == WEFT_BLOCKS) {
+            t.ldb = WEFT_BLOCK;
         } else if (g->b_layout != WEFT_PANELS) {
             if (cols <= VL)
                 pack_panel(VL, g->b_layout, b, g->ldb, cols, kc, packed);
@@ -136,14 +146,14 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
 
 void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
-    if (WORD == 1 && g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER &&
-        g->b_layout == WEFT_K_INNER) {
+    if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER &&
+        g->b_layout == (WORD == 1 ? WEFT_K_INNER : WEFT_BLOCKS)) {
         WEFT_EFN(gemv)(g);
         return;
     }
     gemm_begin(g);
     if (g->k == 0 && gemm_adds(g)) {
-        if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
+        if (gemm_finishes(g)) gemm_finish(g, 0, 0, g->m, g->n);
         return;
     }
     size_t k0 = 0;

@@ -21,15 +21,20 @@ static size_t rows_step(const struct weft_gemm_args *g) {
 static WEFT_INLINE void widen_from(const enum weft_format f, const size_t c,
                                    const unsigned char *block, size_t k0, size_t end, size_t step,
                                    float *panel) {
+    const size_t terms = COMPACT_TERMS(f); /* the last one may be beyond k: a row of zeros */
     for (size_t k = k0; k < end;) {
         const unsigned char *row = compact_rows(f, block, k);
-        for (const size_t stop = smaller(end, k + step); k < stop; k++, panel += GEMM_NR) {
+        for (const size_t stop = smaller(end, k + step); k < stop; k += terms) {
             WEFT_UNROLL_ALL
             for (size_t v = 0; v < GEMM_NR; v += VL) {
                 const vi words = v_words(f, row, (c + v) % COMPACT_WORDS(f));
-                v_store(panel + v, v_place(f, words, (c + v) / COMPACT_WORDS(f)));
+                WEFT_UNROLL_ALL
+                for (size_t t = 0; t < terms; t++)
+                    v_store(panel + t * GEMM_NR + v,
+                            v_place(f, words, terms > 1 ? t : (c + v) / COMPACT_WORDS(f)));
             }
-            row += weft_compact_row(f);
+            row += terms * weft_compact_row(f);
+            panel += terms * GEMM_NR;
         }
     }
 }
@@ -136,9 +141,8 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t end) {
         widen(g->format, p.block, k0, end, p.step, p.j % WEFT_BLOCK, b);
         for (size_t i = 0; i < g->m; i += rows) {
             const size_t live = smaller(rows, g->m - i);
-            const float *const a =
-                (const float *)g->a +
-                (inner ? i * g->lda + k0 : i / GEMM_MR * g->lda + k0 * GEMM_MR);
+            const float *const a = (const float *)g->a +
+                                   (inner ? i * g->lda + k0 : i / GEMM_MR * g->lda + k0 * GEMM_MR);
             rows_of_panel(g, &p, i, live, a);
             if (end == g->k && g->epilogue != WEFT_EPI_NONE)
                 WEFT_FN(gemm_epilogue_f32)(g, i, p.j, live, p.cols);

@@ -9,6 +9,8 @@
 void WEFT_EFN(gemv)(const struct weft_gemm_args *g);
 void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
                              size_t cols);
+void WEFT_BASE_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_t j0,
+                                     size_t rows, size_t cols);
 
 /* Where the sums are: C itself, or acc when C is bf16. */
 static WEFT_INLINE bool gemm_narrows(const struct weft_gemm_args *g) {
@@ -28,6 +30,14 @@ static WEFT_INLINE bool gemm_adds(const struct weft_gemm_args *g) {
 static WEFT_INLINE bool gemm_finishes(const struct weft_gemm_args *g) {
     if (gemm_narrows(g)) return !g->unfinished;
     return g->epilogue != WEFT_EPI_NONE || g->stats;
+}
+/* The epilogue's operands are f32 where weights are blocks, elem otherwise. */
+static WEFT_INLINE void gemm_finish(const struct weft_gemm_args *g, size_t i, size_t j, size_t rows,
+                                    size_t cols) {
+    if (!WEFT_ELEM_F32 && g->b_layout == WEFT_BLOCKS)
+        WEFT_BASE_FN(gemm_epilogue_f32)(g, i, j, rows, cols);
+    else
+        WEFT_EFN(gemm_epilogue)(g, i, j, rows, cols);
 }
 /* C in bf16 that is added to: its old values become the first sums. */
 static WEFT_INLINE void gemm_begin(const struct weft_gemm_args *g) {

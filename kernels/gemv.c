@@ -1,10 +1,15 @@
-/* C = A·B (+ C), epilogue, for few rows of A and both operands K_INNER: y = W·x of decoding.
+/* C = A·B (+ C), epilogue, for few rows of A and both operands K_INNER, or B in blocks of words:
+ * y = W·x of decoding.
  *
- * W (n, k) is read once, as it lies: VL rows by VL columns are transposed in registers, so that the
- * lanes are VL elements of C and each of them is the FMA chain over k that gemm_f32 makes. A row of
- * A alone therefore has the bits it has in a batch. The cost is about four shuffles a vector of W,
- * less than the time W takes from memory. */
+ * W (n, k) in K_INNER is read once, as it lies: VL rows by VL columns are transposed in registers,
+ * so that the lanes are VL elements of C and each of them is the FMA chain over k that gemm_f32
+ * makes. A row of A alone therefore has the bits it has in a batch. The cost is about four shuffles
+ * a vector of W, less than the time W takes from memory. A block is one stream of words: nothing to
+ * transpose. */
 #include "kernels/gemm_inner.h"
+#include "kernels/simd/word.h"
+
+static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* part[i] += rows of A times a block of kn columns of W, lane j = row j of W (n of them live). */
 static WEFT_INLINE void block(const size_t m, const bool edge, const elem *a, size_t lda,
@@ -68,15 +73,77 @@ static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, 
     for (size_t i = 0; i < m; i++) v_store_n(c + i * ld, sum[i], n);
 }
 
+#ifdef WEFT_DOT
+#define VECTORS (WEFT_BLOCK / VL)
+#define AHEAD   3072 /* bytes of a block that are fetched ahead */
+
+/* part[row][vector] += word of x times a block's row of words. */
+static WEFT_INLINE void words(const size_t m, const vf *x, const float *w, vf part[][VECTORS]) {
+    WEFT_UNROLL_ALL
+    for (size_t v = 0; v < VECTORS; v++) {
+        const vf b = v_load(w + v * VL);
+        WEFT_PREFETCH((const char *)(w + v * VL) + AHEAD);
+        WEFT_UNROLL_ALL
+        for (size_t i = 0; i < m; i++) part[i][v] = word_mac(x[i], b, part[i][v]);
+    }
+}
+
+/* C[0..m) at the 64 outputs of a block, or those of them that exist. */
+static WEFT_INLINE void block_columns(const struct weft_gemm_args *g, const size_t m, size_t j) {
+    vf sum[WEFT_GEMV_ROWS][VECTORS], x[WEFT_GEMV_ROWS];
+    const size_t block = weft_compact_block(WEFT_FORMAT_BF16, g->k);
+    const float *w = (const float *)(const void *)(g->blocks + j / WEFT_BLOCK * block);
+    const elem *a = g->a;
+    size_t k = 0;
+    do { /* a chunk; once for k = 0 */
+        const size_t end = min_size(g->k, k + WEFT_GEMM_CHUNK * WORD);
+        const bool first = k == 0;
+        vf part[WEFT_GEMV_ROWS][VECTORS];
+        WEFT_UNROLL_ALL
+        for (size_t q = 0; q < m * VECTORS; q++) part[q / VECTORS][q % VECTORS] = v_zero();
+        for (; k + WORD <= end; k += WORD, a += WORD, w += WEFT_BLOCK) {
+            WEFT_UNROLL_ALL
+            for (size_t i = 0; i < m; i++) x[i] = word_bcast(a + i * g->lda);
+            words(m, x, w, part);
+        }
+        if (k < end) { /* half a word */
+            WEFT_UNROLL_ALL
+            for (size_t i = 0; i < m; i++) x[i] = i_bits(i_set1(a[i * g->lda]));
+            words(m, x, w, part);
+            k = end;
+        }
+        WEFT_UNROLL_ALL
+        for (size_t q = 0; q < m * VECTORS; q++) {
+            vf *const to = &sum[q / VECTORS][q % VECTORS];
+            *to =
+                first ? part[q / VECTORS][q % VECTORS] : v_add(*to, part[q / VECTORS][q % VECTORS]);
+        }
+    } while (k < g->k);
+    WEFT_UNROLL_ALL
+    for (size_t q = 0; q < m * VECTORS; q++) {
+        const size_t at = j + q % VECTORS * VL;
+        if (at < g->n)
+            v_store_n((float *)g->c + q / VECTORS * g->ldc + at, sum[q / VECTORS][q % VECTORS],
+                      min_size(VL, g->n - at));
+    }
+}
+#endif
+
 static WEFT_INLINE void rows(const struct weft_gemm_args *g, const size_t m) {
-    for (size_t j = 0; j < g->n; j += VL) columns(g, m, j, g->n - j < VL ? g->n - j : VL);
+#ifdef WEFT_DOT
+    if (g->b_layout == WEFT_BLOCKS) {
+        for (size_t j = 0; j < g->n; j += WEFT_BLOCK) block_columns(g, m, j);
+        return;
+    }
+#endif
+    for (size_t j = 0; j < g->n; j += VL) columns(g, m, j, min_size(VL, g->n - j));
 }
 
 void WEFT_EFN(gemv)(const struct weft_gemm_args *g) {
     gemm_begin(g);
     for (size_t i = 0; i < g->m; i += WEFT_GEMV_ROWS) {
         struct weft_gemm_args part = *g;
-        part.m = g->m - i < WEFT_GEMV_ROWS ? g->m - i : WEFT_GEMV_ROWS;
+        part.m = min_size(WEFT_GEMV_ROWS, g->m - i);
         part.a = (const elem *)g->a + i * g->lda;
         if (gemm_narrows(g))
             part.acc += i * g->ldacc;
@@ -89,5 +156,5 @@ void WEFT_EFN(gemv)(const struct weft_gemm_args *g) {
         case 4: rows(&part, 4); break;
         }
     }
-    if (gemm_finishes(g)) WEFT_EFN(gemm_epilogue)(g, 0, 0, g->m, g->n);
+    if (gemm_finishes(g)) gemm_finish(g, 0, 0, g->m, g->n);
 }

@@ -17,31 +17,46 @@
 
 static WEFT_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/* part[row][vector] += x w for terms [k0, end): nw vectors of words from word i on. */
-static WEFT_INLINE void sum_terms(const struct weft_gemm_args *g, const enum weft_format f,
-                                  const size_t m, const size_t nw, const unsigned char *w, size_t i,
-                                  size_t k0, size_t end, vf *part) {
-    const size_t places = COMPACT_PLACES(f), row = weft_compact_row(f);
-    for (size_t k = k0; k < end; k++, w += row) {
-        vf x[WEFT_COMPACT_ROWS];
-        WEFT_PREFETCH(w + WEFT_COMPACT_AHEAD);
-        if (row > 64) WEFT_PREFETCH(w + WEFT_COMPACT_AHEAD + 64);
+/* part[row][vector] += x w: nw vectors of words from word i on of row w, for the first `terms` of
+ * their terms. */
+static WEFT_INLINE void sum_row(const enum weft_format f, const size_t m, const size_t nw,
+                                const size_t terms, const float *a, size_t lda,
+                                const unsigned char *w, size_t i, vf *part) {
+    const size_t places = COMPACT_PLACES(f);
+    vf x[2][WEFT_COMPACT_ROWS];
+    WEFT_UNROLL_ALL
+    for (size_t r = 0; r < m; r++) {
         WEFT_UNROLL_ALL
-        for (size_t r = 0; r < m; r++) x[r] = v_bcast((const float *)g->a + r * g->lda + k);
+        for (size_t t = 0; t < terms; t++) x[t][r] = v_bcast(a + r * lda + t);
+    }
+    WEFT_UNROLL_ALL
+    for (size_t u = 0; u < nw; u++) {
+        const vi words = v_words(f, w, i + u * VL);
         WEFT_UNROLL_ALL
-        for (size_t u = 0; u < nw; u++) {
-            const vi words = v_words(f, w, i + u * VL);
+        for (size_t p = 0; p < places * terms; p++) { /* one of the two is 1 */
+            const vf q = v_place(f, words, p);
             WEFT_UNROLL_ALL
-            for (size_t p = 0; p < places; p++) {
-                const vf q = v_place(f, words, p);
-                WEFT_UNROLL_ALL
-                for (size_t r = 0; r < m; r++) {
-                    vf *const to = &part[(r * nw + u) * places + p];
-                    *to = v_fma(x[r], q, *to);
-                }
+            for (size_t r = 0; r < m; r++) {
+                vf *const to = &part[(r * nw + u) * places + p / terms];
+                *to = v_fma(x[p % terms][r], q, *to);
             }
         }
     }
+}
+
+/* The same for terms [k0, end). */
+static WEFT_INLINE void sum_terms(const struct weft_gemm_args *g, const enum weft_format f,
+                                  const size_t m, const size_t nw, const unsigned char *w, size_t i,
+                                  size_t k0, size_t end, vf *part) {
+    const size_t terms = COMPACT_TERMS(f), row = terms * weft_compact_row(f);
+    const float *a = (const float *)g->a + k0;
+    size_t k = k0;
+    for (; k + terms <= end; k += terms, w += row, a += terms) {
+        WEFT_UNROLL_ALL
+        for (size_t line = 0; line < row; line += 64) WEFT_PREFETCH(w + WEFT_COMPACT_AHEAD + line);
+        sum_row(f, m, nw, terms, a, g->lda, w, i, part);
+    }
+    if (k < end) sum_row(f, m, nw, 1, a, g->lda, w, i, part);
 }
 
 /* C[0..m) at the outputs of nw vectors of words from word i on, of the block at column j. */

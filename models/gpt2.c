@@ -53,9 +53,9 @@ struct dense {
 struct block {
     struct norm ln_1, ln_2;
     struct dense attn, attn_proj, fc, mlp_proj;
-    weft_tensor attn_gain, mlp_gain;    /* rezero */
+    weft_tensor attn_gain, mlp_gain;     /* rezero */
     weft_tensor layer_scale, head_scale; /* scales */
-    weft_tensor kcache, vcache;         /* generation */
+    weft_tensor kcache, vcache;          /* generation */
 };
 enum placement { PRE, POST, BRANCH, NO_NORM };
 struct net { /* parameters, in file order */
@@ -191,8 +191,8 @@ static weft_tensor norm(const struct net *n, weft_program *p, weft_tensor x, str
     return y;
 }
 
-/* x + f with f = dropout(h wᵀ + b), with the sum fused into the product where nothing stands between
- * them; then, or before it, the norm of this half. */
+/* x + f with f = dropout(h wᵀ + b), with the sum fused into the product where nothing stands
+ * between them; then, or before it, the norm of this half. */
 static weft_tensor join(const struct net *n, weft_program *p, weft_tensor h, struct dense d,
                         weft_tensor x, struct norm ln, weft_tensor gain, enum mode mode) {
     const float prob = mode == TRAIN ? (float)n->m->gpt2.dropout : 0;
@@ -278,9 +278,10 @@ static void generation(struct net *n) {
         b->vcache = cache(n->m->graph, sequences, c->heads, head_size, c->context);
     }
     const size_t chunk = c->context < WEFT_PREFILL_TOKENS ? c->context : WEFT_PREFILL_TOKENS;
+    const size_t few = c->context < WEFT_SCORE_TOKENS ? c->context : WEFT_SCORE_TOKENS;
     generate_program(n, "prefill", &n->m->prefill, chunk, true);
     generate_program(n, "decode", &n->m->decode, 1, true);
-    if (n->m->training.score) generate_program(n, "score", &n->m->score, chunk, false);
+    if (n->m->training.score) generate_program(n, "score", &n->m->score, few, false);
     if (sequences > 1) generate_program(n, "together", &n->m->together, sequences, false);
 }
 

@@ -51,7 +51,7 @@ enum weft_status weft_model_score(weft_model *m, const int32_t *tokens, size_t n
         return weft_ctx_fail(m->ctx, WEFT_ERR_ARG,
                              "%zu tokens at position %zu: at most %zu at once, in a context of %zu",
                              n, from.pos, m->score.rows, m->gpt2.context);
-    struct weft_place place[WEFT_PREFILL_TOKENS];
+    struct weft_place place[WEFT_SCORE_TOKENS];
     for (size_t r = 0; r < n; r++) place[r] = (struct weft_place){from.sequence, from.pos + r};
     return run(m, &m->score, tokens, place, n, logits);
 }

@@ -5,7 +5,8 @@
 #include "runtime/graph.h"
 #include "weft/model.h"
 
-#define WEFT_PREFILL_TOKENS 64 /* of a run, at most */
+#define WEFT_PREFILL_TOKENS 512 /* of a run, at most */
+#define WEFT_SCORE_TOKENS   64  /* with the logits of each */
 
 struct weft_io { /* handles of one program */
     weft_program *program;

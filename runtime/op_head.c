@@ -73,7 +73,7 @@ static void plan(struct weft_node *n) {
     }
     n->shared_bytes = plan->packed + packed;
     n->model_flops = n->flops = 2.0 * (double)products * (double)tokens * (double)(v * c);
-    if (x_half(n)) n->bf16_flops = n->flops;
+    if (x_half(n) || plan->product[LOGITS].rounds) n->bf16_flops = n->flops;
     n->bytes = weft_node_bytes(n) * (double)(v * c + 2 * tokens * c) +
                (products > 1 ? 4.0 : 0) * (double)(v * c);
     for (size_t first = 0; first < tokens; first += rows) {

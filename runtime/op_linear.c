@@ -30,7 +30,7 @@ static void plan_product(struct weft_node *n, const struct weft_product *product
     n->local_bytes = plan->product.local_bytes;
     const double m = (double)product->m, cols = (double)product->n, k = (double)product->k;
     n->model_flops = n->flops = 2 * m * cols * k;
-    if (plan->product.half) n->bf16_flops = n->flops;
+    if (plan->product.half || plan->product.rounds) n->bf16_flops = n->flops;
     const double weight = product->format != WEFT_FORMAT_F32
                               ? (double)weft_format_bits(product->format) / 8
                               : weft_node_bytes(n);

@@ -35,9 +35,10 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
     const double from_far = sizeof(float) * fmas_ns / FAR,
                  l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
-    const double b = (p->b == WEFT_K_INNER                          ? 0.8
-                      : p->b == WEFT_K_OUTER || p->b == WEFT_BLOCKS ? 0.4
-                                                                    : 0.1) +
+    const bool widens = p->b == WEFT_BLOCKS && !p->rounds;
+    const double b = (p->b == WEFT_K_INNER             ? 0.8
+                      : p->b == WEFT_K_OUTER || widens ? 0.4
+                                                       : 0.1) +
                      ((double)p->n * k > l2 ? 2 * from_far : 0);
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
     const double reload = (double)(rows * WEFT_GEMM_CHUNK) > 1.1 * l2 ? 1 : 0.3;
@@ -79,15 +80,17 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
 
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     const size_t mr = ctx->k->gemm_mr, most = ctx->tuning.packed_max;
-    p->word = p->half ? ctx->k->bf16_word : 1;
+    p->rounds = p->b == WEFT_BLOCKS && p->format == WEFT_FORMAT_BF16 && ctx->k->bf16_word == 2;
+    p->word = p->half || p->rounds ? ctx->k->bf16_word : 1;
     p->m = max_size(p->m, 1);
     p->n = max_size(p->n, 1);
     p->k = max_size(p->k, 1);
     const size_t bytes = p->m * words(p, p->k) * sizeof(float), chunk = WEFT_GEMM_CHUNK * p->word;
     /* Words that can be read in place are packed only where that takes one part. */
     const bool in_place = p->word == 2 && p->a == WEFT_K_INNER && bytes > most;
-    p->pack = !in_place && p->m > FEW_ROWS && bytes >= ctx->tuning.pack_from &&
-              p->n >= 4 * ctx->k->gemm_nr;
+    p->pack =
+        p->m > FEW_ROWS &&
+        (p->rounds || (!in_place && bytes >= ctx->tuning.pack_from && p->n >= 4 * ctx->k->gemm_nr));
     p->m_part = p->m;
     p->k_part = p->k;
     if (p->pack && bytes > most) {
@@ -102,6 +105,7 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->packed_bytes = p->pack ? round_up(p->m_part, mr) * part : 0;
     p->pack_tasks = min_size(ceil_div(p->m_part * part, PACK_TASK), 64);
     cut(p, ctx);
+    if (p->rounds) p->local_bytes = min_size(p->m, FEW_ROWS) * words(p, p->k) * sizeof(float);
     if (!p->narrow) return;
     p->local_bytes = p->k_part < p->k ? 0 : p->rows * p->cols * sizeof(float);
     p->sums_at = p->packed_bytes;
@@ -141,6 +145,13 @@ static const void *at(const struct weft_product *p, const void *x, size_t ld,
     }
 }
 
+/* Rows of A in f32 to rows of words. */
+static void round_rows(const struct weft_product *p, const struct weft_kernels *k, const float *a,
+                       size_t lda, size_t m, size_t depth, void *to) {
+    const size_t ld = words(p, depth) * p->word;
+    for (size_t i = 0; i < m; i++) k->narrow_bf16(a + i * lda, (uint16_t *)to + i * ld, depth);
+}
+
 /* Panels [i, i + count) of the part of A that starts at a. */
 static void pack_task(const struct weft_product *p, const struct weft_kernels *k, const void *a,
                       size_t lda, size_t m, size_t depth, float *packed, size_t task) {
@@ -148,6 +159,11 @@ static void pack_task(const struct weft_product *p, const struct weft_kernels *k
     weft_split(p->m_part, k->gemm_mr, p->pack_tasks, task, &lo, &hi);
     hi = min_size(hi, m);
     if (lo >= hi) return;
+    if (p->rounds) {
+        round_rows(p, k, (const float *)a + lo * lda, lda, hi - lo, depth,
+                   packed + lo * words(p, depth));
+        return;
+    }
     const struct weft_pack_args args = {.r = hi - lo,
                                         .k = depth,
                                         .src = at(p, a, lda, p->a, lo, 0, k->gemm_mr),
@@ -165,6 +181,19 @@ static void place_sums(const struct weft_product *p, struct weft_gemm_args *t, v
     t->acc = parts ? move_out(shared, p->sums_at + (i * p->n + j) * sizeof(float), 1) : local;
     t->ldacc = parts ? p->n : p->cols;
     t->resumed = k0 > 0 && !WEFT_BUG(65);
+}
+
+/* Where the task's rows of A are: as they came (a, or NULL), or packed, or rounded. */
+static void place_a(const struct weft_product *p, const struct weft_kernels *k,
+                    struct weft_gemm_args *t, const void *a, const float *packed, void *local) {
+    t->a = a ? a : packed;
+    t->a_layout = a || p->rounds ? p->a : WEFT_PANELS;
+    if (p->rounds) {
+        if (a) round_rows(p, k, a, t->lda, t->m, t->k, local), t->a = local;
+        t->lda = words(p, t->k) * p->word;
+    } else if (!a) {
+        t->lda = k->gemm_mr * words(p, t->k);
+    }
 }
 
 /* The epilogue's operands at C[i.., j..]. */
@@ -202,9 +231,8 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.m = min_size(p->rows, m - i);
     t.n = min_size(p->cols, g->n - j);
     t.k = depth;
-    t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * words(p, depth);
-    t.lda = direct ? g->lda : k->gemm_mr * words(p, depth);
-    t.a_layout = direct ? p->a : WEFT_PANELS;
+    place_a(p, k, &t, direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : NULL,
+            packed + i * words(p, depth), local);
     t.b_layout = p->b;
     t.format = p->format;
     if (p->b == WEFT_BLOCKS)
@@ -218,5 +246,6 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     if (t.unfinished) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
     place_epilogue(p, &t, i0 + i, j);
     place_sums(p, &t, shared, local, i0 + i, j, k0);
-    (p->b == WEFT_BLOCKS ? k->gemm_compact_f32 : p->half ? k->gemm_bf16 : k->gemm_f32)(&t);
+    const bool dots = p->half || p->rounds;
+    (dots ? k->gemm_bf16 : p->b == WEFT_BLOCKS ? k->gemm_compact_f32 : k->gemm_f32)(&t);
 }

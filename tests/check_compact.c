@@ -2,7 +2,8 @@
  * for every format, zeros, edges of groups, ugly magnitudes; all bf16 values. What the products
  * make of it: against the double oracle over the weights that the blocks stand for, and bit for bit
  * against the order of compact.h in float, so that a row alone has the bits that it has in a batch.
- */
+ * Blocks as words of dot products: against the oracle, rows alone, and the product of the same
+ * matrix in rows. */
 #include <stdlib.h>
 #include <string.h>
 #include "kernels/ref/ref_gemm.h"
@@ -39,9 +40,9 @@ static double read_weight(const struct shape *s, const unsigned char *blocks, si
         at += 256;
         k %= g;
     }
-    at += k * weft_compact_row(s->format);
+    at += (s->format == WEFT_FORMAT_BF16 ? k / 2 * 2 : k) * weft_compact_row(s->format);
     if (s->format == WEFT_FORMAT_BF16) {
-        const unsigned char *const half = at + 4 * (c % 32) + (c < 32 ? 0 : 2);
+        const unsigned char *const half = at + 4 * c + 2 * (k % 2);
         const uint32_t bits = (uint32_t)half[0] << 16 | (uint32_t)half[1] << 24;
         float f;
         memcpy(&f, &bits, 4);
@@ -94,7 +95,7 @@ static void draw_product(struct check *c, const struct shape *fixed) {
                                             CHECK_FILL_SPIKE, CHECK_FILL_ALTERNATE};
     struct shape *s = c->user;
     *s = *fixed;
-    s->format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1));
+    if (s->format == 0) s->format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1));
     s->k = depths[(c->index / 5 + c->index) % 12];
     s->n = c->index % 4 == 3 ? check_range(c, 60, 200) : check_range(c, 1, 70);
     s->lda = check_ld(c, s->k);
@@ -174,31 +175,37 @@ static void oracle_order(struct check *c) {
     free(blocks);
 }
 
-/* The table makes the blocks, in guarded memory, and multiplies by them. */
-static void call(struct check *c, const struct weft_kernels *k,
-                 void (*kernel)(const struct weft_gemm_args *)) {
+/* The table makes the blocks, in guarded memory. */
+static struct weft_gemm_args args(struct check *c, const struct weft_kernels *k) {
     const struct shape *s = c->user;
     unsigned char *const made = make_blocks(s, k, check_f32(c, "w"), s->k);
     memcpy(check_ptr(c, "blocks"), made, weft_compact_bytes(s->format, s->n, s->k));
     free(made);
-    struct weft_gemm_args g = {.m = s->m,
-                               .n = s->n,
-                               .k = s->k,
-                               .a = check_f32(c, "a"),
-                               .lda = s->lda,
-                               .a_layout = s->a,
-                               .b_layout = WEFT_BLOCKS,
-                               .format = s->format,
-                               .blocks = check_ptr(c, "blocks"),
-                               .c = check_f32(c, "c"),
-                               .ldc = s->ldc,
-                               .epilogue = s->residual ? WEFT_EPI_BIAS_RESIDUAL
-                                           : s->bare   ? WEFT_EPI_NONE
-                                                       : WEFT_EPI_BIAS,
-                               .bias = check_f32(c, "bias"),
-                               .residual = check_f32(c, "residual"),
-                               .ldr = s->ldc};
-    if (s->a == WEFT_PANELS) {
+    return (struct weft_gemm_args){.m = s->m,
+                                   .n = s->n,
+                                   .k = s->k,
+                                   .a = check_ptr(c, "a"),
+                                   .lda = s->lda,
+                                   .a_layout = s->a,
+                                   .b_layout = WEFT_BLOCKS,
+                                   .format = s->format,
+                                   .blocks = check_ptr(c, "blocks"),
+                                   .c = check_f32(c, "c"),
+                                   .ldc = s->ldc,
+                                   .epilogue = s->residual ? WEFT_EPI_BIAS_RESIDUAL
+                                               : s->bare   ? WEFT_EPI_NONE
+                                                           : WEFT_EPI_BIAS,
+                                   .bias = check_f32(c, "bias"),
+                                   .residual = check_f32(c, "residual"),
+                                   .ldr = s->ldc,
+                                   .c_f32 = true};
+}
+
+/* ... and multiplies by them. */
+static void call(struct check *c, const struct weft_kernels *k,
+                 void (*kernel)(const struct weft_gemm_args *)) {
+    struct weft_gemm_args g = args(c, k);
+    if (g.a_layout == WEFT_PANELS) {
         k->gemm_pack_a_f32(&(struct weft_pack_args){
             .r = g.m, .k = g.k, .src = g.a, .ld = g.lda, .dst = check_ptr(c, "pa")});
         g.a = check_ptr(c, "pa");
@@ -211,6 +218,55 @@ static void call_gemv(struct check *c, const struct weft_kernels *k) {
 }
 static void call_gemm(struct check *c, const struct weft_kernels *k) {
     call(c, k, k->gemm_compact_f32);
+}
+
+/* ---- words: A is bf16, the kernel that of dot products where there is one ---- */
+static void draw_words(struct check *c) {
+    struct shape *s = c->user;
+    draw_product(c, &(struct shape){.m = check_range(c, 1, 33), .format = WEFT_FORMAT_BF16});
+    check_scratch(c, "rows", s->n * s->k * 2);
+    check_scratch(c, "wide", s->m * s->k * sizeof(float));
+    check_scratch(c, "alone", s->n * sizeof(float));
+    check_typed(c, "differ", CHECK_OUT, CHECK_U32, 1, 1, 1);
+}
+
+static void oracle_words(struct check *c) {
+    oracle_bound(c);
+    check_arg(c, "differ")->want[0] = 0;
+}
+
+/* Rows that have other bits alone, or, in the bare product, from W in rows. */
+static void call_words(struct check *c, const struct weft_kernels *k) {
+    const struct shape *s = c->user;
+    const bool dots = c->bf16 && k->bf16_word == 2;
+    void (*const kernel)(const struct weft_gemm_args *) = dots ? k->gemm_bf16 : k->gemm_compact_f32;
+    struct weft_gemm_args g = args(c, k);
+    uint32_t *const differ = check_u32(c, "differ");
+    if (c->bf16 && !dots) {
+        for (size_t i = 0; i < s->m; i++)
+            k->widen_bf16((const uint16_t *)g.a + i * s->lda, check_f32(c, "wide") + i * s->k,
+                          s->k);
+        g.a = check_ptr(c, "wide");
+        g.lda = s->k;
+    }
+    kernel(&g);
+    *differ = 0;
+    for (size_t i = 0; i < s->m; i++) {
+        struct weft_gemm_args row = g;
+        row.m = 1;
+        row.a = (const char *)g.a + i * g.lda * (dots ? 2 : sizeof(float));
+        row.c = check_ptr(c, "alone");
+        row.residual = (const float *)g.residual + i * g.ldr;
+        kernel(&row);
+        *differ += memcmp((float *)g.c + i * s->ldc, row.c, s->n * sizeof(float)) != 0;
+        if (!dots || !s->bare) continue;
+        row.b = check_ptr(c, "rows");
+        row.b_layout = WEFT_K_INNER;
+        row.ldb = s->k;
+        k->narrow_bf16(check_f32(c, "w"), check_ptr(c, "rows"), s->n * s->k);
+        kernel(&row);
+        *differ += memcmp((float *)g.c + i * s->ldc, row.c, s->n * sizeof(float)) != 0;
+    }
 }
 
 /* ---- the quantiser ---- */
@@ -325,7 +381,10 @@ static const struct check_family gemv_order = {
 static const struct check_family gemm = {"gemm_compact", draw_gemm, oracle_bound, call_gemm, 60, 0};
 static const struct check_family gemm_order = {
     "gemm_compact_order", draw_gemm, oracle_order, call_gemm, 60, 0};
+static const struct check_family words = {
+    "gemm_words", draw_words, oracle_words, call_words, 60, CHECK_DOT_BITS | CHECK_NO_VACUOUS,
+    " a "};
 static const struct check_family pack = {"compact_pack", draw_pack, oracle_pack,
                                          call_pack,      84,        CHECK_NO_VACUOUS};
 static const struct check_family bf16 = {"compact_bf16", draw_bf16, oracle_bf16, call_bf16, 4, 0};
-CHECK_MAIN(&gemv, &gemv_order, &gemm, &gemm_order, &pack, &bf16)
+CHECK_MAIN(&gemv, &gemv_order, &gemm, &gemm_order, &words, &pack, &bf16)

@@ -5,8 +5,9 @@
 #include "kernels/compact.h"
 #include "kernels/simd/vec_bf16.h"
 
-/* Of a block's row: outputs of a word, and words of a row. */
-#define COMPACT_PLACES(f) ((size_t)((f) == WEFT_FORMAT_BF16 ? 2 : (f) == WEFT_FORMAT_INT4 ? 4 : 1))
+/* Of a block's row: outputs of a word, terms of a word, and words of a row. */
+#define COMPACT_PLACES(f) ((size_t)((f) == WEFT_FORMAT_INT4 ? 4 : 1))
+#define COMPACT_TERMS(f)  ((size_t)((f) == WEFT_FORMAT_BF16 ? 2 : 1))
 #define COMPACT_WORDS(f)  (WEFT_BLOCK / COMPACT_PLACES(f))
 
 /* VL words from word i on. */
@@ -22,14 +23,14 @@ static WEFT_INLINE vf v_nibble(vi words, const int j) {
     return v_sub(i_bits(bits), v_set1((float)(1 << (23 - 4 * j)) + 8));
 }
 
-/* The weights in place j of the words, without their scales. */
+/* The weights in place j (bf16: of term j) of the words, without their scales. */
 static WEFT_INLINE vf v_place(const enum weft_format f, vi words, const size_t j) {
     if (f == WEFT_FORMAT_BF16)
         return i_bits(j == 0 ? i_shl(words, 16) : i_and(words, i_set1(-65536)));
     return f == WEFT_FORMAT_INT4 ? v_nibble(words, (int)j) : i_to_v(words);
 }
 
-/* Where the scales and the rows of term k of a block are. */
+/* Where the scales and the row of term k (its first one) of a block are. */
 static WEFT_INLINE size_t compact_group(const enum weft_format f, size_t k) {
     const size_t group = weft_format_group(f);
     return group == 0 || group == WEFT_CHANNEL

@@ -87,6 +87,10 @@ static bool run_place(struct check_run *r, const struct check_place *place) {
     return true;
 }
 
+bool check_own_bits(const struct weft_kernels *k, const char *weights) {
+    return k->bf16_word > 1 && weights && strcmp(weights, "bf16") == 0;
+}
+
 static void run_case(struct check_run *r, const struct options *o, size_t index) {
     struct check_state state;
     struct check *c = r->c;
