@@ -22,9 +22,10 @@ static size_t col_unit(const struct weft_product *p, const weft_ctx *ctx) {
 /* What a task of so many rows and columns takes, in vector FMAs: the multiplications, whole vectors
  * of columns; its A and B, an element at a time, B being packed on the way, more when they come
  * from beyond L2; the start and end of every tile; C, once a chunk, and A again for every panel
- * when a chunk of it is clearly larger than L2; and handing it out. Fitted to products of 64 to
- * 3072 rows in turns with other cuts (docs/performance.md). What is beyond L2 comes at FAR bytes a
- * nanosecond, whatever an FMA takes: fast cores wait for it longer. */
+ * when a chunk of it is clearly larger than L2; the first panel of B, which nothing fetched ahead;
+ * and handing it out. Fitted to products of 64 to 3072 rows in turns with other cuts
+ * (docs/performance.md). What is beyond L2 comes at FAR bytes a nanosecond, whatever an FMA takes:
+ * fast cores wait for it longer. */
 static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_t rows,
                         size_t cols) {
     const size_t vl = ctx->k->vl, mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
@@ -35,15 +36,17 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
     const double from_far = sizeof(float) * fmas_ns / FAR,
                  l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
+    const bool far = (double)p->n * k > l2;
     const bool widens = p->b == WEFT_BLOCKS && !p->rounds;
     const double b = (p->b == WEFT_K_INNER             ? 0.8
                       : p->b == WEFT_K_OUTER || widens ? 0.4
                                                        : 0.1) +
-                     ((double)p->n * k > l2 ? 2 * from_far : 0);
+                     (far ? 2 * from_far : 0);
+    const double first = far ? (double)(nr * min_size(depth, WEFT_GEMM_CHUNK)) * from_far : 0;
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
     const double reload = (double)(rows * WEFT_GEMM_CHUNK) > 1.1 * l2 ? 1 : 0.3;
     return 1.05 * (double)rows * vectors * k + (a * (double)rows + b * (double)cols) * k +
-           80 * tiles + reload * (double)(rows * cols) * chunks + 1000;
+           80 * tiles + reload * (double)(rows * cols) * chunks + first + 1000;
 }
 
 /* The next number of parts into which units can be cut that makes the parts smaller. */
@@ -91,6 +94,7 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->pack =
         p->m > FEW_ROWS &&
         (p->rounds || (!in_place && bytes >= ctx->tuning.pack_from && p->n >= 4 * ctx->k->gemm_nr));
+    p->as = p->rounds && p->m <= 2 * mr ? WEFT_K_INNER : WEFT_PANELS; /* rows are cut evenly */
     p->m_part = p->m;
     p->k_part = p->k;
     if (p->pack && bytes > most) {
@@ -105,7 +109,8 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->packed_bytes = p->pack ? round_up(p->m_part, mr) * part : 0;
     p->pack_tasks = min_size(ceil_div(p->m_part * part, PACK_TASK), 64);
     cut(p, ctx);
-    if (p->rounds) p->local_bytes = min_size(p->m, FEW_ROWS) * words(p, p->k) * sizeof(float);
+    if (p->rounds)
+        p->local_bytes = min_size(p->m, max_size(mr, FEW_ROWS)) * words(p, p->k) * sizeof(float);
     if (!p->narrow) return;
     p->local_bytes = p->k_part < p->k ? 0 : p->rows * p->cols * sizeof(float);
     p->sums_at = p->packed_bytes;
@@ -154,23 +159,30 @@ static void round_rows(const struct weft_product *p, const struct weft_kernels *
 
 /* Panels [i, i + count) of the part of A that starts at a. */
 static void pack_task(const struct weft_product *p, const struct weft_kernels *k, const void *a,
-                      size_t lda, size_t m, size_t depth, float *packed, size_t task) {
+                      size_t lda, size_t m, size_t depth, float *packed, void *local, size_t task) {
+    const size_t mr = k->gemm_mr;
     size_t lo, hi;
-    weft_split(p->m_part, k->gemm_mr, p->pack_tasks, task, &lo, &hi);
+    weft_split(p->m_part, mr, p->pack_tasks, task, &lo, &hi);
     hi = min_size(hi, m);
-    if (lo >= hi) return;
-    if (p->rounds) {
-        round_rows(p, k, (const float *)a + lo * lda, lda, hi - lo, depth,
+    if (p->as == WEFT_K_INNER && lo >= hi) return;
+    if (p->as == WEFT_K_INNER) {
+        round_rows(p, k, at(p, a, lda, p->a, lo, 0, mr), lda, hi - lo, depth,
                    packed + lo * words(p, depth));
         return;
     }
-    const struct weft_pack_args args = {.r = hi - lo,
-                                        .k = depth,
-                                        .src = at(p, a, lda, p->a, lo, 0, k->gemm_mr),
-                                        .ld = lda,
-                                        .layout = p->a,
-                                        .dst = packed + lo * words(p, depth)};
-    (p->half ? k->gemm_pack_a_bf16 : k->gemm_pack_a_f32)(&args);
+    for (size_t i = lo; i < hi;) { /* panel by panel when it rounds */
+        const size_t rows = p->rounds ? min_size(mr, hi - i) : hi - i;
+        const void *src = at(p, a, lda, p->a, i, 0, mr);
+        if (p->rounds) round_rows(p, k, src, lda, rows, depth, local), src = local;
+        const struct weft_pack_args args = {.r = rows,
+                                            .k = depth,
+                                            .src = src,
+                                            .ld = p->rounds ? p->word * words(p, depth) : lda,
+                                            .layout = p->a,
+                                            .dst = packed + i * words(p, depth)};
+        (p->half || p->rounds ? k->gemm_pack_a_bf16 : k->gemm_pack_a_f32)(&args);
+        i += rows;
+    }
 }
 
 /* Where the sums of C[i.., j..] are until they are rounded, and whether there are some already. */
@@ -181,19 +193,6 @@ static void place_sums(const struct weft_product *p, struct weft_gemm_args *t, v
     t->acc = parts ? move_out(shared, p->sums_at + (i * p->n + j) * sizeof(float), 1) : local;
     t->ldacc = parts ? p->n : p->cols;
     t->resumed = k0 > 0 && !WEFT_BUG(65);
-}
-
-/* Where the task's rows of A are: as they came (a, or NULL), or packed, or rounded. */
-static void place_a(const struct weft_product *p, const struct weft_kernels *k,
-                    struct weft_gemm_args *t, const void *a, const float *packed, void *local) {
-    t->a = a ? a : packed;
-    t->a_layout = a || p->rounds ? p->a : WEFT_PANELS;
-    if (p->rounds) {
-        if (a) round_rows(p, k, a, t->lda, t->m, t->k, local), t->a = local;
-        t->lda = words(p, t->k) * p->word;
-    } else if (!a) {
-        t->lda = k->gemm_mr * words(p, t->k);
-    }
 }
 
 /* The epilogue's operands at C[i.., j..]. */
@@ -220,7 +219,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     const void *const a = at(p, g->a, g->lda, p->a, i0, k0, k->gemm_mr);
     float *const packed = shared;
     if (packs(p, phase)) {
-        if (!direct) pack_task(p, k, a, g->lda, m, depth, packed, task);
+        if (!direct) pack_task(p, k, a, g->lda, m, depth, packed, local, task);
         return;
     }
     const size_t row = p->by_rows ? task / p->col_tasks : task % p->row_tasks;
@@ -231,8 +230,16 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.m = min_size(p->rows, m - i);
     t.n = min_size(p->cols, g->n - j);
     t.k = depth;
-    place_a(p, k, &t, direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : NULL,
-            packed + i * words(p, depth), local);
+    t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * words(p, depth);
+    t.a_layout = direct ? p->a : p->as;
+    if (direct && p->rounds) {
+        round_rows(p, k, t.a, t.lda, t.m, depth, local);
+        t.a = local;
+    }
+    if (t.a_layout == WEFT_PANELS)
+        t.lda = k->gemm_mr * words(p, depth);
+    else if (p->rounds)
+        t.lda = p->word * words(p, depth);
     t.b_layout = p->b;
     t.format = p->format;
     if (p->b == WEFT_BLOCKS)

@@ -21,6 +21,7 @@ struct weft_product {
                    * is then what it gets of C's rows elsewhere (of weights: where they are n) */
     size_t m_part, k_part, parts; /* rows and depth of A in a part */
     bool pack;                    /* parts are packed: two phases each */
+    enum weft_layout as;          /* ... as panels, or, few rows, as rows of words */
     size_t rows, cols;            /* of a task */
     size_t row_tasks, col_tasks, pack_tasks;
     size_t packed_bytes; /* shared scratch, 64-byte aligned */
