@@ -73,16 +73,16 @@ void verify(const Heads &s, const Operands &o, bool back) {
                dv = part(s, q + 2 * s.width(), ld);
     std::vector<double> y(n), lse(s.t), smax(s.t), gq(n), gk(n), gv(n);
     const double scale = 1 / std::sqrt(static_cast<double>(s.hs));
-    ref_attention_fwd(s.t, s.hs, dq.data(), dk.data(), dv.data(), nullptr, scale, true, y.data(),
-                      lse.data(), smax.data());
+    ref_attention_fwd(s.t, s.hs, dq.data(), dk.data(), dv.data(), nullptr, scale, true, y.data(), lse.data(),
+                      smax.data());
     if (!back) {
         for (size_t i = 0; i < n; i++)
             check_close("y", i, o.at(Y, 0)[i / s.hs * s.width() + at + i % s.hs], y[i], 2e-5);
         return;
     }
     const auto dy = part(s, o.at(DY, 0) + at, s.width());
-    ref_attention_bwd(s.t, s.hs, dq.data(), dk.data(), dv.data(), nullptr, y.data(), lse.data(),
-                      dy.data(), scale, true, gq.data(), gk.data(), gv.data());
+    ref_attention_bwd(s.t, s.hs, dq.data(), dk.data(), dv.data(), nullptr, y.data(), lse.data(), dy.data(),
+                      scale, true, gq.data(), gk.data(), gv.data());
     const std::vector<double> *const want[] = {&gq, &gk, &gv};
     for (size_t p = 0; p < 3; p++)
         for (size_t i = 0; i < n; i++)

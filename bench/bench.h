@@ -38,8 +38,7 @@ double bf16_gflops(const weft_kernels *k, int threads); // of products in bf16: 
 // the op would.
 double move_seconds(const weft_kernels *k, size_t n, size_t ins, size_t outs, bool in_place,
                     int threads, bool cold);
-// Bytes a second of a loop that reads so many (0: far more than a cache holds) again and again,
-// now.
+// Bytes a second of a loop that reads so many (0: far more than caches hold) again and again, now.
 double read_rate(const std::string &isa, int threads, size_t bytes);
 void print_machine();
 double steal_seconds(); // of all cores, since boot

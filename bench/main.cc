@@ -27,8 +27,7 @@ static const char usage[] =
     "  --quick              a minute's worth: the limits and some cases of every family\n"
     "  --threads=N,N        thread counts (default: 1 and all cores this process may use)\n"
     "  --isa=NAME,NAME      instruction sets (default: the best of this CPU in f32, and in bf16)\n"
-    "  --peers=NAME,NAME    onednn, openblas, blis, mkl, libxsmm; WEFT_PEER_<NAME>=FILE names the "
-    "library\n"
+    "  --peers=NAME,NAME    onednn, openblas, blis, mkl, libxsmm; WEFT_PEER_<NAME>=FILE names the library\n"
     "  --again              every case twice: prints what two runs of the same differ by\n"
     "  --benchmark_...      Google Benchmark's options: --benchmark_filter=REGEX,\n"
     "                       --benchmark_list_tests, --benchmark_out=FILE, "
@@ -88,9 +87,9 @@ static void defaults() {
     if (options.threads.empty()) options.threads = {cpu.cores_allowed};
     const bool all = options.isas.empty();
     if (all) options.isas = bench::tables();
-    const auto dots =
-        std::stable_partition(options.isas.begin(), options.isas.end(),
-                              [](auto &isa) { return bench::table(isa)->bf16_word == 1; });
+    const auto dots = std::stable_partition(options.isas.begin(), options.isas.end(), [](auto &isa) {
+        return bench::table(isa)->bf16_word == 1;
+    });
     options.dots.assign(dots, options.isas.end());
     options.isas.erase(all ? options.isas.begin() + 1 : dots, options.isas.end());
 }

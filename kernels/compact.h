@@ -5,6 +5,7 @@
  * vector of words is a vector of weights after a shift or a mask, lanes are outputs, and nothing is
  * shuffled. Outputs beyond n are zeros, and so is a term beyond k.
  *
+ *   f32     64 of them
  *   bf16    64 words of 32 bits, of an output and two terms each, the first in the low half
  *   int8    64 f32 scales, then rows of 64 signed bytes q, |q| <= 127: w = s q
  *   int4    the same with 16 words of 16 bits: output i + 16 j in bits 4 j.., as q + 8, |q| <= 7
@@ -17,8 +18,8 @@
  * is multiplied by its scale, each further one is added by an FMA, sum <- part s + sum. bf16 has no
  * scales: its chunks of 256 are added, which is the order of gemm_f32. Then the epilogue.
  *
- * Where the CPU has dot products of bf16, a row of bf16 is a row of words for them (gemm.h):
- * gemm_bf16 reads it as it lies, with x rounded to bf16, in its own order. */
+ * f32 is read by gemm_f32 itself, as it lies. Where the CPU has dot products of bf16, a row of bf16
+ * is a row of words for them (gemm.h): gemm_bf16 reads it, with x rounded to bf16, in its own order. */
 #ifndef WEFT_KERNELS_COMPACT_H
 #define WEFT_KERNELS_COMPACT_H
 
@@ -81,7 +82,7 @@ static inline size_t weft_compact_bytes(enum weft_format f, size_t n, size_t k) 
 
 /* Makes one block. */
 struct weft_compact_args {
-    enum weft_format format; /* not F32 */
+    enum weft_format format;
     size_t n, k;             /* n <= 64 live outputs */
     const float *src; /* (k, n) ld, read: transposed already, so that rows are those of the block */
     size_t ld;

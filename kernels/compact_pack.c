@@ -13,6 +13,12 @@ static WEFT_INLINE vf source(const struct weft_compact_args *a, size_t k, size_t
     return c + VL <= a->n ? v_load(p) : c < a->n ? v_load_n(p, a->n - c) : v_zero();
 }
 
+static void pack_f32(const struct weft_compact_args *a) {
+    float *to = a->block;
+    for (size_t k = 0; k < a->k; k++)
+        for (size_t c = 0; c < WEFT_BLOCK; c += VL, to += VL) v_store(to, source(a, k, c));
+}
+
 static void pack_bf16(const struct weft_compact_args *a) {
     int32_t *to = a->block;
     for (size_t k = 0; k < a->k; k += 2)
@@ -82,7 +88,9 @@ static void pack_int4(const struct weft_compact_args *a, size_t group) {
 
 void WEFT_FN(compact_pack)(const struct weft_compact_args *a) {
     const size_t group = weft_format_group(a->format);
-    if (a->format == WEFT_FORMAT_BF16)
+    if (a->format == WEFT_FORMAT_F32)
+        pack_f32(a);
+    else if (a->format == WEFT_FORMAT_BF16)
         pack_bf16(a);
     else if (a->format == WEFT_FORMAT_INT4)
         pack_int4(a, group);
@@ -108,6 +116,10 @@ void WEFT_FN(compact_output_f32)(enum weft_format f, const void *blocks, size_t 
     for (size_t i = 0; i < k; i++) {
         const unsigned char *const row =
             compact_rows(f, block, f == WEFT_FORMAT_BF16 ? i & ~(size_t)1 : i);
+        if (f == WEFT_FORMAT_F32) {
+            memcpy(w + i, row + 4 * c, sizeof *w);
+            continue;
+        }
         if (f == WEFT_FORMAT_BF16) {
             const unsigned char *const half = row + 4 * c + 2 * (i % 2);
             const uint32_t bits = (uint32_t)half[0] << 16 | (uint32_t)half[1] << 24;

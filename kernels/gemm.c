@@ -26,8 +26,8 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
     case WEFT_K_INNER: return b + j * g->ldb + k0;
     case WEFT_K_OUTER: return b + k0 * g->ldb + j;
     case WEFT_BLOCKS:
-        return g->blocks + j / WEFT_BLOCK * weft_compact_block(WEFT_FORMAT_BF16, g->k) +
-               k0 * weft_compact_row(WEFT_FORMAT_BF16) + j % WEFT_BLOCK * sizeof(float);
+        return g->blocks + j / WEFT_BLOCK * weft_compact_block(GEMM_BLOCKS, g->k) +
+               k0 * weft_compact_row(GEMM_BLOCKS) + j % WEFT_BLOCK * sizeof(float);
     default: return (const float *)g->b + j / GEMM_NR * g->ldb + k0 / WORD * GEMM_NR;
     }
 }
@@ -41,18 +41,19 @@ static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
  * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows
  * a tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of
- * rows. Blocks: two lines a word too, one each of the first two tiles. */
+ * rows. Blocks: the lines of a panel's words, one each of the first tiles. */
 static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const char *next, size_t i) {
     const bool outer = g->b_layout == WEFT_K_OUTER, packed = g->b_layout == WEFT_PANELS;
     const bool blocks = g->b_layout == WEFT_BLOCKS;
+    const size_t lines = GEMM_NR * sizeof(float) / 64; /* 1 or 2 */
     const size_t word = packed ? sizeof(float) : WORD * sizeof(elem);
     const size_t ld = packed ? t->k * sizeof(float) : g->ldb * sizeof(elem);
-    if (next == NULL || i >= (outer ? 1 : blocks ? 2 : GEMM_NR / 2)) {
+    if (next == NULL || i >= (outer ? 1 : blocks ? lines : GEMM_NR / 2)) {
         t->ahead[0] = t->ahead[1] = (const char *)t->b;
         t->ahead_step = 0;
     } else if (blocks) {
         t->ahead[0] = next + i * 64;
-        t->ahead[1] = g->m > rows_step(g) ? t->ahead[0] : next + 64;
+        t->ahead[1] = g->m > rows_step(g) ? t->ahead[0] : next + (lines - 1) * 64;
         t->ahead_step = WEFT_BLOCK * sizeof(float);
     } else {
         t->ahead[0] = outer ? next : next + 2 * i * ld;
@@ -147,7 +148,7 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
 void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     if (g->m == 0 || g->n == 0) return;
     if (g->m <= WEFT_GEMV_ROWS && g->a_layout == WEFT_K_INNER &&
-        g->b_layout == (WORD == 1 ? WEFT_K_INNER : WEFT_BLOCKS)) {
+        (g->b_layout == WEFT_BLOCKS || (WORD == 1 && g->b_layout == WEFT_K_INNER))) {
         WEFT_EFN(gemv)(g);
         return;
     }

@@ -5,15 +5,17 @@
  *   WEFT_K_INNER  p[r*ld + k]   A as it is written, B transposed: (n, k)
  *   WEFT_K_OUTER  p[k*ld + r]   A transposed: (k, m), B as it is written
  *   WEFT_PANELS   packed by gemm_pack_a or gemm_pack_b: panels of W = gemm_mr (A) or gemm_nr (B)
- *                 rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last
- * one are 0. ld = W*k of the matrix that was packed. Elements are f32, or, for dot products of bf16
- * (bf16_word of the table is 2), words: the terms 2k and 2k+1, an odd last one with 0; all k above
- * then counts words. WEFT_BLOCKS   B of gemm_compact_f32 and gemv_compact_f32: compact.h. Of
- * gemm_bf16 and gemv_bf16 too, in a table with dot products: blocks in bf16 are words. C is f32
- * then (c_f32), and so is what the epilogue reads. The three products of a linear layer, X (M, K),
- * W (N, K), Y (M, N): Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M,
- * N, K) dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N) dW =
- * dYᵀ·X    a = dY K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
+ *                 rows, in a panel k runs slowest: p[(r/W)*ld + k*W + r%W], rows beyond the last one
+ *                 are 0. ld = W*k of the matrix that was packed. Elements are f32, or, for dot products
+ *                 of bf16 (bf16_word of the table is 2), words: the terms 2k and 2k+1, an odd last one
+ *                 with 0; all k above then counts words.
+ *   WEFT_BLOCKS   B of gemm_compact_f32 and gemv_compact_f32: compact.h. In f32 of gemm_f32 and gemv_f32,
+ *                 and, in a table with dot products, in bf16 of gemm_bf16 and gemv_bf16: blocks are words
+ *                 then. C is f32 (c_f32), and so is what the epilogue reads.
+ * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):
+ *   Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K)
+ *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)
+ *   dW = dYᵀ·X    a = dY K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
  *
  * Order (the bits of C depend on nothing else): an element is one FMA chain over a k chunk of 256,
  * from 0; chunks are added in ascending order to the old C (accumulate) or to the first of them;
@@ -21,10 +23,10 @@
  * the first accumulating and only the last with the epilogue, and along m and n anywhere.
  *
  * With operands in bf16 the sums are the same f32 chains; with dot products a step of a chain adds
- * two terms, and what is 256 above is 512. C may be f32 (c_f32), or bf16: then the sums wait in
- * acc, and an element is rounded once, after the epilogue. Split along k, all calls but the first
- * are `resumed` (the sum so far is in acc, whatever C holds), all but the last `unfinished` (it
- * stays there). */
+ * two terms, and what is 256 above is 512. C may be f32 (c_f32), or bf16: then the sums wait in acc,
+ * and an element is rounded once, after the epilogue. Split along k, all calls but the first are
+ * `resumed` (the sum so far is in acc, whatever C holds), all but the last `unfinished` (it stays
+ * there). */
 #ifndef WEFT_KERNELS_GEMM_H
 #define WEFT_KERNELS_GEMM_H
 
@@ -38,20 +40,13 @@
 #define WEFT_COLSUM_ROWS 64  /* rows of one partial column sum */
 
 /* What an epilogue tells about the values that pass it, a group of WEFT_GEMM_GROUP columns of a row
- * after the other; sums in f32 over the group's columns by the tree of vec_reduce.h. z is what
- * enters the activation or, without one, the product with its bias; x is what is stored in C.
+ * after the other; sums in f32 over the group's columns by the tree of vec_reduce.h. z is what enters
+ * the activation or, without one, the product with its bias; x is what is stored in C.
  *   SUM_Z, SUM_ZZ   sum z, sum z^2 (0 with DACT)
  *   SUM_X, SUM_XX   sum x, sum x^2
  *   COUNT           BIAS_ACT: units that are off or saturated: x = 0 or |act'(z)| < 1e-3
  *                   BIAS_RESIDUAL: additions that were swallowed: z != 0, x = residual */
-enum weft_gemm_stat {
-    WEFT_SUM_Z,
-    WEFT_SUM_ZZ,
-    WEFT_SUM_X,
-    WEFT_SUM_XX,
-    WEFT_COUNT,
-    WEFT_GEMM_STATS
-};
+enum weft_gemm_stat { WEFT_SUM_Z, WEFT_SUM_ZZ, WEFT_SUM_X, WEFT_SUM_XX, WEFT_COUNT, WEFT_GEMM_STATS };
 #define WEFT_GEMM_GROUP 16
 #define WEFT_SATURATED  1e-3f
 static inline size_t weft_gemm_groups(size_t n) {
@@ -82,9 +77,9 @@ struct weft_gemm_args {
     size_t ldc;
     bool accumulate;
     enum weft_epilogue epilogue;
-    enum weft_act act;    /* leaky_relu has slope WEFT_LEAKY_SLOPE */
-    const float *bias;    /* (n), read */
-    const void *residual; /* (m, n) elem, read */
+    enum weft_act act;     /* leaky_relu has slope WEFT_LEAKY_SLOPE */
+    const float *bias;     /* (n), read */
+    const void *residual;  /* (m, n) elem, read */
     size_t ldr;
     void *z; /* (m, n) elem: = in BIAS_ACT, read in DACT */
     size_t ldz;

@@ -31,6 +31,9 @@ static WEFT_INLINE bool gemm_finishes(const struct weft_gemm_args *g) {
     if (gemm_narrows(g)) return !g->unfinished;
     return g->epilogue != WEFT_EPI_NONE || g->stats;
 }
+/* What blocks of B hold: words. */
+#define GEMM_BLOCKS (WEFT_ELEM_F32 ? WEFT_FORMAT_F32 : WEFT_FORMAT_BF16)
+
 /* The epilogue's operands are f32 where weights are blocks, elem otherwise. */
 static WEFT_INLINE void gemm_finish(const struct weft_gemm_args *g, size_t i, size_t j, size_t rows,
                                     size_t cols) {

@@ -73,69 +73,82 @@ static WEFT_INLINE void columns(const struct weft_gemm_args *g, const size_t m, 
     for (size_t i = 0; i < m; i++) v_store_n(c + i * ld, sum[i], n);
 }
 
-#ifdef WEFT_DOT
+#if WEFT_ELEM_F32 || defined(WEFT_DOT) /* blocks of words */
 #define VECTORS (WEFT_BLOCK / VL)
 #define AHEAD   3072 /* bytes of a block that are fetched ahead */
+#if defined(WEFT_ISA_IS_AVX512) || defined(WEFT_ISA_IS_NEON)
+#define SUMS ((size_t)16) /* vectors in registers */
+#else
+#define SUMS ((size_t)8)
+#endif
 
-/* part[row][vector] += word of x times a block's row of words. */
-static WEFT_INLINE void words(const size_t m, const vf *x, const float *w, vf part[][VECTORS]) {
+/* part[row][vector] += word of x times nv vectors of a block's row of words. */
+static WEFT_INLINE void words(const size_t m, const size_t nv, const vf *x, const float *w,
+                              vf *part) {
     WEFT_UNROLL_ALL
-    for (size_t v = 0; v < VECTORS; v++) {
+    for (size_t v = 0; v < nv; v++) {
         const vf b = v_load(w + v * VL);
-        WEFT_PREFETCH((const char *)(w + v * VL) + AHEAD);
+        if (v * VL % 16 == 0) WEFT_PREFETCH((const char *)(w + v * VL) + AHEAD);
         WEFT_UNROLL_ALL
-        for (size_t i = 0; i < m; i++) part[i][v] = word_mac(x[i], b, part[i][v]);
+        for (size_t i = 0; i < m; i++) part[i * nv + v] = word_mac(x[i], b, part[i * nv + v]);
     }
 }
 
-/* C[0..m) at the 64 outputs of a block, or those of them that exist. */
-static WEFT_INLINE void block_columns(const struct weft_gemm_args *g, const size_t m, size_t j) {
-    vf sum[WEFT_GEMV_ROWS][VECTORS], x[WEFT_GEMV_ROWS];
-    const size_t block = weft_compact_block(WEFT_FORMAT_BF16, g->k);
-    const float *w = (const float *)(const void *)(g->blocks + j / WEFT_BLOCK * block);
+/* C[0..m) at the nv vectors of outputs from column j on, those of them that exist. */
+static WEFT_INLINE void outputs(const struct weft_gemm_args *g, const size_t m, const size_t nv,
+                                size_t j) {
+    vf sum[SUMS], part[SUMS], x[WEFT_GEMV_ROWS];
+    const size_t n = m * nv, block = weft_compact_block(GEMM_BLOCKS, g->k);
+    const unsigned char *const from = g->blocks + j / WEFT_BLOCK * block;
+    const float *w = (const float *)(const void *)from + j % WEFT_BLOCK;
     const elem *a = g->a;
     size_t k = 0;
     do { /* a chunk; once for k = 0 */
         const size_t end = min_size(g->k, k + WEFT_GEMM_CHUNK * WORD);
         const bool first = k == 0;
-        vf part[WEFT_GEMV_ROWS][VECTORS];
         WEFT_UNROLL_ALL
-        for (size_t q = 0; q < m * VECTORS; q++) part[q / VECTORS][q % VECTORS] = v_zero();
+        for (size_t q = 0; q < n; q++) part[q] = v_zero();
         for (; k + WORD <= end; k += WORD, a += WORD, w += WEFT_BLOCK) {
             WEFT_UNROLL_ALL
             for (size_t i = 0; i < m; i++) x[i] = word_bcast(a + i * g->lda);
-            words(m, x, w, part);
+            words(m, nv, x, w, part);
         }
         if (k < end) { /* half a word */
             WEFT_UNROLL_ALL
-            for (size_t i = 0; i < m; i++) x[i] = i_bits(i_set1(a[i * g->lda]));
-            words(m, x, w, part);
+            for (size_t i = 0; i < m; i++) x[i] = word_half(a + i * g->lda);
+            words(m, nv, x, w, part);
             k = end;
         }
         WEFT_UNROLL_ALL
-        for (size_t q = 0; q < m * VECTORS; q++) {
-            vf *const to = &sum[q / VECTORS][q % VECTORS];
-            *to =
-                first ? part[q / VECTORS][q % VECTORS] : v_add(*to, part[q / VECTORS][q % VECTORS]);
-        }
+        for (size_t q = 0; q < n; q++) sum[q] = first ? part[q] : v_add(sum[q], part[q]);
     } while (k < g->k);
     WEFT_UNROLL_ALL
-    for (size_t q = 0; q < m * VECTORS; q++) {
-        const size_t at = j + q % VECTORS * VL;
-        if (at < g->n)
-            v_store_n((float *)g->c + q / VECTORS * g->ldc + at, sum[q / VECTORS][q % VECTORS],
-                      min_size(VL, g->n - at));
+    for (size_t q = 0; q < n; q++) {
+        const size_t at = j + q % nv * VL;
+        float *const to = (float *)g->c + q / nv * g->ldc + at;
+        if (at + VL <= g->n)
+            v_store(to, sum[q]);
+        else if (at < g->n)
+            v_store_n(to, sum[q], g->n - at);
     }
+}
+
+/* All columns; of a block as many at once as there are registers for their sums. */
+static WEFT_INLINE void block_rows(const struct weft_gemm_args *g, const size_t m) {
+    const size_t most = SUMS / (m == 3 ? 4 : m), nv = VECTORS < most ? VECTORS : most;
+    for (size_t j = 0; j < g->n; j += nv * VL) outputs(g, m, nv, j);
+}
+#else
+static WEFT_INLINE void block_rows(const struct weft_gemm_args *g, const size_t m) {
+    (void)g, (void)m;
 }
 #endif
 
 static WEFT_INLINE void rows(const struct weft_gemm_args *g, const size_t m) {
-#ifdef WEFT_DOT
     if (g->b_layout == WEFT_BLOCKS) {
-        for (size_t j = 0; j < g->n; j += WEFT_BLOCK) block_columns(g, m, j);
+        block_rows(g, m);
         return;
     }
-#endif
     for (size_t j = 0; j < g->n; j += VL) columns(g, m, j, min_size(VL, g->n - j));
 }
 

@@ -53,9 +53,9 @@ struct dense {
 struct block {
     struct norm ln_1, ln_2;
     struct dense attn, attn_proj, fc, mlp_proj;
-    weft_tensor attn_gain, mlp_gain;     /* rezero */
+    weft_tensor attn_gain, mlp_gain;    /* rezero */
     weft_tensor layer_scale, head_scale; /* scales */
-    weft_tensor kcache, vcache;          /* generation */
+    weft_tensor kcache, vcache;         /* generation */
 };
 enum placement { PRE, POST, BRANCH, NO_NORM };
 struct net { /* parameters, in file order */
@@ -67,6 +67,8 @@ struct net { /* parameters, in file order */
 };
 
 /* ---- parameters ---- */
+static bool trains(const struct weft_training *t) { return t->batch > 0 && !t->eval_only; }
+
 static weft_tensor param(struct net *n, int layer, const char *part, const char *role, size_t rows,
                          size_t cols, bool transposed) {
     weft_graph *const g = n->m->graph;
@@ -74,7 +76,7 @@ static weft_tensor param(struct net *n, int layer, const char *part, const char 
         layer < 0 ? weft_graph_format(n->m->graph, "transformer.%s", part)
                   : weft_graph_format(n->m->graph, "transformer.h.%d.%s", layer, part);
     /* what products read; of the positions a token needs one row */
-    const bool compact = cols != 0 && strcmp(role, "wpe") != 0;
+    const bool compact = cols != 0 && strcmp(role, "wpe") != 0 && !trains(&n->m->training);
     struct weft_param_desc d = {.name = name,
                                 .shape = {rows, cols},
                                 .layer = layer,
@@ -191,8 +193,8 @@ static weft_tensor norm(const struct net *n, weft_program *p, weft_tensor x, str
     return y;
 }
 
-/* x + f with f = dropout(h wᵀ + b), with the sum fused into the product where nothing stands
- * between them; then, or before it, the norm of this half. */
+/* x + f with f = dropout(h wᵀ + b), with the sum fused into the product where nothing stands between
+ * them; then, or before it, the norm of this half. */
 static weft_tensor join(const struct net *n, weft_program *p, weft_tensor h, struct dense d,
                         weft_tensor x, struct norm ln, weft_tensor gain, enum mode mode) {
     const float prob = mode == TRAIN ? (float)n->m->gpt2.dropout : 0;
@@ -298,7 +300,7 @@ static bool parse_norm(const char *name, enum placement *out) {
 
 static enum weft_status check_formats(weft_ctx *ctx, const struct weft_training *t) {
     const bool f32 = t->weights == NULL || strcmp(t->weights, "f32") == 0;
-    if (!f32 && t->batch > 0 && !t->eval_only)
+    if (!f32 && trains(t))
         return weft_ctx_fail(
             ctx, WEFT_ERR_ARG,
             "gpt2: weights in %s are for evaluation and generation: a model trains "

@@ -4,8 +4,7 @@
  *   plain     x <- act(x wᵀ + b)      residual  x <- x + act(x wᵀ + b)
  *   rezero    x <- x + a act(x wᵀ + b)                              (Bachlechner et al. 2020)
  *
- * Parameters are named layers.<i>.weight / .bias, (out, in), and blocks.<i>.weight / .bias / .gain.
- */
+ * Parameters are named layers.<i>.weight / .bias, (out, in), and blocks.<i>.weight / .bias / .gain. */
 #include <string.h>
 
 #include "models/model.h"

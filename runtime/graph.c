@@ -168,11 +168,12 @@ const char *weft_weights_name(size_t i) {
     return i < WEFT_FORMATS ? weft_format_name((enum weft_format)i) : NULL;
 }
 
-/* By name; NULL: f32. */
 static bool parse_format(const char *name, enum weft_format *out) {
+    *out = WEFT_FORMAT_F32;
+    if (name == NULL) return true;
     for (size_t i = 0; i < WEFT_FORMATS; i++) {
         *out = (enum weft_format)i;
-        if (name == NULL || strcmp(name, weft_format_name(*out)) == 0) return true;
+        if (strcmp(name, weft_format_name(*out)) == 0) return true;
     }
     return false;
 }
@@ -183,8 +184,8 @@ weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     if (!parse_format(desc->format, &format))
         return weft_graph_fail(g, WEFT_ERR_ARG, "parameter %s: unknown format of weights \"%s\"",
                                desc->name, desc->format);
-    if (format != WEFT_FORMAT_F32 && vector)
-        return weft_graph_fail(g, WEFT_ERR_DTYPE, "parameter %s: a vector is f32, not %s",
+    if (desc->format != NULL && vector)
+        return weft_graph_fail(g, WEFT_ERR_DTYPE, "parameter %s: a vector has no format %s",
                                desc->name, desc->format);
     for (size_t i = 0; i < sizeof desc->slices / sizeof *desc->slices; i++) {
         const struct weft_slice *const s = &desc->slices[i];
@@ -197,7 +198,7 @@ weft_tensor weft_param(weft_graph *g, const struct weft_param_desc *desc) {
     const struct weft_tensor_desc d = {
         .name = desc->name,
         .kind = WEFT_PARAM,
-        .dtype = format == WEFT_FORMAT_F32 ? WEFT_F32 : WEFT_COMPACT,
+        .dtype = desc->format == NULL ? WEFT_F32 : WEFT_COMPACT,
         .format = format,
         .layer = desc->layer,
         .shape = {vector ? 1 : desc->shape[0], 1, vector ? desc->shape[0] : desc->shape[1]},

@@ -37,7 +37,7 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
                  l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
     const bool far = (double)p->n * k > l2;
-    const bool widens = p->b == WEFT_BLOCKS && !p->rounds;
+    const bool widens = p->b == WEFT_BLOCKS && !p->rounds && p->format != WEFT_FORMAT_F32;
     const double b = (p->b == WEFT_K_INNER             ? 0.8
                       : p->b == WEFT_K_OUTER || widens ? 0.4
                                                        : 0.1) +
@@ -253,6 +253,6 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     if (t.unfinished) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
     place_epilogue(p, &t, i0 + i, j);
     place_sums(p, &t, shared, local, i0 + i, j, k0);
-    const bool dots = p->half || p->rounds;
-    (dots ? k->gemm_bf16 : p->b == WEFT_BLOCKS ? k->gemm_compact_f32 : k->gemm_f32)(&t);
+    const bool words = p->b != WEFT_BLOCKS || p->format == WEFT_FORMAT_F32;
+    (p->half || p->rounds ? k->gemm_bf16 : words ? k->gemm_f32 : k->gemm_compact_f32)(&t);
 }

@@ -11,22 +11,22 @@
 #include "runtime/graph.h"
 
 struct weft_product {
-    size_t m, n, k;          /* of the whole product; a run may have smaller m or k */
-    enum weft_layout a, b;   /* K_INNER or K_OUTER; b also PANELS or BLOCKS */
-    enum weft_format format; /* of blocks */
-    bool half, narrow;       /* A and B are bf16; C too: rounded once, from sums in f32 */
-    bool rounds;  /* computed: B is blocks of words, and A, in f32, is rounded for dot products */
-    size_t word;  /* terms of a word of packed A (gemm.h) */
+    size_t m, n, k;               /* of the whole product; a run may have smaller m or k */
+    enum weft_layout a, b;        /* K_INNER or K_OUTER; b also PANELS or BLOCKS */
+    enum weft_format format;      /* of blocks */
+    bool half, narrow;            /* A and B are bf16; C too: rounded once, from sums in f32 */
+    bool rounds;                  /* computed: B is blocks of words; A, in f32, is rounded for them */
+    size_t word;                  /* terms of a word of packed A (gemm.h) */
     bool by_rows; /* a thread's tasks are rows of C rather than columns: what it leaves in its cache
                    * is then what it gets of C's rows elsewhere (of weights: where they are n) */
     size_t m_part, k_part, parts; /* rows and depth of A in a part */
     bool pack;                    /* parts are packed: two phases each */
-    enum weft_layout as;          /* ... as panels, or, few rows, as rows of words */
+    enum weft_layout as;          /* ... as panels, or, few rows that it rounds, as rows */
     size_t rows, cols;            /* of a task */
     size_t row_tasks, col_tasks, pack_tasks;
     size_t packed_bytes; /* shared scratch, 64-byte aligned */
-    size_t local_bytes; /* of each thread: sums of a task, when narrow; rows of A, when it rounds */
-    size_t sums_at;     /* narrow, parts along k: where all sums are in the shared scratch */
+    size_t local_bytes;  /* of each thread: sums of a task, when narrow; rows of A, when it rounds */
+    size_t sums_at;      /* narrow, parts along k: where all sums are in the shared scratch */
 };
 
 /* p->m, n, k, a, b are set; the rest is computed. */

@@ -13,7 +13,7 @@ struct shape {
     size_t m, n, k, lda, ldc;
     enum weft_format format;
     enum weft_layout a;
-    bool residual, bare; /* bare: no epilogue */
+    bool residual, bare, words; /* bare: no epilogue; words: the format is set */
 };
 
 static const size_t depths[] = {256, 257, 1, 33, 64, 255, 31, 511, 2, 520, 96, 773};
@@ -46,6 +46,11 @@ static double read_weight(const struct shape *s, const unsigned char *blocks, si
         const uint32_t bits = (uint32_t)half[0] << 16 | (uint32_t)half[1] << 24;
         float f;
         memcpy(&f, &bits, 4);
+        return (double)f;
+    }
+    if (s->format == WEFT_FORMAT_F32) {
+        float f;
+        memcpy(&f, at + 4 * c, 4);
         return (double)f;
     }
     if (s->format == WEFT_FORMAT_INT4) {
@@ -95,7 +100,7 @@ static void draw_product(struct check *c, const struct shape *fixed) {
                                             CHECK_FILL_SPIKE, CHECK_FILL_ALTERNATE};
     struct shape *s = c->user;
     *s = *fixed;
-    if (s->format == 0) s->format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1));
+    if (!s->words) s->format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1));
     s->k = depths[(c->index / 5 + c->index) % 12];
     s->n = c->index % 4 == 3 ? check_range(c, 60, 200) : check_range(c, 1, 70);
     s->lda = check_ld(c, s->k);
@@ -220,10 +225,12 @@ static void call_gemm(struct check *c, const struct weft_kernels *k) {
     call(c, k, k->gemm_compact_f32);
 }
 
-/* ---- words: A is bf16, the kernel that of dot products where there is one ---- */
+/* ---- words: blocks in f32, or, A being bf16, in bf16 for dot products where there are some ---- */
 static void draw_words(struct check *c) {
     struct shape *s = c->user;
-    draw_product(c, &(struct shape){.m = check_range(c, 1, 33), .format = WEFT_FORMAT_BF16});
+    draw_product(c, &(struct shape){.m = check_range(c, 1, 33),
+                                    .format = c->bf16 ? WEFT_FORMAT_BF16 : WEFT_FORMAT_F32,
+                                    .words = true});
     check_scratch(c, "rows", s->n * s->k * 2);
     check_scratch(c, "wide", s->m * s->k * sizeof(float));
     check_scratch(c, "alone", s->n * sizeof(float));
@@ -235,11 +242,14 @@ static void oracle_words(struct check *c) {
     check_arg(c, "differ")->want[0] = 0;
 }
 
-/* Rows that have other bits alone, or, in the bare product, from W in rows. */
+/* Rows that have other bits alone, or from W as it is written (in bf16 without an epilogue, whose
+ * operands would be bf16). */
 static void call_words(struct check *c, const struct weft_kernels *k) {
     const struct shape *s = c->user;
     const bool dots = c->bf16 && k->bf16_word == 2;
-    void (*const kernel)(const struct weft_gemm_args *) = dots ? k->gemm_bf16 : k->gemm_compact_f32;
+    void (*const kernel)(const struct weft_gemm_args *) = dots      ? k->gemm_bf16
+                                                          : c->bf16 ? k->gemm_compact_f32
+                                                                    : k->gemm_f32;
     struct weft_gemm_args g = args(c, k);
     uint32_t *const differ = check_u32(c, "differ");
     if (c->bf16 && !dots) {
@@ -250,22 +260,23 @@ static void call_words(struct check *c, const struct weft_kernels *k) {
         g.lda = s->k;
     }
     kernel(&g);
+    g.b = check_ptr(c, dots ? "rows" : "w");
+    g.ldb = s->k;
+    k->narrow_bf16(check_f32(c, "w"), check_ptr(c, "rows"), s->n * s->k);
     *differ = 0;
     for (size_t i = 0; i < s->m; i++) {
         struct weft_gemm_args row = g;
+        const void *const want = (const float *)g.c + i * s->ldc;
         row.m = 1;
         row.a = (const char *)g.a + i * g.lda * (dots ? 2 : sizeof(float));
         row.c = check_ptr(c, "alone");
         row.residual = (const float *)g.residual + i * g.ldr;
         kernel(&row);
-        *differ += memcmp((float *)g.c + i * s->ldc, row.c, s->n * sizeof(float)) != 0;
-        if (!dots || !s->bare) continue;
-        row.b = check_ptr(c, "rows");
+        *differ += memcmp(want, row.c, s->n * sizeof(float)) != 0;
         row.b_layout = WEFT_K_INNER;
-        row.ldb = s->k;
-        k->narrow_bf16(check_f32(c, "w"), check_ptr(c, "rows"), s->n * s->k);
+        if (c->bf16 && !(dots && s->bare)) continue;
         kernel(&row);
-        *differ += memcmp((float *)g.c + i * s->ldc, row.c, s->n * sizeof(float)) != 0;
+        *differ += memcmp(want, row.c, s->n * sizeof(float)) != 0;
     }
 }
 
@@ -273,7 +284,7 @@ static void call_words(struct check *c, const struct weft_kernels *k) {
 /* Weights of a block, and what stands there for each: at most half a step away. */
 static void draw_pack(struct check *c) {
     struct shape *s = c->user;
-    *s = (struct shape){.format = (enum weft_format)(1 + c->index % (WEFT_FORMATS - 1)),
+    *s = (struct shape){.format = (enum weft_format)(c->index % WEFT_FORMATS),
                         .k = depths[c->index % 12],
                         .n = check_range(c, 1, 64)};
     s->lda = check_ld(c, s->n);
@@ -300,6 +311,7 @@ static void oracle_pack(struct check *c) {
             const size_t at = j * s->k + k;
             double max = 0;
             back->want[at] = w[k * s->n + j];
+            if (s->format == WEFT_FORMAT_F32) continue;
             if (group == 0) { /* round to nearest: 8 bits of significand */
                 back->tol[at] = fmax(fabs(back->want[at]) * 0x1p-8, 0x1p-126);
                 continue;

@@ -37,9 +37,11 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
                         * weights", or "all"; NULL: nothing. See weft_model_statistics */
     bool keep;         /* what probes summarise stays in memory: weft_model_probes shows it */
     size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
-    const char *weights; /* gpt2 that does not train: how its matrices are kept, by
-                          * weft_weights_name; NULL: "f32". Fewer bytes, which is what a token
-                          * costs; embeddings and head too. Everything is computed in f32 */
+    /* gpt2 that does not train: how its matrices are kept, by weft_weights_name, embeddings and head
+     * too: fewer bytes are what makes a token cheaper. NULL: f32 as in training, so that their data is
+     * to be had. Everything is computed in f32, but products with bf16 where the CPU has dot products
+     * of it: they round what they multiply */
+    const char *weights;
     const char *kv;      /* of its KV cache: NULL or "f32", "bf16" */
     bool score;          /* gpt2, generation: weft_model_score */
     /* "f32" (NULL too), or "bf16": activations, their gradients and a copy of the weights, in training

@@ -11,6 +11,7 @@
  *                words of VL, or n <= VL, rows that are contiguous: the elements at p and, in the
  *                word's second half, those at p + ld, or 0 without pair
  *   word_bcast(p) the word at p in all lanes
+ *   word_half(p) the element at p as the first half of a word, in all lanes
  *   word_mac(a,b,c)
  *                c + a b; c is f32. With WORD = 2 both products are added as VDPBF16PS does it: each
  *                rounded to nearest, denormals taken and given as 0
@@ -44,6 +45,7 @@ static WEFT_INLINE vf word_bcast(const side *p) {
     memcpy(&pair, p, sizeof pair);
     return i_bits(i_set1(pair));
 }
+static WEFT_INLINE vf word_half(const side *p) { return i_bits(i_set1(*p)); }
 static WEFT_INLINE vf word_mac(vf a, vf b, vf c) { return v_dot(v_bits(a), v_bits(b), c); }
 #else
 #define WORD ((size_t)1)
@@ -61,6 +63,7 @@ static WEFT_INLINE vf word_join_n(const elem *p, size_t ld, bool pair, size_t n)
     return e_load_n(p, n);
 }
 static WEFT_INLINE vf word_bcast(const side *p) { return v_bcast(p); }
+static WEFT_INLINE vf word_half(const side *p) { return v_bcast(p); }
 static WEFT_INLINE vf word_mac(vf a, vf b, vf c) { return v_fma(a, b, c); }
 #endif
 
