@@ -7,6 +7,8 @@
   bench/compare.py threads --shape 784,46,10 --batch 64   (weft with 1 thread and with all)
   bench/compare.py study --study std-sweep|gpt2-variance  (a quick study, and the same one in PyTorch eager;
                                                            a step is the whole study)
+  bench/compare.py decode --weights f32|bf16|int8 --peers llamacpp,transformers   (a token of one text)
+  bench/compare.py prefill --weights f32|bf16 --peers llamacpp,transformers       (a prompt of 1024 tokens)
 
 Each round runs every contestant once, in its own process, with the same number of threads, in an
 order that turns from round to round; the first steps of a process are warm-up. The machine's speed
@@ -14,7 +16,8 @@ drifts, so what counts are the ratios: the best step of all rounds, and the medi
 each round's median. Prints a table; --json FILE keeps every number.
 
 Peers: torch and torch-compile need PyTorch in this Python; llmc needs --llmc DIR, your built copy of
-llm.c (B=4 T=64 is built in there). A peer that cannot run is named and left out.
+llm.c (B=4 T=64 is built in there); llamacpp (f32, bf16, q8_0, with its flash attention in prefill),
+llamacpp-f16 and transformers need llama-cpp-python and transformers. A peer that cannot run is named and left out.
 """
 import argparse
 import json
@@ -145,6 +148,48 @@ def torch_study(a):
     return [1000 * json.loads(output.strip().splitlines()[-1])["seconds"]], memory
 
 
+# ---- generation: GPT-2 124M of random weights, as weft writes it ---------------------------------
+def random_model(a, work):
+    run([a.weft, "train", *gpt2_arguments(a, work, 0), "--steps", "1", "--batch", "1", "--seq", "16", "--eval-every", "0",
+         "--out", os.path.join(work, "run")])
+    return os.path.join(work, "run", "checkpoints", "last")
+
+
+def weft_bench(a, work):
+    out = os.path.join(work, "bench.json")
+    case = {"decode": "decode/gpt2-124m/texts:1/", "prefill": "prefill/"}[a.what]
+    _, memory = run([os.path.join(os.path.dirname(a.weft), "weft-bench"), f"--threads={a.threads}",
+                     f"--benchmark_filter=^{case}.*/{a.weights}/", f"--benchmark_out={out}",
+                     "--benchmark_out_format=json", f"--benchmark_repetitions={a.steps}"])
+    with open(out, encoding="utf-8") as file:
+        found = json.load(file)["benchmarks"]
+    unit = {"ns": 1e-6, "us": 1e-3, "ms": 1}
+    return [b["real_time"] * unit[b["time_unit"]] for b in found if b["run_type"] == "iteration"], memory
+
+
+def generator(a, script, model, *arguments):
+    output, memory = run([sys.executable, os.path.join(HERE, "peers", script), a.what, "--model", model,
+                          "--steps", str(a.steps), "--threads", str(a.threads), *arguments],
+                         env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    return json.loads(output.strip().splitlines()[-1])["step_ms"][1:], memory
+
+
+def llamacpp(a, work, model, dtype):
+    file = os.path.join(work, f"{dtype}.gguf")
+    if not os.path.exists(file):
+        run([a.weft, "convert", model, file, "--dtype", dtype])
+    return generator(a, "llamacpp_gpt2.py", file, *(["--flash"] if a.what == "prefill" else []))
+
+
+def generation(a, work):
+    model = random_model(a, work)
+    own = {"int8": "q8_0"}.get(a.weights, a.weights)
+    every = {"llamacpp": lambda: llamacpp(a, work, model, own),
+             "llamacpp-f16": lambda: llamacpp(a, work, model, "f16"),
+             "transformers": lambda: generator(a, "transformers_gpt2.py", model, "--dtype", a.weights)}
+    return {"weft": lambda: weft_bench(a, work), **{name: every[name] for name in a.peers.split(",")}}
+
+
 def contestants(a, work):
     """name -> function; the first is the one that others are compared with."""
     warm = min(a.steps // 2, 3 if a.what in ("gpt2", "stats") else 200)
@@ -163,6 +208,8 @@ def contestants(a, work):
         with_, without = gpt2_arguments(a, work, 1), gpt2_arguments(a, work, 0)
         return {"every step": lambda: weft(a, work, with_, a.threads, warm),
                 "never": lambda: weft(a, work, without, a.threads, warm)}
+    if a.what in ("decode", "prefill"):
+        return generation(a, work)
     if a.what == "study":
         return {"weft": lambda: weft_study(a, work), "torch": lambda: torch_study(a)}
     plain = mlp_arguments(a, work)
@@ -204,7 +251,8 @@ def summary(rounds):
 def main():
     args = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads", "study"])
+    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads", "study", "decode", "prefill"])
+    args.add_argument("--weights", choices=["f32", "bf16", "int8"], default="f32", help="of decode and prefill")
     args.add_argument("--study", choices=["std-sweep", "gpt2-variance"], default="std-sweep")
     args.add_argument("--data", default=os.path.join(ROOT, "data"), help="of a study: what ci/data.sh fills")
     args.add_argument("--batch", type=int, default=4)
@@ -222,7 +270,7 @@ def main():
     args.add_argument("--json")
     a = args.parse_args()
     if a.steps is None:
-        a.steps = 10 if a.what in ("gpt2", "stats") else 3000
+        a.steps = {"gpt2": 10, "stats": 10, "decode": 8, "prefill": 5}.get(a.what, 3000)
     if a.what == "study":
         a.steps = 2
     if a.rounds < 1 or a.steps < 2:
@@ -235,13 +283,13 @@ def main():
         results = measure(a, contestants(a, work))
     rows = {name: summary(rounds) for name, rounds in results.items()}
     first = next(iter(rows))
-    tokens = a.batch * a.seq if a.what in ("gpt2", "stats") else a.batch
+    tokens = {"decode": 1, "prefill": 1024}.get(a.what, a.batch * a.seq if a.what in ("gpt2", "stats") else a.batch)
     peak = info["bf16_gflops" if a.precision == "bf16" else "fma_gflops"]
     print(f"{info['cpu']}, {info['isa']}, {a.threads} threads, {info['compiler']}; measured peak "
           f"{peak:.0f} GFLOP/s, triad {info['triad_gbs']:.0f} GB/s")
     print(f"{' '.join(sys.argv[1:])}: {a.rounds} rounds of "
           f"{'one study' if a.what == 'study' else f'{a.steps} steps'}\n")
-    unit = "tokens/s" if a.what in ("gpt2", "stats") else "samples/s"
+    unit = "tokens/s" if a.what in ("gpt2", "stats", "decode", "prefill") else "samples/s"
     if a.what == "study":
         tokens, unit = {"std-sweep": 100, "gpt2-variance": 9}[a.study], "cells/s"
     print(f"{'':15} {'best ms':>10} {'median ms':>10} {unit:>10} {'MiB':>7}  best / {first}  median")
