@@ -20,7 +20,7 @@ kept[key] = "grain_ns=1234"
 json.dump(kept, open(sys.argv[1], "w"))
 EOF
 "$weft" info --threads 1 | grep -q '^tuning .*grain_ns=1234 .*(weft tune)' || fail "what is kept is not used"
-WEFT_TUNE=l2=7 "$weft" info --threads 1 | grep -q '^tuning .*grain_ns=8000 .*l2=7 .*(WEFT_TUNE)' ||
+WEFT_TUNE=l2=7 "$weft" info --threads 1 | grep -q '^tuning .*grain_ns=4000 .*l2=7 .*(WEFT_TUNE)' ||
     fail "WEFT_TUNE does not override"
 WEFT_TUNE=l3=7 "$weft" info >out 2>err && fail "a wrong WEFT_TUNE passes"
 grep -q '^weft: tuning "l3=7": must be NAME=NUMBER' err || fail "no clear line: $(cat err)"

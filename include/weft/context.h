@@ -21,7 +21,7 @@ typedef struct weft_backend weft_backend; /* who computes: a library outside of 
 /* How work is cut into blocks and dealt to threads. Speed depends on it; results never do.
  * X(name, default, what it is) */
 #define WEFT_TUNING_LIST(X)                                                                        \
-    X(grain_ns, 8000, "ns of work that a thread must bring to join a phase")                       \
+    X(grain_ns, 4000, "ns of work that a thread must bring to join a phase")                       \
     X(fma_mflops, 0, "FMA rate of a thread, Mflop/s; 0: measured in 50 us by each context")        \
     X(l2, 0, "bytes of L2 that a core has; 0: as detected")                                        \
     X(pack_from, 524288, "bytes of A from which a product packs it first")                         \
