@@ -7,6 +7,7 @@
   bench/compare.py threads --shape 784,46,10 --batch 64   (weft with 1 thread and with all)
   bench/compare.py study --study std-sweep|gpt2-variance  (a quick study, and the same one in PyTorch eager;
                                                            a step is the whole study)
+  bench/compare.py ops                               (single ops beside PyTorch's, hot)
   bench/compare.py decode --weights f32|bf16|int8 --peers llamacpp,transformers   (a token of one text)
   bench/compare.py prefill --weights f32|bf16 --peers llamacpp,transformers       (a prompt of 1024 tokens)
 
@@ -155,16 +156,25 @@ def random_model(a, work):
     return os.path.join(work, "run", "checkpoints", "last")
 
 
-def weft_bench(a, work):
+def weft_bench(a, work, cases):
+    """Names of weft-bench's cases -> milliseconds of each repetition; and its peak memory."""
     out = os.path.join(work, "bench.json")
-    case = {"decode": "decode/gpt2-124m/texts:1/", "prefill": "prefill/"}[a.what]
     _, memory = run([os.path.join(os.path.dirname(a.weft), "weft-bench"), f"--threads={a.threads}",
-                     f"--benchmark_filter=^{case}.*/{a.weights}/", f"--benchmark_out={out}",
-                     "--benchmark_out_format=json", f"--benchmark_repetitions={a.steps}"])
+                     f"--benchmark_filter={cases}", f"--benchmark_out={out}", "--benchmark_out_format=json",
+                     f"--benchmark_repetitions={a.steps}"])
     with open(out, encoding="utf-8") as file:
         found = json.load(file)["benchmarks"]
-    unit = {"ns": 1e-6, "us": 1e-3, "ms": 1}
-    return [b["real_time"] * unit[b["time_unit"]] for b in found if b["run_type"] == "iteration"], memory
+    times = {}
+    for b in found:
+        if b["run_type"] == "iteration":
+            times.setdefault(b["run_name"], []).append(b["real_time"] * {"ns": 1e-6, "us": 1e-3, "ms": 1}[b["time_unit"]])
+    return times, memory
+
+
+def weft_generator(a, work):
+    case = {"decode": "decode/gpt2-124m/texts:1/", "prefill": "prefill/"}[a.what]
+    times, memory = weft_bench(a, work, f"^{case}.*/{a.weights}/")
+    return next(iter(times.values())), memory
 
 
 def generator(a, script, model, *arguments):
@@ -187,7 +197,7 @@ def generation(a, work):
     every = {"llamacpp": lambda: llamacpp(a, work, model, own),
              "llamacpp-f16": lambda: llamacpp(a, work, model, "f16"),
              "transformers": lambda: generator(a, "transformers_gpt2.py", model, "--dtype", a.weights)}
-    return {"weft": lambda: weft_bench(a, work), **{name: every[name] for name in a.peers.split(",")}}
+    return {"weft": lambda: weft_generator(a, work), **{name: every[name] for name in a.peers.split(",")}}
 
 
 def contestants(a, work):
@@ -242,6 +252,29 @@ def measure(a, runners):
     return {name: rounds for name, rounds in results.items() if rounds}
 
 
+def single_ops(a, work):
+    """Ops of weft-bench beside PyTorch's, round by round: prints a table."""
+    cases = {"attention_fwd": "heads:12/T:1024", "attention_bwd": "heads:12/T:1024", "gelu_tanh_fwd": "rows:1024",
+             "gelu_tanh_bwd": "rows:1024", "layernorm_fwd": "rows:1024", "layernorm_bwd": "rows:1024",
+             "xent": "rows:1024", "adamw": "rows:65536"}
+    found = {op: ([], []) for op in cases}
+    for turn in range(a.rounds):
+        times, _ = weft_bench(a, work, "^(" + "|".join(f"{op}/f32/[^/]*/{at}" for op, at in cases.items()) + ")/.*hot")
+        output, _ = run([sys.executable, os.path.join(HERE, "peers", "torch_ops.py"), "--steps", str(a.steps),
+                         "--threads", str(a.threads)], env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
+        peer = json.loads(output.strip().splitlines()[-1])
+        for name, ms in times.items():
+            found[name.split("/")[0]][0].append(ms)
+        for op in cases:
+            found[op][1].append(peer[op])
+        print(f"round {turn + 1}/{a.rounds}", file=sys.stderr)
+    print(f"{'':15} {'weft, best ms':>14} {'PyTorch':>10}  PyTorch / weft: best, median")
+    for op, (own, peer) in found.items():
+        best = [min(map(min, x)) for x in (own, peer)]
+        median = [statistics.median(map(statistics.median, x)) for x in (own, peer)]
+        print(f"{op:15} {best[0]:14.4g} {best[1]:10.4g} {best[1] / best[0]:16.2f}x {median[1] / median[0]:8.2f}x")
+
+
 def summary(rounds):
     return {"best": min(min(r["step_ms"]) for r in rounds),
             "median": statistics.median(statistics.median(r["step_ms"]) for r in rounds),
@@ -251,7 +284,7 @@ def summary(rounds):
 def main():
     args = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads", "study", "decode", "prefill"])
+    args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads", "study", "decode", "prefill", "ops"])
     args.add_argument("--weights", choices=["f32", "bf16", "int8"], default="f32", help="of decode and prefill")
     args.add_argument("--study", choices=["std-sweep", "gpt2-variance"], default="std-sweep")
     args.add_argument("--data", default=os.path.join(ROOT, "data"), help="of a study: what ci/data.sh fills")
@@ -270,7 +303,7 @@ def main():
     args.add_argument("--json")
     a = args.parse_args()
     if a.steps is None:
-        a.steps = {"gpt2": 10, "stats": 10, "decode": 8, "prefill": 5}.get(a.what, 3000)
+        a.steps = {"gpt2": 10, "stats": 10, "decode": 8, "prefill": 5, "ops": 5}.get(a.what, 3000)
     if a.what == "study":
         a.steps = 2
     if a.rounds < 1 or a.steps < 2:
@@ -280,6 +313,10 @@ def main():
 
     info = json.loads(run([a.weft, "info", "--json", "--measure"])[0])
     with tempfile.TemporaryDirectory() as work:
+        if a.what == "ops":
+            print(f"{info['cpu']}, {info['isa']}, {a.threads} threads, {info['compiler']}")
+            single_ops(a, work)
+            return
         results = measure(a, contestants(a, work))
     rows = {name: summary(rounds) for name, rounds in results.items()}
     first = next(iter(rows))

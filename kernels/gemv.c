@@ -120,7 +120,8 @@ static WEFT_INLINE void outputs(const struct weft_gemm_args *g, const size_t m, 
             k = end;
         }
         WEFT_UNROLL_ALL
-        for (size_t q = 0; q < n; q++) sum[q] = first ? part[q] : v_add(sum[q], part[q]);
+        for (size_t q = 0; q < n; q++)
+            sum[q] = first ? part[q] : WEFT_BUG(94) ? v_add(part[q], part[q]) : v_add(sum[q], part[q]);
     } while (k < g->k);
     WEFT_UNROLL_ALL
     for (size_t q = 0; q < n; q++) {

@@ -81,6 +81,17 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
     }
 }
 
+/* Is A better read where it is? Panels make tiles 2 to 3% faster, but A moves twice for it, which
+ * few columns do not pay for, the less the faster the core; and a large A in rows along k is out of
+ * the caches once more. */
+static bool stays(const struct weft_product *p, const weft_ctx *ctx, double bytes) {
+    const bool inner = p->a == WEFT_K_INNER;
+    if (p->half && (p->word == 1 || !inner)) return false; /* each tile would make a copy */
+    const double most = (double)ctx->tuning.packed_max * (p->half ? 1 : 0.5);
+    const double flops = bytes / sizeof(float) * 2 * (double)p->n;
+    return 2 * bytes / FAR > weft_ns_flops(ctx, flops) / 40 || (inner && bytes > most);
+}
+
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     const size_t mr = ctx->k->gemm_mr, most = ctx->tuning.packed_max;
     p->rounds = p->b == WEFT_BLOCKS && p->format == WEFT_FORMAT_BF16 && ctx->k->bf16_word == 2;
@@ -89,11 +100,9 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->n = max_size(p->n, 1);
     p->k = max_size(p->k, 1);
     const size_t bytes = p->m * words(p, p->k) * sizeof(float), chunk = WEFT_GEMM_CHUNK * p->word;
-    /* Words that can be read in place are packed only where that takes one part. */
-    const bool in_place = p->word == 2 && p->a == WEFT_K_INNER && bytes > most;
-    p->pack =
-        p->m > FEW_ROWS &&
-        (p->rounds || (!in_place && bytes >= ctx->tuning.pack_from && p->n >= 4 * ctx->k->gemm_nr));
+    p->pack = p->m > FEW_ROWS && (p->rounds || (bytes >= ctx->tuning.pack_from &&
+                                                p->n >= 4 * ctx->k->gemm_nr &&
+                                                !stays(p, ctx, (double)bytes)));
     p->as = p->rounds && p->m <= 2 * mr ? WEFT_K_INNER : WEFT_PANELS; /* rows are cut evenly */
     p->m_part = p->m;
     p->k_part = p->k;

@@ -148,7 +148,8 @@ static void cut_changes_nothing(void **state) {
 
 static void memory_is_bounded(void **state) {
     (void)state;
-    struct weft_product p = {.m = 50257, .n = 768, .k = 1024, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER};
+    struct weft_product p = { /* columns that pay for packing on any core */
+        .m = 50257, .n = 8192, .k = 1024, .a = WEFT_K_OUTER, .b = WEFT_K_OUTER};
     weft_product_plan(&p, unit_ctx);
     assert_true(p.pack && p.parts > 1 && p.packed_bytes <= (size_t)17 << 20);
     struct weft_product tiny = {.m = 16, .n = 64, .k = 13, .a = WEFT_K_INNER, .b = WEFT_K_INNER};
