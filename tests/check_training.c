@@ -140,7 +140,7 @@ static void train_step(weft_ctx *ctx, weft_model *m, const struct setup *s, int 
 /* How work is cut: such small phases would stay on one thread without the first. */
 static const char *const tunings[] = {
     "grain_ns=1",
-    "grain_ns=1,l2=1,pack_from=1,packed_max=1",
+    "grain_ns=1,fma_mflops=100,l2=1,pack_from=1,packed_max=1",
     "grain_ns=1,fma_mflops=1,pack_from=1",
     "grain_ns=1,fma_mflops=100000000,l2=1000000000,pack_from=1000000000",
     "grain_ns=1000000000",
