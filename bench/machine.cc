@@ -230,8 +230,10 @@ static double read_seconds(const weft_kernels *k, const Operands &o, int threads
     });
 }
 
-// Floats of an array of which a last-level cache, also one larger than it says, holds little.
-static size_t beyond_caches() { return 4 * std::max(last_level_cache(), size_t{16} << 20); }
+// Floats of an array of which a last-level cache, also one larger than it says, holds little; 1 GiB.
+static size_t beyond_caches() {
+    return std::min(4 * std::max(last_level_cache(), size_t{16} << 20), size_t{256} << 20);
+}
 
 double read_rate(const std::string &isa, int threads, size_t bytes) {
     const Operands o({bytes ? bytes / 4 : beyond_caches()}, false);

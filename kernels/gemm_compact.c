@@ -141,8 +141,9 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t end) {
         widen(g->format, p.block, k0, end, p.step, p.j % WEFT_BLOCK, b);
         for (size_t i = 0; i < g->m; i += rows) {
             const size_t live = smaller(rows, g->m - i);
-            const float *const a = (const float *)g->a +
-                                   (inner ? i * g->lda + k0 : i / GEMM_MR * g->lda + k0 * GEMM_MR);
+            const float *const a =
+                (const float *)g->a +
+                (inner ? i * g->lda + k0 : i / GEMM_MR * g->lda + k0 * GEMM_MR);
             rows_of_panel(g, &p, i, live, a);
             if (end == g->k && g->epilogue != WEFT_EPI_NONE)
                 WEFT_FN(gemm_epilogue_f32)(g, i, p.j, live, p.cols);

@@ -173,7 +173,7 @@ static void pack_task(const struct weft_product *p, const struct weft_kernels *k
     size_t lo, hi;
     weft_split(p->m_part, mr, p->pack_tasks, task, &lo, &hi);
     hi = min_size(hi, m);
-    if (p->as == WEFT_K_INNER && lo >= hi) return;
+    if (lo >= hi) return;
     if (p->as == WEFT_K_INNER) {
         round_rows(p, k, at(p, a, lda, p->a, lo, 0, mr), lda, hi - lo, depth,
                    packed + lo * words(p, depth));
