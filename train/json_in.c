@@ -37,6 +37,7 @@ static size_t find_seal(const char *text, size_t size) {
 static enum weft_status check_seal(weft_ctx *ctx, const char *path, const char *text, size_t size,
                                    const json_t *root) {
     const json_t *seal = json_object_get(root, WEFT_JSON_SEAL);
+    if (!seal) seal = json_object_get(json_object_get(root, "model"), WEFT_JSON_SEAL);
     if (!seal) return WEFT_OK;
     char want[17];
     const char *has = json_string_value(seal);

@@ -43,8 +43,9 @@ void weft_json_count(struct weft_json *j, const char *key, uint64_t value);
 void weft_json_bool(struct weft_json *j, const char *key, bool value);
 /* End the document: closes what is open and, when pretty, ends the line. */
 void weft_json_end(struct weft_json *j);
-/* The last member of a document that is to show damage: the xxHash64 of all bytes before it, but
- * for the comma and blanks in front of it. weft_json_parse checks it where it is. */
+/* The last member of a document that is to show damage, or of its last member "model": the xxHash64
+ * of all bytes before it, but for the comma and blanks in front of it. weft_json_parse checks it
+ * where it is. */
 #define WEFT_JSON_SEAL "weft_xxh64"
 void weft_json_seal(struct weft_json *j);
 void weft_json_reset(struct weft_json *j); /* empty again, memory kept */

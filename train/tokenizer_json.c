@@ -89,8 +89,8 @@ void weft_tokenizer_write(const struct weft_tokenizer *t, struct weft_json *j) {
     case WEFT_TOKENS_CHAR: write_chars(t, j); break;
     case WEFT_TOKENS_BPE: weft_bpe_write(t->bpe, j); break;
     }
-    while (j->depth > 1) weft_json_close(j);
-    weft_json_seal(j);
+    while (j->depth > 2) weft_json_close(j);
+    weft_json_seal(j); /* of the model: other readers refuse members of the document they don't know */
     weft_json_end(j);
 }
 
