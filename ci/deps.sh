@@ -28,7 +28,7 @@ test|python3|python3|checks of JSON and safetensors files
 test|python3-pip|pip3|fetches a newer oneDNN (ci/onednn3.sh)
 test|curl|curl|fetches MNIST for the tests of studies
 test|ca-certificates|pc:none|likewise
-test|python3-pip|pip3|fetches oneDNN 3.2 for the cross-check
+test|python3-venv|pc:none|where tokens are compared with other programs (ci/parity.sh)
 test|binutils|objdump|looks into the objects
 test|gcc-aarch64-linux-gnu|aarch64-linux-gnu-gcc|cross-compiles for AArch64
 test|libc6-dev-arm64-cross|aarch64-linux-gnu-gcc|C library of the cross build

