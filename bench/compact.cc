@@ -40,19 +40,14 @@ void multiply(const weft_kernels *k, const Shape &s, weft_format f, int threads,
         g.c = o.at(2, 0) + lo, g.ldc = s.n;
         g.format = f;
         if (hi <= lo) return;
-        if (f == WEFT_FORMAT_F32) {
-            g.b = o.at(0, turn) + lo * s.k, g.ldb = s.k;
-            k->gemv_f32(&g);
+        g.b_layout = WEFT_BLOCKS;
+        g.blocks = reinterpret_cast<const unsigned char *>(o.at(0, turn)) +
+                   lo / WEFT_BLOCK * weft_compact_block(f, s.k);
+        if (dots(k, f)) {
+            g.a = o.at(3, 0), g.c_f32 = true;
+            k->gemv_bf16(&g);
         } else {
-            g.b_layout = WEFT_BLOCKS;
-            g.blocks = reinterpret_cast<const unsigned char *>(o.at(0, turn)) +
-                       lo / WEFT_BLOCK * weft_compact_block(f, s.k);
-            if (dots(k, f)) {
-                g.a = o.at(3, 0), g.c_f32 = true;
-                k->gemv_bf16(&g);
-            } else {
-                k->gemv_compact_f32(&g);
-            }
+            (f == WEFT_FORMAT_F32 ? k->gemv_f32 : k->gemv_compact_f32)(&g);
         }
     });
 }
@@ -65,7 +60,6 @@ void fill(const weft_kernels *k, const Shape &s, weft_format f, const Operands &
         k->narrow_bf16(o.at(1, 0), half, s.k);
         k->widen_bf16(half, o.at(1, 0), s.k);
     }
-    if (f == WEFT_FORMAT_F32) return;
     for (size_t j = 0; j < s.n; j += WEFT_BLOCK) {
         for (size_t i = 0; i < w.size(); i++)
             w[i] = static_cast<float>((i * 2654435761u + j) % 2001) / 1000 - 1;
@@ -84,10 +78,7 @@ void verify(const weft_kernels *k, const Shape &s, weft_format f, const Operands
     std::vector<float> w(s.k);
     for (size_t j = 0; j < s.n; j += s.n / 64 + 1) {
         double sum = 0, size = 0;
-        if (f == WEFT_FORMAT_F32)
-            std::memcpy(w.data(), o.at(0, 0) + j * s.k, s.k * sizeof(float));
-        else
-            k->compact_output_f32(f, o.at(0, 0), s.k, j, w.data());
+        k->compact_output_f32(f, o.at(0, 0), s.k, j, w.data());
         for (size_t i = 0; i < s.k; i++) {
             const double term = static_cast<double>(w[i]) * o.at(1, 0)[i];
             sum += term, size += std::fabs(term);
@@ -99,7 +90,7 @@ void verify(const weft_kernels *k, const Shape &s, weft_format f, const Operands
 void add_gemv(const Shape &s, weft_format f, const std::string &isa, int threads) {
     const weft_kernels *const k = table(isa);
     auto o = std::make_shared<std::unique_ptr<Operands>>();
-    const size_t bytes = f == WEFT_FORMAT_F32 ? 4 * s.n * s.k : weft_compact_bytes(f, s.n, s.k);
+    const size_t bytes = weft_compact_bytes(f, s.n, s.k);
     Case c;
     c.name = std::string("gemv/") + weft_format_name(f) + "/" + isa +
              dims({{"N", s.n}, {"K", s.k}}) + "/cold/threads:" + std::to_string(threads) + "/" +

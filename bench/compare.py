@@ -177,9 +177,9 @@ def weft_generator(a, work):
     return next(iter(times.values())), memory
 
 
-def generator(a, script, model, *arguments):
-    output, memory = run([sys.executable, os.path.join(HERE, "peers", script), a.what, "--model", model,
-                          "--steps", str(a.steps), "--threads", str(a.threads), *arguments],
+def generator(a, library, model, *arguments):
+    output, memory = run([sys.executable, os.path.join(HERE, "peers", "generate_gpt2.py"), library, a.what,
+                          "--model", model, "--steps", str(a.steps), "--threads", str(a.threads), *arguments],
                          env={**os.environ, "HF_HUB_OFFLINE": "1"})
     return json.loads(output.strip().splitlines()[-1])["step_ms"][1:], memory
 
@@ -188,7 +188,7 @@ def llamacpp(a, work, model, dtype):
     file = os.path.join(work, f"{dtype}.gguf")
     if not os.path.exists(file):
         run([a.weft, "convert", model, file, "--dtype", dtype])
-    return generator(a, "llamacpp_gpt2.py", file, *(["--flash"] if a.what == "prefill" else []))
+    return generator(a, "llamacpp", file)
 
 
 def generation(a, work):
@@ -196,7 +196,7 @@ def generation(a, work):
     own = {"int8": "q8_0"}.get(a.weights, a.weights)
     every = {"llamacpp": lambda: llamacpp(a, work, model, own),
              "llamacpp-f16": lambda: llamacpp(a, work, model, "f16"),
-             "transformers": lambda: generator(a, "transformers_gpt2.py", model, "--dtype", a.weights)}
+             "transformers": lambda: generator(a, "transformers", model, "--dtype", a.weights)}
     return {"weft": lambda: weft_generator(a, work), **{name: every[name] for name in a.peers.split(",")}}
 
 
