@@ -90,7 +90,7 @@ void weft_tokenizer_write(const struct weft_tokenizer *t, struct weft_json *j) {
     case WEFT_TOKENS_BPE: weft_bpe_write(t->bpe, j); break;
     }
     while (j->depth > 2) weft_json_close(j);
-    weft_json_seal(j); /* of the model: other readers refuse members of the document they don't know */
+    weft_json_seal(j); /* in the model: other readers refuse unknown members of the document */
     weft_json_end(j);
 }
 

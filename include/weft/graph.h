@@ -60,13 +60,14 @@ struct weft_param_desc {
     const char *role; /* short name in statistics: "attn_proj", "mlp_fc", "wte", ... */
     bool decay;       /* weight decay applies */
     bool transposed;  /* files store (in, out): Hugging Face's Conv1D */
-    const char *format; /* of a matrix that is only read, by weft_weights_name; NULL: f32, as it trains */
+    const char *format; /* of a matrix that is only read (weft_weights_name); NULL: f32, trains */
     struct weft_slice slices[WEFT_SLICES]; /* finer statistics; rows = 0: unused */
 };
 
 /* How weights for inference are kept, in the order in which products read them: "f32"; "bf16";
  * "int8", one scale for each output; "int8-g64" and "int8-g32", one for 64 or 32 weights of an
- * output; "int4", one for 32. NULL past the last one. linear, embedding and head_xent take them; they have no gradient. */
+ * output; "int4", one for 32. NULL past the last one. linear, embedding and head_xent take them;
+ * they have no gradient. */
 WEFT_API const char *weft_weights_name(size_t i);
 
 WEFT_API WEFT_NODISCARD enum weft_status weft_graph_create(weft_ctx *ctx, weft_graph **out);
