@@ -14,9 +14,9 @@
  * q = w / s rounded to nearest even: |w - s q| <= s / 2.
  *
  * Order of a product (gemv_compact_f32, gemm_compact_f32): an element is, over each chunk of
- * min(256, group) terms, one FMA chain from 0 over x q with q exact in f32; the first chunk's sum
+ * min(1024, group) terms, one FMA chain from 0 over x q with q exact in f32; the first chunk's sum
  * is multiplied by its scale, each further one is added by an FMA, sum <- part s + sum. bf16 has no
- * scales: its chunks of 256 are added, which is the order of gemm_f32. Then the epilogue.
+ * scales: its chunks of 1024 are added, which is the order of gemm_f32. Then the epilogue.
  *
  * f32 is read by gemm_f32 itself, as it lies. Where the CPU has dot products of bf16, a row of bf16
  * is a row of words for them (gemm.h): gemm_bf16 reads it, with x rounded to bf16, in its own order. */

@@ -1,21 +1,24 @@
 /* C = A·B (+ C), epilogue: the block a caller hands out as one task. Order and layouts: gemm.h.
  *
- * For each k chunk, for each panel of columns: the panel of B (256 x GEMM_NR, 32 KB or less) is in
- * L1, made there on the stack if B is not packed, and the rows of A pass over it. Blocks are cut so
- * that their A (m x 256) and C stay in L2. Columns beyond n are computed from zeros and never
+ * For each k chunk, for each panel of columns: the panel of B (chunk x GEMM_NR, 128 KB or less) is in
+ * L2, made there on the stack if B is not packed, and the rows of A pass over it. Columns beyond n are computed from zeros and never
  * stored, less than a vector of them where one vector is enough; rows beyond m do not exist.
  * Operands in bf16 become words (simd/word.h) on the way into panels, of A too, unless its words
- * lie there already: the tiles are the same. A chunk is 256 words.
- * Error of an element: (k + 2)·u·Σ|a||b|, and far less (256 + k/256 instead of k). */
+ * lie there already: the tiles are the same.
+ * Error of an element: (k + 2)·u·Σ|a||b|, and less (chunk + k/chunk instead of k). */
 #include "kernels/gemm_inner.h"
 #include "kernels/gemm_pack.h"
 #include "kernels/gemm_tile.h"
 
-#define CHUNK ((size_t)WEFT_GEMM_CHUNK * WORD) /* terms */
+#define SETS     4096 /* bytes: lines so far apart share a set of L1, which has at least 8 ways */
+#define SET_ROWS 8
 
-/* Rows at a time: whole panels of packed A, an even share of an unpacked one. */
+/* Rows at a time: whole panels of packed A, an even share of an unpacked one, and no more than stay
+ * in L1 beside each other. */
 static size_t rows_step(const struct weft_gemm_args *g) {
-    const size_t tiles = (g->m + GEMM_MR - 1) / GEMM_MR;
+    const bool crowded = g->a_layout == WEFT_K_INNER && g->lda * sizeof(elem) % SETS == 0;
+    const size_t most = crowded ? min_size(SET_ROWS, GEMM_MR) : GEMM_MR;
+    const size_t tiles = (g->m + most - 1) / most;
     return g->a_layout == WEFT_PANELS ? GEMM_MR : (g->m + tiles - 1) / tiles;
 }
 
@@ -38,7 +41,7 @@ static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, 
     return k0 + kc < g->k ? b_at(g, k0 + kc, 0) : NULL;
 }
 
-/* What the i-th tile of a panel fetches meanwhile for the next one, so that its 32 KB of B come
+/* What the i-th tile of a panel fetches meanwhile for the next one, so that its part of B comes
  * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows
  * a tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of
  * rows. Blocks: the lines of a panel's words, one each of the first tiles. */
@@ -159,7 +162,8 @@ void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     }
     size_t k0 = 0;
     do { /* once for k = 0: C = 0 and its epilogue */
-        const size_t most = WEFT_BUG(10) && GEMM_MR > 4 ? 128 : CHUNK;
+        const size_t words = g->chunk > 0 ? g->chunk : weft_gemm_chunk(g->a_layout);
+        const size_t most = WEFT_BUG(10) && GEMM_MR > 4 ? 128 : words * WORD;
         const size_t kc = min_size(most, g->k - k0);
         chunk(g, k0, kc);
         k0 += kc;

@@ -17,13 +17,15 @@
  *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)
  *   dW = dYᵀ·X    a = dY K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
  *
- * Order (the bits of C depend on nothing else): an element is one FMA chain over a k chunk of 256,
- * from 0; chunks are added in ascending order to the old C (accumulate) or to the first of them;
- * then comes the epilogue. A product may be split along k into calls at multiples of 256, all but
- * the first accumulating and only the last with the epilogue, and along m and n anywhere.
+ * Order (the bits of C depend on nothing else): an element is one FMA chain over a chunk of k, from
+ * 0; chunks are added in ascending order to the old C (accumulate) or to the first of them; then
+ * comes the epilogue. A chunk has 1024 terms; where k counts the rows of A (K_OUTER; dW, whose k are
+ * the samples) 256, so that a batch cut at a multiple of 256 gives the same bits. A product may be
+ * split along k into calls at multiples of a chunk, all but the first accumulating and only the last
+ * with the epilogue, and along m and n anywhere.
  *
  * With operands in bf16 the sums are the same f32 chains; with dot products a step of a chain adds
- * two terms, and what is 256 above is 512. C may be f32 (c_f32), or bf16: then the sums wait in acc,
+ * two terms, and a chunk has twice as many. C may be f32 (c_f32), or bf16: then the sums wait in acc,
  * and an element is rounded once, after the epilogue. Split along k, all calls but the first are
  * `resumed` (the sum so far is in acc, whatever C holds), all but the last `unfinished` (it stays
  * there). */
@@ -36,8 +38,10 @@
 #include "kernels/activation.h"
 #include "kernels/compact.h"
 
-#define WEFT_GEMM_CHUNK  256 /* words of k, 1 or 2 terms, of one FMA chain */
-#define WEFT_COLSUM_ROWS 64  /* rows of one partial column sum */
+/* Words of k, 1 or 2 terms, of one FMA chain: along the rows of A, and over them. */
+#define WEFT_GEMM_CHUNK      1024
+#define WEFT_GEMM_CHUNK_ROWS 256
+#define WEFT_COLSUM_ROWS     64 /* rows of one partial column sum */
 
 /* What an epilogue tells about the values that pass it, a group of WEFT_GEMM_GROUP columns of a row
  * after the other; sums in f32 over the group's columns by the tree of vec_reduce.h. z is what enters
@@ -55,6 +59,11 @@ static inline size_t weft_gemm_groups(size_t n) {
 
 enum weft_layout { WEFT_K_INNER, WEFT_K_OUTER, WEFT_PANELS, WEFT_BLOCKS };
 
+/* The chunk of a product with A in this layout, in words. */
+static inline size_t weft_gemm_chunk(enum weft_layout a) {
+    return a == WEFT_K_OUTER ? WEFT_GEMM_CHUNK_ROWS : WEFT_GEMM_CHUNK;
+}
+
 enum weft_epilogue {
     WEFT_EPI_NONE,
     WEFT_EPI_BIAS,          /* C + bias */
@@ -68,6 +77,7 @@ struct weft_gemm_args {
     const void *a; /* (m, k) elem in a_layout, or panels, read */
     size_t lda;
     enum weft_layout a_layout;
+    size_t chunk; /* words; 0: that of a_layout. Panels of a K_OUTER A have to say so */
     const void *b; /* (k, n) elem in b_layout, or panels, read */
     size_t ldb;
     enum weft_layout b_layout;

@@ -1,6 +1,6 @@
 /* C = A·Wᵀ, epilogue, for compact W: the order of gemv_compact.c, for many rows of A.
  *
- * For each chunk of 256 terms and each panel of columns the weights are widened once, without their
+ * For each chunk of 1024 terms and each panel of columns the weights are widened once, without their
  * scales, into f32 on the stack (32 KB or less), over which all rows of A pass. A tile is summed
  * group by group; where there are scales, its sums go through memory on their way into C. */
 #include "kernels/compact_inner.h"

@@ -24,7 +24,7 @@ struct head_plan {
 
 /* Rows of a chunk: a power of two from 256 on, or all tokens. */
 static size_t chunk_rows(size_t tokens, size_t ld) {
-    size_t rows = WEFT_GEMM_CHUNK;
+    size_t rows = WEFT_GEMM_CHUNK_ROWS;
     while (rows < CHUNK_ROWS && 2 * rows * ld * sizeof(float) <= CHUNK_BYTES) rows *= 2;
     return tokens < rows ? tokens : rows;
 }

@@ -30,8 +30,8 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
                         size_t cols) {
     const size_t vl = ctx->k->vl, mr = ctx->k->gemm_mr, nr = ctx->k->gemm_nr;
     const double vectors = (double)(cols / nr * (nr / vl) + ceil_div(cols % nr, vl));
-    const size_t depth = words(p, p->k_part);
-    const double k = (double)depth, chunks = (double)ceil_div(depth, WEFT_GEMM_CHUNK);
+    const size_t depth = words(p, p->k_part), chunk = weft_gemm_chunk(p->a);
+    const double k = (double)depth, chunks = (double)ceil_div(depth, chunk);
     const double fmas_ns = 1e-3 * (double)ctx->tuning.fma_mflops / (double)(2 * vl);
     const double from_far = sizeof(float) * fmas_ns / FAR,
                  l2 = (double)ctx->tuning.l2 / sizeof(float);
@@ -42,9 +42,9 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
                       : p->b == WEFT_K_OUTER || widens ? 0.4
                                                        : 0.1) +
                      (far ? 2 * from_far : 0);
-    const double first = far ? (double)(nr * min_size(depth, WEFT_GEMM_CHUNK)) * from_far : 0;
+    const double first = far ? (double)(nr * min_size(depth, chunk)) * from_far : 0;
     const double tiles = (double)(ceil_div(rows, mr) * ceil_div(cols, nr)) * chunks;
-    const double reload = (double)(rows * WEFT_GEMM_CHUNK) > 1.1 * l2 ? 1 : 0.3;
+    const double reload = (double)(rows * chunk) > 1.1 * l2 ? 1 : 0.3;
     return 1.05 * (double)rows * vectors * k + (a * (double)rows + b * (double)cols) * k +
            80 * tiles + reload * (double)(rows * cols) * chunks + first + 1000;
 }
@@ -99,7 +99,7 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->m = max_size(p->m, 1);
     p->n = max_size(p->n, 1);
     p->k = max_size(p->k, 1);
-    const size_t bytes = p->m * words(p, p->k) * sizeof(float), chunk = WEFT_GEMM_CHUNK * p->word;
+    const size_t bytes = p->m * words(p, p->k) * sizeof(float), chunk = weft_gemm_chunk(p->a);
     p->pack = p->m > FEW_ROWS && (p->rounds || (bytes >= ctx->tuning.pack_from &&
                                                 p->n >= 4 * ctx->k->gemm_nr &&
                                                 !stays(p, ctx, (double)bytes)));
@@ -108,8 +108,9 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     p->k_part = p->k;
     if (p->pack && bytes > most) {
         const size_t rows = round_up(p->m, mr);
-        const size_t deep = most / sizeof(float) / rows / WEFT_GEMM_CHUNK * chunk;
-        if (p->b != WEFT_BLOCKS) p->k_part = min_size(p->k, max_size(deep, 4 * chunk));
+        const size_t deep = most / sizeof(float) / rows / chunk * chunk;
+        if (p->b != WEFT_BLOCKS)
+            p->k_part = min_size(p->k, max_size(deep, WEFT_GEMM_CHUNK) * p->word);
         const size_t high = most / sizeof(float) / words(p, p->k_part) / mr * mr;
         p->m_part = min_size(p->m, max_size(high, mr)); /* fewer rows than a tile: one part */
     }
@@ -241,6 +242,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.k = depth;
     t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * words(p, depth);
     t.a_layout = direct ? p->a : p->as;
+    t.chunk = weft_gemm_chunk(p->a);
     if (direct && p->rounds) {
         round_rows(p, k, t.a, t.lda, t.m, depth, local);
         t.a = local;

@@ -16,7 +16,7 @@ struct shape {
     bool residual, bare, words; /* bare: no epilogue; words: the format is set */
 };
 
-static const size_t depths[] = {256, 257, 1, 33, 64, 255, 31, 511, 2, 520, 96, 773};
+static const size_t depths[] = {256, 257, 1, 33, 64, 255, 31, 1025, 2, 520, 96, 2063};
 
 static void *room(size_t bytes) {
     void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
@@ -157,7 +157,7 @@ static void oracle_order(struct check *c) {
     struct check_arg *const y = check_arg(c, "c");
     const double *const a = check_arg(c, "a")->val;
     const size_t group = weft_format_group(s->format),
-                 step = group > 0 && group < 256 ? group : 256;
+                 step = group > 0 && group < 1024 ? group : 1024;
     unsigned char *const blocks = blocks_of(s, check_arg(c, "w"));
     for (size_t at = 0; at < s->m * s->n; at++) {
         float sum = 0;

@@ -24,7 +24,7 @@ static double *zeros(size_t n) {
 }
 
 /* ---- draw ---- */
-static const size_t depths[] = {256, 257, 1, 13, 64, 255, 0, 511, 2, 515, 31, 773};
+static const size_t depths[] = {256, 257, 1, 13, 64, 255, 0, 1025, 2, 1024, 31, 2063};
 
 static void draw_operands(struct check *c, enum check_fill fill) {
     struct shape *s = c->user;
@@ -142,6 +142,9 @@ static void oracle(struct check *c) {
     free(mag);
 }
 
+/* Terms of a chain (words, with dot products): along the rows of A, and over them. */
+static size_t chunk_of(const struct shape *s) { return s->a == WEFT_K_OUTER ? 256 : 1024; }
+
 /* The contract in float: a chain of fmaf a chunk, chunks in ascending order onto C, epilogue. */
 static void oracle_order(struct check *c) {
     const struct shape *s = c->user;
@@ -152,9 +155,9 @@ static void oracle_order(struct check *c) {
         const double *a = ab[0].p + at / s->n * ab[0].rs;
         const double *b = ab[1].p + at % s->n * ab[1].cs;
         float sum = s->accumulate ? (float)val(c, "c")[at] : 0;
-        for (size_t k0 = 0; k0 < s->k; k0 += 256) {
+        for (size_t k0 = 0; k0 < s->k; k0 += chunk_of(s)) {
             float part = 0;
-            for (size_t q = k0; q < s->k && q < k0 + 256; q++)
+            for (size_t q = k0; q < s->k && q < k0 + chunk_of(s); q++)
                 part = fmaf((float)a[q * ab[0].cs], (float)b[q * ab[1].rs], part);
             sum += part;
         }
@@ -227,7 +230,7 @@ static void *after_out(void *p, size_t n, bool half) {
 /* The same product in two calls along k, split at a chunk, and in two along n. */
 static void run_split(struct check *c, const struct weft_kernels *k,
                       const struct weft_gemm_args whole) {
-    const size_t chunk = 256 * (c->bf16 ? k->bf16_word : 1);
+    const size_t chunk = chunk_of(c->user) * (c->bf16 ? k->bf16_word : 1);
     const bool narrows = c->bf16 && !whole.c_f32;
     const size_t nh = whole.n / 3;
     for (int half = 0; half < 2; half++) {
