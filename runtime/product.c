@@ -81,15 +81,15 @@ static void cut(struct weft_product *p, const weft_ctx *ctx) {
     }
 }
 
-/* Is A better read where it is? Panels make tiles 2 to 3% faster, but A moves twice for it, which
- * few columns do not pay for, the less the faster the core; and a large A in rows along k is out of
+/* Is A better read where it is? Panels make tiles 1% faster, but A moves twice for it, which few
+ * columns do not pay for, the less the faster the core; and a large A in rows along k is out of
  * the caches once more. */
 static bool stays(const struct weft_product *p, const weft_ctx *ctx, double bytes) {
     const bool inner = p->a == WEFT_K_INNER;
     if (p->half && (p->word == 1 || !inner)) return false; /* each tile would make a copy */
     const double most = (double)ctx->tuning.packed_max * (p->half ? 1 : 0.5);
     const double flops = bytes / sizeof(float) * 2 * (double)p->n;
-    return 2 * bytes / FAR > weft_ns_flops(ctx, flops) / 40 || (inner && bytes > most);
+    return 2 * bytes / FAR > weft_ns_flops(ctx, flops) / 100 || (inner && bytes > most);
 }
 
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
