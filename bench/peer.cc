@@ -19,14 +19,22 @@ template <class F> F symbol(void *library, const char *name) {
     return reinterpret_cast<F>(dlsym(library, name));
 }
 
-// The first of these files, or what the environment names, opened with symbols of its own.
+// Symbols of its own, also where another one has put the same names into the global scope, as MKL
+// does with its parts.
+#if defined(RTLD_DEEPBIND) && !defined(__SANITIZE_ADDRESS__)
+constexpr int kOwnSymbols = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND;
+#else
+constexpr int kOwnSymbols = RTLD_NOW | RTLD_LOCAL;
+#endif
+
+// The first of these files, or what the environment names.
 void *open_library(const std::string &peer, const std::vector<std::string> &files) {
     std::string variable = "WEFT_PEER_";
     for (const char c : peer) variable += static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
     if (const char *path = std::getenv(variable.c_str()))
-        return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        return dlopen(path, kOwnSymbols);
     for (const auto &file : files)
-        if (void *const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
+        if (void *const library = dlopen(file.c_str(), kOwnSymbols)) return library;
     return nullptr;
 }
 

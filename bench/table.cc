@@ -113,7 +113,7 @@ void Table::print_peers() const {
         std::string who, ignored;
         with_who(r.name, "", &who);
         if (!known.count(who)) continue;
-        for (const char *isa : {"avx512bf16", "avx512", "avx2", "neon", "emu"}) {
+        for (const char *isa : {"avx512bf16", "avx512", "avx2", "neonbf16", "neon", "emu"}) {
             const auto at = index_.find(with_who(r.name, isa, &ignored));
             if (at == index_.end()) continue;
             const Interval x = ratio(r.seconds, rows_[at->second].seconds);

@@ -10,7 +10,7 @@ loops=0
 bad=0
 
 for object in $(find "$build/CMakeFiles" -name gemm.c.o -o -name 'attention_*.c.o' |
-    grep -E '/weft_([a-z0-9]*_f32|avx512bf16)\.dir/' | grep -v weft_emu); do
+    grep -E '/weft_([a-z0-9]*_f32|(avx512|neon)bf16)\.dir/' | grep -v weft_emu); do
     found=$($objdump -d --no-show-raw-insn "$object" | awk -F'\t' '
         function judge(   i, from, j, fma, stack, load, k, inner) {
             for (i = 1; i <= n; i++) {
@@ -21,7 +21,7 @@ for object in $(find "$build/CMakeFiles" -name gemm.c.o -o -name 'attention_*.c.
                 for (j = from; j <= i; j++) {
                     if (j < i && to[j] != "" && (to[j] in at) && at[to[j]] >= from && at[to[j]] <= j)
                         inner = 0;
-                    if (text[j] ~ /^(fmla|vfmadd|vdpbf16)/) fma++;
+                    if (text[j] ~ /^(fmla|bfdot|vfmadd|vdpbf16)/) fma++;
                     if (text[j] ~ /[qdsv][0-9].*\[sp|\(%rsp.*%[xyz]mm|%[xyz]mm.*\(%rsp/) stack++;
                     if (text[j] ~ /^(ld|vmov[ud]|vp?broadcast)/) load++;
                 }

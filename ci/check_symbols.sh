@@ -62,8 +62,10 @@ for isa in emu avx2 avx512 neon; do
         no_state "weft_${isa}_$type"
     done
 done
-scan weft_avx512bf16 "$kernels $compiler"
-no_state weft_avx512bf16
+for isa in avx512bf16 neonbf16; do
+    scan "weft_$isa" "$kernels $compiler"
+    no_state "weft_$isa"
+done
 scan weft_core "$kernels $memory $text $files $system $threads $compiler"
 if [ "$seen" -eq 0 ]; then
     echo "check_symbols: no objects in $build" >&2

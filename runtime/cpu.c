@@ -15,6 +15,9 @@
 #include "weft/context.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 size_t weft_tables(const struct weft_kernels **out, size_t max) {
@@ -54,6 +57,9 @@ bool weft_cpu_can(const char *isa) {
 }
 #elif defined(__aarch64__)
 bool weft_cpu_can(const char *isa) { /* Advanced SIMD is part of the AArch64 base */
+#ifdef __linux__
+    if (strcmp(isa, "neonbf16") == 0) return getauxval(AT_HWCAP2) & HWCAP2_BF16;
+#endif
     return strcmp(isa, "emu") == 0 || strcmp(isa, "neon") == 0;
 }
 #else

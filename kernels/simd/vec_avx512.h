@@ -119,6 +119,7 @@ static WEFT_INLINE vi h_pairs_n(const uint16_t *p, size_t n) { /* n <= 2 VL */
 static WEFT_INLINE vf v_dot(vi a, vi b, vf c) {
     return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
 }
+#define WEFT_ROUNDS_BF16
 static WEFT_INLINE __m256i h_narrow(vf a) { return (__m256i)_mm512_cvtneps_pbh(a); }
 static WEFT_INLINE vf v_bf16(vf a) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h_narrow(a)), 16));

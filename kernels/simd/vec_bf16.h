@@ -1,13 +1,13 @@
 /* bf16 in memory, f32 in registers. A bf16 is the upper half of an f32, so loading is a shift and
  * exact. Storing rounds to nearest, ties to even; a NaN stays one, made quiet; what is below
- * FLT_MIN becomes a zero of its sign: all as VCVTNEPS2BF16 does it, on every ISA; with WEFT_DOT by
- * it. */
+ * FLT_MIN becomes a zero of its sign: all as VCVTNEPS2BF16 does it, on every ISA; by it where the
+ * vector layer has it (WEFT_ROUNDS_BF16). */
 #ifndef WEFT_VEC_BF16_H
 #define WEFT_VEC_BF16_H
 
 #include "kernels/simd/vec.h"
 
-#ifndef WEFT_DOT
+#ifndef WEFT_ROUNDS_BF16
 /* The bits of the nearest bf16 in the upper half of each lane, 0 in the lower half. With x = h 2^16
  * + l, adding 0x7fff plus h's last bit carries into h when l is above one half, or is it and h is
  * odd. */

@@ -57,6 +57,20 @@ static WEFT_INLINE vm i_gt(vi a, vi b) { return vcgtq_s32(a, b); }
 static WEFT_INLINE vi i_sel(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
 static WEFT_INLINE vi i_max(vi a, vi b) { return vmaxq_s32(a, b); }
 
+/* ---- bf16 by the CPU: dot products of pairs. Rounding stays that of vec_bf16.h, as BFCVT keeps
+ * denormals ---- */
+#ifdef WEFT_DOT
+static WEFT_INLINE vi h_pairs(const uint16_t *p) { return vreinterpretq_s32_u16(vld1q_u16(p)); }
+static WEFT_INLINE vi h_pairs_n(const uint16_t *p, size_t n) { /* n <= 2 VL */
+    uint16_t pairs[2 * VL] = {0};
+    for (size_t i = 0; i < n; i++) pairs[i] = p[i];
+    return h_pairs(pairs);
+}
+static WEFT_INLINE vf v_dot(vi a, vi b, vf c) {
+    return vbfdotq_f32(c, vreinterpretq_bf16_s32(a), vreinterpretq_bf16_s32(b));
+}
+#endif
+
 /* ---- narrow integers: four bytes go through a word, as an 8-byte load would read too much ---- */
 static WEFT_INLINE vi i_load_u16(const void *p) {
     return vreinterpretq_s32_u32(vmovl_u16(vreinterpret_u16_u8(vld1_u8(p))));
