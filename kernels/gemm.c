@@ -1,8 +1,9 @@
 /* C = A·B (+ C), epilogue: the block a caller hands out as one task. Order and layouts: gemm.h.
  *
- * For each k chunk, for each panel of columns: the panel of B (chunk x GEMM_NR, 128 KB or less) is in
- * L2, made there on the stack if B is not packed, and the rows of A pass over it. Columns beyond n are computed from zeros and never
- * stored, less than a vector of them where one vector is enough; rows beyond m do not exist.
+ * For each k chunk, for each panel of columns: the panel of B (chunk x GEMM_NR, 128 KB or less) is
+ * in L2, made there on the stack if B is not packed, and the rows of A pass over it. Columns beyond
+ * n are computed from zeros and never stored, less than a vector of them where one vector is
+ * enough; rows beyond m do not exist.
  * Operands in bf16 become words (simd/word.h) on the way into panels, of A too, unless its words
  * lie there already: the tiles are the same.
  * Error of an element: (k + 2)·u·Σ|a||b|, and less (chunk + k/chunk instead of k). */
@@ -16,7 +17,9 @@
 /* Rows at a time: whole panels of packed A, an even share of an unpacked one, and no more than stay
  * in L1 beside each other. */
 static size_t rows_step(const struct weft_gemm_args *g) {
-    const bool crowded = g->a_layout == WEFT_K_INNER && g->lda * sizeof(elem) % SETS == 0;
+    const bool in_place = WEFT_ELEM_F32 || WORD == 2;
+    const bool crowded =
+        in_place && g->a_layout == WEFT_K_INNER && g->lda * sizeof(elem) % SETS == 0;
     const size_t most = crowded ? min_size(SET_ROWS, GEMM_MR) : GEMM_MR;
     const size_t tiles = (g->m + most - 1) / most;
     return g->a_layout == WEFT_PANELS ? GEMM_MR : (g->m + tiles - 1) / tiles;

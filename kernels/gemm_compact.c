@@ -1,7 +1,7 @@
 /* C = A·Wᵀ, epilogue, for compact W: the order of gemv_compact.c, for many rows of A.
  *
  * For each chunk of 1024 terms and each panel of columns the weights are widened once, without their
- * scales, into f32 on the stack (32 KB or less), over which all rows of A pass. A tile is summed
+ * scales, into f32 on the stack (128 KB or less), over which all rows of A pass. A tile is summed
  * group by group; where there are scales, its sums go through memory on their way into C. */
 #include "kernels/compact_inner.h"
 #include "kernels/gemm_tile.h"

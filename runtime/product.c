@@ -242,7 +242,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     t.k = depth;
     t.a = direct ? at(p, a, g->lda, p->a, i, 0, k->gemm_mr) : packed + i * words(p, depth);
     t.a_layout = direct ? p->a : p->as;
-    t.chunk = weft_gemm_chunk(p->a);
+    t.chunk = WEFT_BUG(95) ? 0 : weft_gemm_chunk(p->a);
     if (direct && p->rounds) {
         round_rows(p, k, t.a, t.lda, t.m, depth, local);
         t.a = local;
