@@ -38,10 +38,10 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
     }
 }
 
-/* The one after it, NULL behind the last. */
+/* The one after it, behind the last what is to follow. */
 static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, size_t j) {
     if (j + GEMM_NR < g->n) return b_at(g, k0, j + GEMM_NR);
-    return k0 + kc < g->k ? b_at(g, k0 + kc, 0) : NULL;
+    return k0 + kc < g->k ? b_at(g, k0 + kc, 0) : g->next;
 }
 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its part of B comes

@@ -17,16 +17,16 @@
  *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)
  *   dW = dYᵀ·X    a = dY K_OUTER ld N    b = X  K_OUTER ld K    (m, n, k) = (N, K, M)
  *
- * Order (the bits of C depend on nothing else): an element is one FMA chain over a chunk of k, from
- * 0; chunks are added in ascending order to the old C (accumulate) or to the first of them; then
- * comes the epilogue. A chunk has 1024 terms; where k counts the rows of A (K_OUTER; dW, whose k are
- * the samples) 256, so that a batch cut at a multiple of 256 gives the same bits. A product may be
- * split along k into calls at multiples of a chunk, all but the first accumulating and only the last
- * with the epilogue, and along m and n anywhere.
+ * Order (the bits of C depend on nothing else): an element is one FMA chain over a chunk of k,
+ * from 0; chunks are added in ascending order to the old C (accumulate) or to the first of them;
+ * then comes the epilogue. A chunk has 1024 terms; where k counts the rows of A (K_OUTER; dW, whose
+ * k are the samples) 256, so that a batch cut at a multiple of 256 gives the same bits. A product
+ * may be split along k into calls at multiples of a chunk, all but the first accumulating and only
+ * the last with the epilogue, and along m and n anywhere.
  *
  * With operands in bf16 the sums are the same f32 chains; with dot products a step of a chain adds
- * two terms, and a chunk has twice as many. C may be f32 (c_f32), or bf16: then the sums wait in acc,
- * and an element is rounded once, after the epilogue. Split along k, all calls but the first are
+ * two terms, and a chunk has twice as many. C may be f32 (c_f32), or bf16: then the sums wait in
+ * acc, and an element is rounded once, after the epilogue. Split along k, all calls but the first are
  * `resumed` (the sum so far is in acc, whatever C holds), all but the last `unfinished` (it stays
  * there). */
 #ifndef WEFT_KERNELS_GEMM_H
@@ -83,6 +83,7 @@ struct weft_gemm_args {
     enum weft_layout b_layout;
     enum weft_format format;     /* BLOCKS: of the weights; b is not read, accumulate is false */
     const unsigned char *blocks; /* BLOCKS: the first block of (n, k), read */
+    const void *next; /* B of the call to follow, in the same layout, to fetch ahead; or NULL */
     void *c; /* (m, n) elem, =, or += with accumulate; must not overlap any other operand */
     size_t ldc;
     bool accumulate;

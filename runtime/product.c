@@ -195,6 +195,33 @@ static void pack_task(const struct weft_product *p, const struct weft_kernels *k
     }
 }
 
+/* The first row and column of a task. */
+static size_t first_row(const struct weft_product *p, size_t task) {
+    return (p->by_rows ? task / p->col_tasks : task % p->row_tasks) * p->rows;
+}
+static size_t first_col(const struct weft_product *p, size_t task) {
+    return (p->by_rows ? task % p->col_tasks : task / p->row_tasks) * p->cols;
+}
+
+/* B of the columns from j on, and of those that the next task begins with, unless they are the
+ * same: then it is in the caches. */
+static void place_b(const struct weft_product *p, struct weft_gemm_args *t, size_t j, size_t after,
+                    size_t k0, size_t depth, size_t nr) {
+    const bool follows = after != j && after < p->n;
+    t->b_layout = p->b;
+    t->format = p->format;
+    if (p->b == WEFT_BLOCKS) {
+        const size_t block = weft_compact_block(p->format, depth);
+        const unsigned char *const all = t->blocks;
+        t->blocks = all + (WEFT_BUG(75) ? 0 : j / WEFT_BLOCK) * block;
+        t->next = follows ? all + after / WEFT_BLOCK * block : NULL;
+    } else {
+        const void *const all = t->b;
+        t->b = at(p, all, t->ldb, p->b, j, k0, nr);
+        t->next = follows ? at(p, all, t->ldb, p->b, after, k0, nr) : NULL;
+    }
+}
+
 /* Where the sums of C[i.., j..] are until they are rounded, and whether there are some already. */
 static void place_sums(const struct weft_product *p, struct weft_gemm_args *t, void *shared,
                        void *local, size_t i, size_t j, size_t k0) {
@@ -232,9 +259,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
         if (!direct) pack_task(p, k, a, g->lda, m, depth, packed, local, task);
         return;
     }
-    const size_t row = p->by_rows ? task / p->col_tasks : task % p->row_tasks;
-    const size_t i = row * p->rows;
-    const size_t j = (p->by_rows ? task % p->col_tasks : task / p->row_tasks) * p->cols;
+    const size_t i = first_row(p, task), j = first_col(p, task), after = first_col(p, task + 1);
     if (i >= m || j >= g->n) return;
     struct weft_gemm_args t = *g;
     t.m = min_size(p->rows, m - i);
@@ -251,12 +276,7 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
         t.lda = k->gemm_mr * words(p, depth);
     else if (p->rounds)
         t.lda = p->word * words(p, depth);
-    t.b_layout = p->b;
-    t.format = p->format;
-    if (p->b == WEFT_BLOCKS)
-        t.blocks += (WEFT_BUG(75) ? 0 : j / WEFT_BLOCK) * weft_compact_block(p->format, depth);
-    else
-        t.b = at(p, g->b, g->ldb, p->b, j, k0, k->gemm_nr);
+    place_b(p, &t, j, after, k0, depth, k->gemm_nr);
     t.c = move_out(g->c, (i0 + i) * g->ldc + j, p->narrow ? 2 : sizeof(float));
     t.c_f32 = !p->narrow;
     t.accumulate = g->accumulate || (k0 > 0 && !p->narrow && !WEFT_BUG(60));

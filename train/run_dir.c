@@ -227,7 +227,7 @@ static enum weft_status check_dots(weft_ctx *ctx, const char *path, const json_t
     if (!then || strcmp(saved->precision, "bf16") != 0 || weft_options_given(o, WEFT_OPT_isa))
         return WEFT_OK;
     if (strcmp(then, now) == 0 || (!has_dots(then) && !has_dots(now))) return WEFT_OK;
-    char keep[32]; /* the table with these bits; the portable ones have every other table here too */
+    char keep[32]; /* a table here with the portable bits */
     snprintf(keep, sizeof keep, "%.*s", (int)(strlen(now) - (has_dots(now) ? 4 : 0)), now);
     return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                          "%s: the run there has the bits that bf16 has on %s, not on %s: give "

@@ -65,8 +65,8 @@ WEFT_API enum weft_status weft_ctx_fail(weft_ctx *ctx, enum weft_status st, cons
     WEFT_FORMAT(3, 4);
 
 WEFT_API const char *weft_ctx_isa(const weft_ctx *ctx);
-/* Are products in bf16 dot products of the CPU (avx512bf16, neonbf16)? Then their bits are those of such
- * CPUs. */
+/* Are products in bf16 dot products of the CPU (avx512bf16, neonbf16)? Then their bits are those of
+ * such CPUs. */
 WEFT_API bool weft_ctx_bf16_dots(const weft_ctx *ctx);
 WEFT_API int weft_ctx_threads(const weft_ctx *ctx);
 /* The CPU of each thread, (threads); NULL: not bound. Valid as long as the context. */

@@ -13,10 +13,10 @@
  *   word_bcast(p) the word at p in all lanes
  *   word_half(p) the element at p as the first half of a word, in all lanes
  *   word_mac(a,b,c)
- *                c + a b; c is f32. With WORD = 2 both products are added as the CPU does it, denormals
- *                taken and given as 0: VDPBF16PS one after the other, each sum rounded to nearest; BFDOT
- *                first to each other, each sum rounded to odd. Either errs by a unit roundoff a term at
- *                most, of the sums of absolute values
+ *                c + a b; c is f32. With WORD = 2 both products are added as the CPU does it,
+ *                denormals taken and given as 0: VDPBF16PS one after the other, each sum rounded
+ *                to nearest; BFDOT first to each other, each sum rounded to odd. Either errs by a
+ *                unit roundoff a term at most, of the sum of absolute values
  *   words_of(k)  words of k terms
  *
  * side: what a tile's pointer to A counts in. */
