@@ -14,12 +14,18 @@
 #define SETS     4096 /* bytes: lines so far apart share a set of L1, which has at least 8 ways */
 #define SET_ROWS 8
 
+/* Does A hold words as they are, so that tiles read it in place? (An odd last term has no partner.)
+ */
+static WEFT_INLINE bool a_in_place(const struct weft_gemm_args *g, size_t kc) {
+    if (WEFT_ELEM_F32) return true;
+    return WORD == 2 && g->a_layout == WEFT_K_INNER && kc % WORD == 0;
+}
+
 /* Rows at a time: whole panels of packed A, an even share of an unpacked one, and no more than stay
  * in L1 beside each other. */
 static size_t rows_step(const struct weft_gemm_args *g) {
-    const bool in_place = WEFT_ELEM_F32 || WORD == 2;
-    const bool crowded =
-        in_place && g->a_layout == WEFT_K_INNER && g->lda * sizeof(elem) % SETS == 0;
+    const bool crowded = g->a_layout == WEFT_K_INNER && a_in_place(g, WORD) &&
+                         g->lda * sizeof(elem) % SETS == 0;
     const size_t most = crowded ? min_size(SET_ROWS, GEMM_MR) : GEMM_MR;
     const size_t tiles = (g->m + most - 1) / most;
     return g->a_layout == WEFT_PANELS ? GEMM_MR : (g->m + tiles - 1) / tiles;
@@ -66,13 +72,6 @@ static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const cha
         t->ahead[1] = t->ahead[0] + (outer && WORD == 1 ? (GEMM_NR - 1) * sizeof(elem) : ld);
         t->ahead_step = outer ? WORD * ld : word;
     }
-}
-
-/* Does A hold words as they are, so that tiles read it in place? (An odd last term has no partner.)
- */
-static WEFT_INLINE bool a_in_place(const struct weft_gemm_args *g, size_t kc) {
-    if (WEFT_ELEM_F32) return true;
-    return WORD == 2 && g->a_layout == WEFT_K_INNER && kc % WORD == 0;
 }
 
 /* The rows [i, i + rows) of A over the chunk [k0, k0 + kc), as the tiles read them: in panels, in

@@ -60,15 +60,19 @@ expect 2 "--bf16-weights is master, but the run in bf16-calm began with kahan" \
 # Dot products of bf16 have bits of their own: a run does not go on with others unasked.
 if "$weft" info | grep -q '^isa  .* avx512bf16'; then
     half="--layers 1 --heads 2 --width 32 --context 32 --batch 4 --precision bf16"
-    # shellcheck disable=SC2086
-    "$weft" train gpt2 --data text $half --steps 400 --save-every 1 --out dots >/dev/null 2>err &
-    pid=$!
-    while kill -0 $pid && ! [ -e dots/checkpoints/last ]; do sleep 0.02; done
-    kill -TERM $pid
-    wait $pid
-    expect 2 "dots: the run there has the bits that bf16 has on avx512bf16, not on avx512: give --isa avx512bf16" \
-        env WEFT_ISA=avx512 "$weft" train gpt2 --resume dots
-    expect 0 "" "$weft" train gpt2 --resume dots --isa avx512
+    for isa in avx512bf16 avx512; do
+        # shellcheck disable=SC2086
+        "$weft" train gpt2 --data text $half --steps 400 --save-every 1 --isa $isa --out dots-$isa >/dev/null 2>err &
+        pid=$!
+        while kill -0 $pid && ! [ -e dots-$isa/checkpoints/last ]; do sleep 0.02; done
+        kill -TERM $pid
+        wait $pid
+    done
+    expect 2 "dots-avx512bf16: the run there has the bits that bf16 has on avx512bf16, not on avx512: give --isa avx512bf16 to keep" \
+        env WEFT_ISA=avx512 "$weft" train gpt2 --resume dots-avx512bf16
+    expect 2 "dots-avx512: the run there has the bits that bf16 has on avx512, not on avx512bf16: give --isa avx512 to keep" \
+        env WEFT_ISA=avx512bf16 "$weft" train gpt2 --resume dots-avx512
+    expect 0 "" "$weft" train gpt2 --resume dots-avx512bf16 --isa avx512
 fi
 awk 'BEGIN { srand(3); print "a,b,c,kind"; for (i = 0; i < 200; i++) { a = rand(); b = rand()
     print a "," b "," rand() "," (a > b) } }' >table.csv

@@ -212,11 +212,11 @@ static enum weft_status merge(weft_ctx *ctx, const char *path, const struct weft
     return WEFT_OK;
 }
 
-/* Tables with dot products of bf16 are called so. */
-static bool has_dots(const char *isa) {
+int weft_isa_portable(const char *isa) {
     const size_t n = strlen(isa);
-    return n > 4 && strcmp(isa + n - 4, "bf16") == 0;
+    return (int)(n > 4 && strcmp(isa + n - 4, "bf16") == 0 ? n - 4 : n);
 }
+static bool has_dots(const char *isa) { return (size_t)weft_isa_portable(isa) < strlen(isa); }
 
 /* In bf16 the CPU's dot products have bits of their own: whoever goes on with other ones must say
  * so. */
@@ -227,12 +227,12 @@ static enum weft_status check_dots(weft_ctx *ctx, const char *path, const json_t
     if (!then || strcmp(saved->precision, "bf16") != 0 || weft_options_given(o, WEFT_OPT_isa))
         return WEFT_OK;
     if (strcmp(then, now) == 0 || (!has_dots(then) && !has_dots(now))) return WEFT_OK;
-    char keep[32]; /* a table here with the portable bits */
-    snprintf(keep, sizeof keep, "%.*s", (int)(strlen(now) - (has_dots(now) ? 4 : 0)), now);
+    const char *const keep = has_dots(then) ? then : now; /* portable bits: any table without */
     return weft_ctx_fail(ctx, WEFT_ERR_ARG,
                          "%s: the run there has the bits that bf16 has on %s, not on %s: give "
-                         "--isa %s to keep them, or --isa %s to go on with others",
-                         path, then, now, has_dots(then) ? then : keep, now);
+                         "--isa %.*s to keep them, or --isa %s to go on with others",
+                         path, then, now, has_dots(then) ? (int)strlen(then) : weft_isa_portable(now),
+                         keep, now);
 }
 
 /* run.json of a folder: NULL, with WEFT_OK, when there is none. */

@@ -41,6 +41,10 @@ WEFT_NODISCARD enum weft_status weft_run_dir_settings(weft_ctx *ctx, const char 
                                                       struct weft_options *o);
 /* Is the run's last step done, and its checkpoint whole? Nothing is changed, and no data needed. */
 bool weft_run_dir_is_finished(weft_ctx *ctx, const char *path, uint64_t *steps);
+
+/* The table beside `isa` that has bf16's portable bits, as so many of its first characters: tables with
+ * dot products are called after theirs, avx512bf16 after avx512. */
+int weft_isa_portable(const char *isa);
 /* The settings that the run of a checkpoint was trained with, defaults where it is no longer in its
  * run's folder. Free with weft_options_free. */
 WEFT_NODISCARD enum weft_status weft_run_dir_of_checkpoint(weft_ctx *ctx, const char *checkpoint,

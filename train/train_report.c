@@ -125,10 +125,10 @@ static void say_precision(weft_trainer *t) {
     double ratio;
     char text[256];
     if (strcmp(t->o->precision, "bf16") != 0) return;
-    const char *const isa = weft_ctx_isa(t->ctx); /* avx512bf16 has the bits of avx512 otherwise */
+    const char *const isa = weft_ctx_isa(t->ctx);
     snprintf(text, sizeof text,
              "products by the CPU's dot products (--isa %.*s has the bits of every other CPU)",
-             (int)strlen(isa) - 4, isa);
+             weft_isa_portable(isa), isa);
     weft_trainer_say(t, "precision  bf16, %s; %s",
                      weft_ctx_bf16_dots(t->ctx) ? text : "arithmetic in f32",
                      strcmp(weights, "master") == 0 ? "master weights in f32"
