@@ -188,10 +188,11 @@ void add_inference(const char *name, const weft_gpt2_config &g, const Format &f,
         w.bytes = (*m)->parameter_bytes() - 4.0 * static_cast<double>(g.context * g.width) +
                   cache * (pos ? t : 1);
         const weft_limits l = limits(isa, threads);
-        // with weights in bf16, what is not attention goes by dot products, where there are some
-        const bool dots = std::string(f.weights) == "bf16" && table(isa)->bf16_word == 2;
-        const double compute = 1e-9 * ((w.flops - products) / l.fma_gflops +
-                                       products / (dots ? l.bf16_gflops : l.fma_gflops)),
+        // what is in bf16 goes by dot products, where there are some: weights, keys and values
+        const bool dots = table(isa)->bf16_word == 2, words = std::string(f.weights) == "bf16";
+        const double rate = dots && half ? l.bf16_gflops : l.fma_gflops;
+        const double compute = 1e-9 * ((w.flops - products) / rate +
+                                       products / (dots && words ? l.bf16_gflops : l.fma_gflops)),
                      memory = w.bytes / read_rate(isa, threads, static_cast<size_t>(w.bytes));
         w.least = std::max(compute, memory);
         w.binds = compute > memory ? "FMA" : "read";

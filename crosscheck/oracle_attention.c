@@ -72,7 +72,7 @@ void weft_cross_attention(const struct weft_exec *x, const struct weft_node *n,
         if (e->failed) return;
         double *const l = lse->want + bh * s.t, *const m = smax->want + bh * s.t;
         ref_attention_fwd(s.t, s.hs, p.q, p.k, p.v, f, s.scale, true, out, l, m);
-        ref_attention_fwd_bound(s.t, s.hs, p.q, p.k, p.v, f, s.scale, true, out, l, m, tol,
+        ref_attention_fwd_bound(s.t, s.hs, p.q, p.k, p.v, f, s.scale, true, 0, out, l, m, tol,
                                 lse->tol + bh * s.t, smax->tol + bh * s.t);
         scatter(out, s.t, s.hs, s.c, y->want + at);
         scatter(tol, s.t, s.hs, s.c, y->tol + at);
@@ -96,7 +96,7 @@ void weft_cross_attention_bwd(const struct weft_exec *x, const struct weft_node 
         double *g[3], *w[3];
         for (size_t i = 0; i < 3; i++) g[i] = grad + i * s.t * s.hs, w[i] = tol + i * s.t * s.hs;
         ref_attention_bwd(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, g[0], g[1], g[2]);
-        ref_attention_bwd_bound(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, w[0], w[1],
+        ref_attention_bwd_bound(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, 0, w[0], w[1],
                                 w[2]);
         for (size_t i = 0; i < 3; i++) {
             const size_t to = b * s.t * 3 * s.c + i * s.c + h * s.hs;
@@ -143,7 +143,7 @@ void weft_cross_attention_kv(const struct weft_exec *x, const struct weft_node *
             }
         }
         ref_attention_fwd(t, s.hs, q, k, v, NULL, s.scale, true, out, m, m + t);
-        ref_attention_fwd_bound(t, s.hs, q, k, v, NULL, s.scale, true, out, m, m + t, tol,
+        ref_attention_fwd_bound(t, s.hs, q, k, v, NULL, s.scale, true, 0, out, m, m + t, tol,
                                 m + 2 * t, m + 3 * t);
         scatter(out + pos * s.hs, rows, s.hs, s.c, y->want + h * s.hs);
         scatter(tol + pos * s.hs, rows, s.hs, s.c, y->tol + h * s.hs);

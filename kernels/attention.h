@@ -6,8 +6,7 @@
  *
  * after Dao et al., FlashAttention (2022), algorithm 1. Orders, the same for every ISA, tile, range
  * of queries and number of threads:
- *   - s_ij is one FMA chain over the head dimension from 0, times scale, rounded; with dot products of
- *     bf16, whose bits are the CPU's own, a step takes two dimensions (here and in dp_ij);
+ *   - s_ij is one FMA chain over the head dimension from 0, times scale, rounded;
  *   - keys come in blocks of 64 counted from position 0. A block makes m' = max(m, its maximum),
  *     alpha = exp(m - m'), p = exp(s - m'); y <- y alpha, then one FMA chain over the visible keys
  *     of the block ascending; l lives in 32 lanes (key j in lane j mod 32): l <- l alpha + p of the
@@ -28,6 +27,8 @@
  *
  * elem are q, k, v, y and their gradients; everything between is f32. With gradients in bf16 dq is
  * f32 scratch, (t, hs) for segment 0 and likewise for the others, and attn_dq_fold rounds its sum.
+ * With dot products of bf16 a step of a chain takes two terms, and p and ds are rounded to bf16 on
+ * their way into y, dv, dk and dq; l, the entropy and ds itself are made of p in f32.
  *
  * Dropout of probabilities (GPT-2's attn_pdrop): with the factor f_ij = 0 or 1 / (1 - p), p_ij
  * becomes p_ij f_ij, rounded, in the sums of y and dv, and dp_ij becomes dp_ij f_ij; l, lse and the
@@ -124,9 +125,10 @@ struct weft_attn_fold_args {
 
 /* The key-value cache of one head holds max_t positions, a multiple of 64. Keys are stored as the
  * scores want them: block b of 64 positions is (hs, 64), position p at [p / 64][d][p % 64]. Values
- * are rows padded with zeros to weft_attn_pad(hs). Both have weft_attn_kv_floats(hs, max_t). A
- * cache in bf16 has the same places: what is appended is rounded to nearest even, and read as f32.
- */
+ * are rows padded with zeros to weft_attn_pad(hs). Both have weft_attn_kv_floats(hs, max_t)
+ * elements. What is appended to a cache in bf16 is rounded to nearest even. With dot products of
+ * bf16, which take q rounded as well, it holds words: of two dimensions of a key, (hs / 2, 64) a
+ * block, and of two positions of a value, (max_t / 2, pad). */
 static inline size_t weft_attn_kv_floats(size_t hs, size_t max_t) {
     return weft_attn_pad(hs) * max_t;
 }
@@ -135,9 +137,8 @@ static inline size_t weft_attn_kv_floats(size_t hs, size_t max_t) {
 struct weft_attn_append_args {
     const float *k; /* (n, hs) ld=ld, read */
     const float *v; /* (n, hs) ld=ld, read */
-    float *kcache;  /* the head's keys, = */
-    float *vcache;  /* the head's values, = */
-    uint16_t *kcache16, *vcache16; /* those of attn_kv_append_bf16 */
+    void *kcache;   /* the head's keys, elem, = */
+    void *vcache;   /* the head's values, elem, = */
     size_t n, hs, ld, pos;
 };
 
@@ -145,9 +146,8 @@ struct weft_attn_append_args {
  * which must have been appended. The bits of the causal forward pass. */
 struct weft_attn_kv_args {
     const float *q;      /* (n, hs) ld=ld, read */
-    const float *kcache; /* the head's keys; whole blocks are read up to pos + n - 1's */
-    const float *vcache; /* the head's values, rows < pos + n read */
-    const uint16_t *kcache16, *vcache16; /* those of attn_kv_bf16 */
+    const void *kcache;  /* the head's keys, elem; whole blocks are read up to pos + n - 1's */
+    const void *vcache;  /* the head's values, elem, rows < pos + n read */
     float *y;            /* (n, hs) ld=ldy, = */
     void *scratch;       /* weft_attn_fwd_scratch(hs) bytes */
     size_t n, hs, ld, ldy, pos;

@@ -7,7 +7,8 @@
  *   dv += p^T dy    dk += ds^T q    dq += ds k.
  *
  * Error: no constant of its own; with e_p = u |p| (|s| + 2 e_s), e_s of attention_fwd.c, each
- * product adds the rounding of one chain. tests/check_attention.c derives it element by element. */
+ * product adds the rounding of one chain, and that of p or ds to bf16 where it takes dot products.
+ * tests/check_attention.c derives it element by element. */
 #include "kernels/attention_drop.h"
 #include "kernels/attention_tile.h"
 #include "kernels/kernels.h"
@@ -23,22 +24,20 @@ struct work {
     size_t hp;
     size_t j0, keys;    /* the segment */
     float *kt, *vt;     /* 4 blocks of (words of hs, 64), block b at b * 64 * hp */
-    float *k;           /* (256, hp) */
+    float *k;           /* (256 / WORD, hp) rows as words */
     float *dk, *dv;     /* (256, hp) */
-    float *q, *dy;      /* (64, hp): the query block */
+    float *q, *dy;      /* (64 / WORD, hp): the query block, rows as words */
     float *dq;          /* (64, hp) */
-    float *p, *ds;      /* (64, 64) */
-    float *qw, *dyw;    /* (64, hp / WORD): q and dy as words */
+    float *p, *ds;      /* (64, 64), then rows of words 64 floats apart, then (64 / WORD, 64) words */
+    float *qw, *dyw;    /* (64, hp / WORD): q and dy as words along a row */
     size_t i0, rows;    /* the query block */
     const float *lse;   /* its rows */
     float big_d[BLOCK]; /* D_i = dy_i . y_i */
     struct drop drop;
 };
 
-/* C += A^T B, A (64, rows) row-major. */
-static WEFT_NOINLINE void product_tn(const struct product *p) {
-    product(p, 1, BLOCK, false, false);
-}
+/* C += A^T B, A (words of 64, rows) row-major, WORD * 64 apart. */
+static WEFT_NOINLINE void product_tn(const struct product *p) { product(p, 1, WORD * BLOCK, false); }
 
 static void clear(float *x, size_t n) {
     for (size_t i = 0; i < n; i += VL) v_store(x + i, v_zero());
@@ -70,12 +69,12 @@ static void put_elems(const float *src, size_t n, size_t hs, elem *dst, size_t l
 }
 
 /* sum of x[i] y[i], as r_dot. */
-static WEFT_INLINE float dot(const float *x, const elem *y, size_t n) {
+static WEFT_INLINE float dot(const elem *x, const elem *y, size_t n) {
     v32 acc = v32_zero();
     size_t i = 0;
     for (; i + 32 <= n; i += 32)
-        V32_EACH(j) acc.v[j] = v_fma(v_load(x + i + j * VL), e_load(y + i + j * VL), acc.v[j]);
-    V32_TAIL(i, j, m, n) acc.v[j] = v_fma(v_load_n(x + i, m), e_load_n(y + i, m), acc.v[j]);
+        V32_EACH(j) acc.v[j] = v_fma(e_load(x + i + j * VL), e_load(y + i + j * VL), acc.v[j]);
+    V32_TAIL(i, j, m, n) acc.v[j] = v_fma(e_load_n(x + i, m), e_load_n(y + i, m), acc.v[j]);
     return v32_sum(&acc);
 }
 
@@ -112,13 +111,20 @@ static void query_block(struct work *w, size_t i0) {
     w->i0 = i0;
     w->rows = a->t - i0 < BLOCK ? a->t - i0 : BLOCK;
     w->lse = a->lse + i0;
-    pack_rows((const elem *)a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->q);
-    pack_rows((const elem *)a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dy);
-    if (WORD > 1) pack_words((const elem *)a->q + i0 * a->ld, a->ld, w->rows, a->hs, w->qw);
-    if (WORD > 1) pack_words((const elem *)a->dy + i0 * a->ldy, a->ldy, w->rows, a->hs, w->dyw);
-    for (size_t i = 0; i < w->rows; i++)
-        w->big_d[i] = dot(w->dy + i * w->hp, (const elem *)a->y + (i0 + i) * a->ldy, a->hs);
+    const elem *const q = (const elem *)a->q + i0 * a->ld;
+    const elem *const dy = (const elem *)a->dy + i0 * a->ldy, *const y = (const elem *)a->y + i0 * a->ldy;
+    pack_rows(q, a->ld, w->rows, a->hs, w->q);
+    pack_rows(dy, a->ldy, w->rows, a->hs, w->dy);
+    if (WORD > 1) pack_words(q, a->ld, w->rows, a->hs, w->qw);
+    if (WORD > 1) pack_words(dy, a->ldy, w->rows, a->hs, w->dyw);
+    for (size_t i = 0; i < w->rows; i++) w->big_d[i] = dot(dy + i * a->ldy, y + i * a->ldy, a->hs);
     clear(w->dq, w->rows * w->hp);
+}
+
+/* What is made of row i's scores becomes a row of words, with 0 behind the last pair that is seen:
+ * a word may begin with that one. */
+static WEFT_INLINE void put_row(float *row, size_t c, vf x, const size_t seen) {
+    word_put(row, c, WORD > 1 && c + VL > seen ? v_keep(m_first(seen - c), x) : x);
 }
 
 /* Row i of the query block against keys [j, j + seen): p <- p f, ds <- p (dp f - D) scale. */
@@ -131,8 +137,8 @@ static WEFT_NOINLINE void row_dropped(const struct work *w, size_t i, size_t j, 
         const vf f = WEFT_BUG(93) ? v_set1(1.0f) : v_load(factor + c);
         const vf p = v_exp(v_sub(v_mul(v_load(row + c), scale), lse));
         const vf dp = v_mul(v_load(ds + c), f);
-        v_store(row + c, v_mul(p, f));
-        v_store(ds + c, v_mul(v_mul(p, v_sub(dp, big_d)), scale));
+        put_row(row, c, v_mul(p, f), seen);
+        put_row(ds, c, v_mul(v_mul(p, v_sub(dp, big_d)), scale), seen);
     }
 }
 
@@ -152,8 +158,8 @@ static WEFT_INLINE void row_scores(const struct work *w, size_t i, const size_t 
             const size_t c = half + j * VL;
             if (c >= seen) break;
             const vf y = math_exp_ends(x.v[j], p.v[j]);
-            v_store(row + c, y);
-            v_store(ds + c, v_mul(v_mul(y, v_sub(v_load(ds + c), big_d)), scale));
+            put_row(row, c, y, seen);
+            put_row(ds, c, v_mul(v_mul(y, v_sub(v_load(ds + c), big_d)), scale), seen);
         }
     }
 }
@@ -183,7 +189,7 @@ static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool 
                             .ldc = BLOCK,
                             .rows = rows,
                             .cols = diagonal ? i + rows : n,
-                            .hi = words_of(w->a->hs)};
+                            .hi = words_of(w->a->hs) * WORD};
         product_nt(&s);
         s.a = w->dyw + i * stride;
         s.b = w->vt + j * hp;
@@ -201,11 +207,35 @@ static WEFT_NOINLINE void scores(const struct work *w, size_t j, size_t n, bool 
     }
 }
 
+/* Rows of words along a row to rows of words of two rows, in place: from the right, words reach no
+ * element that is still to be read. */
+static void join_rows(float *x, size_t rows) {
+    for (size_t i = 0; i < rows; i += WORD, x += WORD * BLOCK) {
+        const elem *const first = (const void *)x;
+        for (size_t c = BLOCK; c > 0;) {
+            c -= VL;
+            v_store(x + c, i + 1 < rows ? word_join(first + c, 2 * BLOCK)
+                                        : word_join_n(first + c, 0, false, VL));
+        }
+    }
+}
+
 /* The three gradients of one pair of blocks. Diagonal: key r is seen by queries >= r of the block,
  * query r sees the first r + 1 keys. */
 static void gradients(const struct work *w, size_t j, size_t n, bool diagonal) {
     const size_t hp = w->hp;
     const size_t step = diagonal ? 1 : 0;
+    product_nn(&(struct product){.a = w->ds,
+                                 .b = w->k + j / WORD * hp,
+                                 .c = w->dq,
+                                 .ldb = hp,
+                                 .ldc = hp,
+                                 .rows = w->rows,
+                                 .cols = hp,
+                                 .hi = diagonal ? 1 : n,
+                                 .hi_step = step});
+    if (WORD > 1) join_rows(w->p, w->rows);
+    if (WORD > 1) join_rows(w->ds, w->rows);
     struct product g = {.a = w->p,
                         .b = w->dy,
                         .c = w->dv + j * hp,
@@ -220,15 +250,6 @@ static void gradients(const struct work *w, size_t j, size_t n, bool diagonal) {
     g.b = w->q;
     g.c = w->dk + j * hp;
     product_tn(&g);
-    product_nn(&(struct product){.a = w->ds,
-                                 .b = w->k + j * hp,
-                                 .c = w->dq,
-                                 .ldb = hp,
-                                 .ldc = hp,
-                                 .rows = w->rows,
-                                 .cols = hp,
-                                 .hi = diagonal ? 1 : n,
-                                 .hi_step = step});
 }
 
 void WEFT_EFN(attn_bwd)(const struct weft_attn_bwd_args *a) {

@@ -6,12 +6,11 @@
  * these sit in the first-level cache. A key-value cache holds its blocks packed already.
  *
  * Error, against exact arithmetic on the same inputs: |y - y*| <= 2 e |p||v| with e = u (hs + 2)
- * scale max|q||k| for the scores, plus u (70 + t/16) |p||v| for exp, the chains and the rescaling.
- */
+ * scale max|q||k| for the scores, plus u (70 + t/16) |p||v| for exp, the chains and the rescaling,
+ * and 2^-8 |p||v| with dot products of bf16, which round p. */
 #include "kernels/attention_drop.h"
 #include "kernels/attention_tile.h"
 #include "kernels/kernels.h"
-#include "kernels/simd/vec_compact.h"
 #include "kernels/simd/vec_math.h"
 #include "kernels/simd/vec_reduce.h"
 
@@ -21,7 +20,8 @@
 /* Queries [r0, r1) of a head, r1 - r0 <= WEFT_ATTN_ROWS, at these positions of the key sequence. */
 struct sweep {
     float *q; /* (r1 - r0, hp / WORD) the queries as words */
-    elem *y;  /* the result of the query at position r0, ld=ldy */
+    void *y;  /* the result of the query at position r0, ld=ldy; elem, or f32 */
+    bool y_f32;
     size_t ldy, hs, hp;
     size_t r0, r1;
     float scale;
@@ -35,16 +35,14 @@ struct sweep {
     struct drop drop;
 };
 
-/* q: the query at position r0. In front of the sweep's own scratch: a packed block of keys, and one
- * of values. */
-static WEFT_INLINE void sweep_init(struct sweep *s, const elem *q, size_t ldq, float *scratch) {
+/* In front of the sweep's own scratch: a packed block of keys, and one of values. */
+static WEFT_INLINE void sweep_init(struct sweep *s, float *scratch) {
     const size_t rows = s->r1 - s->r0;
     s->q = scratch + 2 * BLOCK * s->hp;
     s->o = s->q + WEFT_ATTN_ROWS * s->hp;
     s->l = s->o + WEFT_ATTN_ROWS * s->hp;
     s->m = s->l + WEFT_ATTN_ROWS * 32;
     if (s->e) s->e = s->m + WEFT_ATTN_ROWS;
-    pack_words(q, ldq, rows, s->hs, s->q);
     for (size_t i = 0; i < rows * s->hp; i += VL) v_store(s->o + i, v_zero());
     for (size_t i = 0; i < rows * 32; i += VL) v_store(s->l + i, v_zero());
     for (size_t i = 0; s->e && i < rows * 32; i += VL) v_store(s->e + i, v_zero());
@@ -80,9 +78,16 @@ static WEFT_INLINE void rows_max(const float *p, size_t rows, size_t n, size_t s
     v_store_n(m, new, rows < VL ? rows : VL);
 }
 
-/* s[0, n) <- p = exp(scale s - m), the lanes l <- l alpha + p. Entries of s past n are left as they
- * are. A NaN among the scores is m, hence alpha, hence l and y: p need not be one. */
-static WEFT_INLINE void row_exp(float *s, const size_t n, vf scale, vf m, vf alpha, float *l) {
+/* A row of scores becomes one of words: the first n are p, the rest of their last vector is 0, what
+ * follows is left as it is. Each vector is read before words reach it. */
+static WEFT_INLINE void put_p(float *s, size_t c, vf p, const float *factor) {
+    word_put(s, c, factor ? v_mul(p, v_load(factor + c)) : p);
+}
+
+/* s[0, n) <- p = exp(scale s - m), times its factor, the lanes l <- l alpha + p. A NaN among the
+ * scores is m, hence alpha, hence l and y: p need not be one. */
+static WEFT_INLINE void row_exp(float *s, const size_t n, vf scale, vf m, vf alpha, float *l,
+                                const float *factor) {
     for (size_t half = 0; half < BLOCK; half += 32) {
         v32 x, p;
         V32_EACH(j) {
@@ -94,7 +99,7 @@ static WEFT_INLINE void row_exp(float *s, const size_t n, vf scale, vf m, vf alp
             const size_t c = half + j * VL;
             vf y = math_exp_low(x.v[j], p.v[j]);
             if (c + VL > n) y = v_keep(m_first(c < n ? n - c : 0), y);
-            if (c < n) v_store(s + c, y);
+            if (c < n) put_p(s, c, y, factor);
             const vf old = v_load(l + j * VL);
             v_store(l + j * VL, half == 0 ? v_fma(old, alpha, y) : v_add(old, y));
         }
@@ -103,13 +108,13 @@ static WEFT_INLINE void row_exp(float *s, const size_t n, vf scale, vf m, vf alp
 
 /* The same, and the lanes of the entropy; down = the old maximum minus m. */
 static WEFT_NOINLINE void row_exp_measured(float *s, size_t n, vf scale, vf m, vf alpha, vf down,
-                                           float *l, float *e) {
+                                           float *l, float *e, const float *factor) {
     for (size_t c = 0; c < BLOCK; c += VL) {
         const size_t lane = c % 32;
         const vm live = m_first(c >= n ? 0 : n - c < VL ? n - c : VL);
         const vf d = v_keep(live, v_sub(v_mul(v_load(s + c), scale), m));
         const vf p = v_keep(live, v_exp_neg(d));
-        if (c < n) v_store(s + c, p);
+        if (c < n) put_p(s, c, p, factor);
         const vf pd = v_sel(v_eq(p, v_zero()), v_zero(), v_mul(p, d)); /* 0 * -inf is 0 here */
         const vf old = v_load(l + lane), was = v_load(e + lane);
         v_store(l + lane, c < 32 ? v_fma(old, alpha, p) : v_add(old, p));
@@ -120,23 +125,13 @@ static WEFT_NOINLINE void row_exp_measured(float *s, size_t n, vf scale, vf m, v
     }
 }
 
-/* p (rows, 64) <- p f, queries [r, r + rows) against the block of keys at j0. */
-static WEFT_NOINLINE void group_drop(const struct drop *d, size_t r, size_t rows, size_t j0,
-                                     float *p) {
-    float factor[BLOCK] WEFT_ALIGN(64);
-    for (size_t j = 0; j < rows; j++, p += BLOCK) {
-        drop_row(d, r + j, j0, factor);
-        for (size_t c = 0; c < BLOCK; c += VL)
-            v_store(p + c, v_mul(v_load(p + c), v_load(factor + c)));
-    }
-}
-
 /* Queries [r, r + rows), rows <= GROUP, against the block at j0: packed keys kt (words of hs, 64),
- * values v (n, hp). Query r sees the first n keys; step 1: each next one sees one more. */
+ * values v (words of n, hp). Query r sees the first n keys; step 1: each next one sees one more. */
 static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t rows, const float *kt,
                                       const float *v, size_t j0, size_t n, size_t step) {
     float p[GROUP * BLOCK] WEFT_ALIGN(64);
     float alpha[GROUP] WEFT_ALIGN(64), down[GROUP] WEFT_ALIGN(64);
+    float kept[BLOCK] WEFT_ALIGN(64);
     const size_t i = r - s->r0;
     float *m = s->m + i;
     product_nt(&(struct product){.a = s->q + i * (s->hp / WORD),
@@ -147,7 +142,7 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
                                  .ldc = BLOCK,
                                  .rows = rows,
                                  .cols = n + (rows - 1) * step,
-                                 .hi = words_of(s->hs)});
+                                 .hi = words_of(s->hs) * WORD});
     const vf scale = v_set1(s->scale);
     const bool whole = n == BLOCK && step == 0;
     for (size_t j = 0; j < rows; j += VL)
@@ -159,18 +154,20 @@ static WEFT_NOINLINE void group_block(const struct sweep *s, size_t r, size_t ro
     for (size_t j = 0; j < rows; j++) {
         const vf shrink = v_set1(alpha[j]), top = v_set1(m[j]);
         float *o = s->o + (i + j) * s->hp, *l = s->l + (i + j) * 32, *row = p + j * BLOCK;
-        for (size_t d = 0; whole && d < 4 * s->hp; d += 16) WEFT_PREFETCH(v + 4 * j * s->hp + d);
+        const size_t part = BLOCK / WORD / GROUP * s->hp; /* of the values, a part a row */
+        for (size_t d = 0; whole && d < part; d += 16) WEFT_PREFETCH(v + j * part + d);
+        const float *const factor = s->drop.on ? kept : NULL;
+        if (factor) drop_row(&s->drop, r + j, j0, kept);
         if (s->e)
             row_exp_measured(row, n + j * step, scale, top, shrink, v_set1(down[j]), l,
-                             s->e + (i + j) * 32);
+                             s->e + (i + j) * 32, factor);
         else if (whole)
-            row_exp(row, BLOCK, scale, top, shrink, l);
+            row_exp(row, BLOCK, scale, top, shrink, l, factor);
         else
-            row_exp(row, n + j * step, scale, top, shrink, l);
+            row_exp(row, n + j * step, scale, top, shrink, l, factor);
         if (alpha[j] == 1) continue; /* the usual case after some blocks, and exact */
         for (size_t d = 0; d < s->hp; d += VL) v_store(o + d, v_mul(v_load(o + d), shrink));
     }
-    if (s->drop.on) group_drop(&s->drop, r, rows, j0, p);
     product_nn(&(struct product){.a = p,
                                  .b = v,
                                  .ldb = s->hp,
@@ -213,6 +210,16 @@ static WEFT_INLINE void fold_lanes(const float *lanes, size_t r, size_t rows, fl
     }
 }
 
+static WEFT_INLINE void put_y(const struct sweep *s, size_t i, vf y, size_t n) {
+    float *const wide = (float *)s->y + i;
+    if (!WEFT_ELEM_F32 && !s->y_f32)
+        e_put_n((elem *)s->y + i, y, n);
+    else if (n == VL)
+        v_store(wide, y);
+    else
+        v_store_n(wide, y, n);
+}
+
 /* y = o / l, lse = m + log l, entropy = log l - e / l. lse, smax, entropy: at position r0, may be
  * NULL. */
 static void sweep_finish(const struct sweep *s, float *lse, float *smax, float *entropy) {
@@ -232,10 +239,9 @@ static void sweep_finish(const struct sweep *s, float *lse, float *smax, float *
         for (size_t j = 0; j < rows; j++) {
             const vf x = v_set1(inv[j]);
             const float *o = s->o + (r + j) * s->hp;
-            elem *y = s->y + (r + j) * s->ldy;
-            size_t d = 0;
-            for (; d + VL <= s->hs; d += VL) e_store(y + d, v_mul(v_load(o + d), x));
-            if (d < s->hs) e_store_n(y + d, v_mul(v_load(o + d), x), s->hs - d);
+            for (size_t d = 0; d < s->hs; d += VL)
+                put_y(s, (r + j) * s->ldy + d, v_mul(v_load(o + d), x),
+                      s->hs - d < VL ? s->hs - d : VL);
         }
     }
 }
@@ -262,7 +268,8 @@ void WEFT_EFN(attn_fwd)(const struct weft_attn_fwd_args *a) {
     for (s.r0 = a->q0; s.r0 < a->q1; s.r0 = s.r1) {
         s.r1 = sweep_end(s.r0, a->q1);
         s.y = (elem *)a->y + s.r0 * a->ldy;
-        sweep_init(&s, (const elem *)a->q + s.r0 * a->ld, a->ld, a->scratch);
+        sweep_init(&s, a->scratch);
+        pack_words((const elem *)a->q + s.r0 * a->ld, a->ld, s.r1 - s.r0, a->hs, s.q);
         s.keys = a->causal ? s.r1 : a->t;
         for (size_t j0 = 0; j0 < s.keys; j0 += BLOCK) {
             const size_t n = s.keys - j0 < BLOCK ? s.keys - j0 : BLOCK;
@@ -275,67 +282,90 @@ void WEFT_EFN(attn_fwd)(const struct weft_attn_fwd_args *a) {
     }
 }
 
-#if WEFT_ELEM_F32
-/* n numbers of a bf16 cache as f32; both have room for whole vectors. */
-static WEFT_NOINLINE void widen(const uint16_t *from, size_t n, float *to) {
-    for (size_t i = 0; i < n; i += VL) v_store(to + i, h_load(from + i));
+/* ---- with a cache, whose elements are words already, but for bf16 without dot products ---- */
+#define CACHED_WORDS (WEFT_ELEM_F32 || WORD > 1)
+
+/* n numbers of the cache as f32; both have room for whole vectors. */
+static WEFT_NOINLINE void widen(const elem *from, size_t n, float *to) {
+    for (size_t i = 0; i < n; i += VL) v_store(to + i, e_load(from + i));
 }
 
-/* The block of n keys at position j0, from either cache. */
-static void cached_block(const struct sweep *s, const struct weft_attn_kv_args *a, const bool half,
-                         size_t j0, size_t n) {
-    if (!half) {
-        sweep_block(s, a->kcache + j0 * a->hs, a->vcache + j0 * s->hp, j0, n);
+/* The words of n queries in f32. */
+static WEFT_INLINE void pack_queries(const float *q, size_t ld, size_t n, size_t hs, float *dst) {
+    const size_t hp = weft_attn_pad(hs);
+    for (size_t i = 0; i < n; i++, q += ld, dst += hp / WORD)
+        for (size_t d = 0; d < hp; d += VL) {
+            const size_t left = d < hs ? hs - d : 0;
+            word_put(dst, d, left ? v_load_n(q + d, left < VL ? left : VL) : v_zero());
+        }
+}
+
+/* The block of n keys at position j0. */
+static void cached_block(const struct sweep *s, const struct weft_attn_kv_args *a, size_t j0,
+                         size_t n) {
+    const size_t deep = words_of(a->hs) * WORD;
+    const elem *const k = (const elem *)a->kcache + j0 * deep;
+    const elem *const v = (const elem *)a->vcache + j0 * s->hp;
+    if (CACHED_WORDS) {
+        sweep_block(s, (const void *)k, (const void *)v, j0, n);
         return;
     }
-    float *const kt = a->scratch, *const v = kt + BLOCK * s->hp;
-    widen(a->kcache16 + j0 * a->hs, BLOCK * a->hs, kt);
-    widen(a->vcache16 + j0 * s->hp, n * s->hp, v);
-    sweep_block(s, kt, v, j0, n);
+    float *const kt = a->scratch, *const rows = kt + BLOCK * s->hp;
+    widen(k, BLOCK * deep, kt);
+    widen(v, n * s->hp, rows);
+    sweep_block(s, kt, rows, j0, n);
 }
 
-static WEFT_INLINE void attend_cached(const struct weft_attn_kv_args *a, const bool half) {
-    struct sweep s = {
-        .ldy = a->ldy, .hs = a->hs, .hp = weft_attn_pad(a->hs), .scale = a->scale, .causal = true};
+void WEFT_EFN(attn_kv)(const struct weft_attn_kv_args *a) {
+    struct sweep s = {.y_f32 = true,
+                      .ldy = a->ldy,
+                      .hs = a->hs,
+                      .hp = weft_attn_pad(a->hs),
+                      .scale = a->scale,
+                      .causal = true};
     const size_t end = a->pos + a->n;
     for (s.r0 = a->pos; s.r0 < end; s.r0 = s.r1) {
+        const size_t i = s.r0 - a->pos;
         s.r1 = sweep_end(s.r0, end);
-        s.y = a->y + (s.r0 - a->pos) * a->ldy;
-        sweep_init(&s, a->q + (s.r0 - a->pos) * a->ld, a->ld, a->scratch);
-        for (size_t j0 = 0; j0 < s.r1; j0 += BLOCK) {
-            const size_t n = s.r1 - j0 < BLOCK ? s.r1 - j0 : BLOCK;
-            cached_block(&s, a, half, j0, n);
-        }
+        s.y = a->y + i * a->ldy;
+        sweep_init(&s, a->scratch);
+        pack_queries(a->q + i * a->ld, a->ld, s.r1 - s.r0, a->hs, s.q);
+        for (size_t j0 = 0; j0 < s.r1; j0 += BLOCK)
+            cached_block(&s, a, j0, s.r1 - j0 < BLOCK ? s.r1 - j0 : BLOCK);
         sweep_finish(&s, NULL, NULL, NULL);
     }
 }
 
-void WEFT_FN(attn_kv_f32)(const struct weft_attn_kv_args *a) { attend_cached(a, false); }
-void WEFT_FN(attn_kv_bf16)(const struct weft_attn_kv_args *a) { attend_cached(a, true); }
+#define AT_ONCE ((size_t)16) /* positions, when as many whole vectors of keys begin there */
 
-void WEFT_FN(attn_kv_append_f32)(const struct weft_attn_append_args *a) {
-    for (size_t i = 0; i < a->n; i++) {
-        const size_t p = a->pos + i;
-        float *column = a->kcache + p / BLOCK * BLOCK * a->hs + p % BLOCK;
-        for (size_t d = 0; d < a->hs; d++) column[d * BLOCK] = a->k[i * a->ld + d];
-    }
-    pack_rows(a->v, a->ld, a->n, a->hs, a->vcache + a->pos * weft_attn_pad(a->hs));
-}
-
-void WEFT_FN(attn_kv_append_bf16)(const struct weft_attn_append_args *a) {
-    const size_t hp = weft_attn_pad(a->hs);
-    uint16_t row[WEFT_ATTN_MAX_HS];
-    for (size_t i = 0; i < a->n; i++) {
-        const size_t p = a->pos + i;
-        const float *const k = a->k + i * a->ld, *const v = a->v + i * a->ld;
-        uint16_t *const column = a->kcache16 + p / BLOCK * BLOCK * a->hs + p % BLOCK;
+/* dst (n, hp) = src (n, hs) ld=ld in elem, padded with zeros. */
+static WEFT_INLINE void to_elems(const float *src, size_t ld, size_t n, size_t hs, elem *dst) {
+    const size_t hp = weft_attn_pad(hs);
+    for (size_t i = 0; i < n; i++, src += ld, dst += hp)
         for (size_t d = 0; d < hp; d += VL) {
-            const size_t n = d >= a->hs ? 0 : a->hs - d < VL ? a->hs - d : VL;
-            h_store(row + d, n > 0 ? v_load_n(k + d, n) : v_zero());
-            if (WEFT_BUG(74)) i_store_u16(row + d, i_shr(v_bits(v_load_n(k + d, n)), 16));
-            h_store(a->vcache16 + p * hp + d, n > 0 ? v_load_n(v + d, n) : v_zero());
+            const size_t left = d < hs ? hs - d : 0;
+            e_store(dst + d, left ? v_load_n(src + d, left < VL ? left : VL) : v_zero());
         }
-        for (size_t d = 0; d < a->hs; d++) column[d * BLOCK] = row[d];
+}
+
+void WEFT_EFN(attn_kv_append)(const struct weft_attn_append_args *a) {
+    const size_t hp = weft_attn_pad(a->hs), deep = words_of(a->hs) * WORD;
+    elem k[AT_ONCE * WEFT_ATTN_MAX_HS], v[AT_ONCE * WEFT_ATTN_MAX_HS];
+    for (size_t i = 0, n; i < a->n; i += n) {
+        const size_t p = a->pos + i;
+        n = CACHED_WORDS && p % AT_ONCE == 0 && a->n - i >= AT_ONCE ? AT_ONCE : 1;
+        elem *const block = (elem *)a->kcache + p / BLOCK * BLOCK * deep;
+        elem *const row = (elem *)a->vcache + p / WORD * WORD * hp;
+        to_elems(a->k + i * a->ld, a->ld, n, a->hs, k);
+        to_elems(a->v + i * a->ld, a->ld, n, a->hs, v);
+        if (WEFT_BUG(74)) i_store_u16(k, i_shr(v_bits(v_load_n(a->k + i * a->ld, 1)), 16));
+        if (n > 1) {
+            pack_columns(k, hp, n, a->hs, (float *)(void *)block + p % BLOCK);
+            pack_rows(v, hp, n, a->hs, (void *)row);
+            continue;
+        }
+        for (size_t d = 0; d < deep; d++)
+            block[(d / WORD * BLOCK + p % BLOCK) * WORD + d % WORD] = k[d];
+        for (size_t d = 0; d < hp; d++) row[d * WORD + p % WORD] = v[d];
     }
 }
-#endif

@@ -1,11 +1,12 @@
 /* The matrix products inside a block of attention, and the copies they read.
  *
- * C (rows, cols) (+)= A (rows, k) B (k, cols): one element of C is one FMA chain over k ascending,
- * so any register tile gives the same bits. B and C have rows of whole vectors. A is any strided
- * view; three views occur: queries times packed keys (nt), scores times rows (nn), and transposed
- * scores times rows (tn). Scores go over words (simd/word.h) of queries and keys. On the diagonal
- * of a causal mask row r of C sees k in [lo + r, hi) (tn) or [0, hi + r) (nn): the common range
- * runs at full speed, its triangular edges apart. */
+ * C (rows, cols) (+)= A (rows, k) B (k, cols): one element of C is one chain over the words of k
+ * (simd/word.h) ascending, so any register tile gives the same bits. B and C have rows of whole
+ * vectors. A is any strided view; three views occur: queries times packed keys (nt), scores times
+ * rows (nn), and transposed scores times rows (tn). On the diagonal of a causal mask row r of C sees
+ * k in [lo + r, hi) (tn) or [0, hi + r) (nn): the common range runs at full speed, its triangular
+ * edges apart. Where a range begins or ends in the middle of a word, A has 0 in the other half, and
+ * B's is taken as 0 too: it belongs to a hidden pair. */
 #ifndef WEFT_ATTENTION_TILE_H
 #define WEFT_ATTENTION_TILE_H
 
@@ -17,18 +18,18 @@
 #define UNROLL ((size_t)2) /* steps of k; the best of 1, 2, 4 and 8 */
 
 struct product {
-    const float *a; /* element (r, k) at a[r * rs + k * ks] */
-    const float *b; /* (k, cols) ld=ldb */
+    const float *a; /* word (r, k) at a[r * rs + k * ks] */
+    const float *b; /* (words of k, cols) ld=ldb */
     float *c;       /* (rows, cols) ld=ldc; whole vectors are written, cols rounded up */
     size_t rs, ldb, ldc;
     size_t rows, cols;
-    size_t lo, hi;           /* row r runs over k in [lo + r lo_step, hi + r hi_step) */
+    size_t lo, hi;           /* row r runs over the terms [lo + r lo_step, hi + r hi_step) */
     size_t lo_step, hi_step; /* 0, or 1 for a triangle */
 };
 
 /* Step k of the common range. */
 static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b, const size_t R,
-                             const size_t NV, const bool words) {
+                             const size_t NV) {
     vf bv[4];
     WEFT_UNROLL_ALL
     for (size_t j = 0; j < NV; j++) bv[j] = v_load(b + j * VL);
@@ -36,15 +37,13 @@ static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b,
     for (size_t r = 0; r < R; r++) {
         const vf ar = v_bcast(a + r * rs);
         WEFT_UNROLL_ALL
-        for (size_t j = 0; j < NV; j++)
-            acc[r * NV + j] =
-                words ? word_mac(ar, bv[j], acc[r * NV + j]) : v_fma(ar, bv[j], acc[r * NV + j]);
+        for (size_t j = 0; j < NV; j++) acc[r * NV + j] = word_mac(ar, bv[j], acc[r * NV + j]);
     }
 }
 
-/* One register tile: R rows from r0, NV vectors from column c0. */
+/* One register tile: R rows from r0, NV vectors from column c0, the words that all rows take whole. */
 static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
-                             const size_t R, const size_t NV, const bool zero, const bool words) {
+                             const size_t R, const size_t NV, const bool zero) {
     vf acc[ATTN_MR * ATTN_NRV];
     const size_t ldb = p->ldb, ldc = p->ldc;
     float *c = p->c + r0 * ldc + c0;
@@ -53,34 +52,40 @@ static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size
     for (size_t j = 0; j < NV; j++)
         acc[r * NV + j] = zero ? v_zero() : v_load(c + r * ldc + j * VL);
 
-    const size_t hi = p->hi + r0 * p->hi_step;
-    size_t k = p->lo + r0 * p->lo_step + (R - 1) * p->lo_step;
+    const size_t hi = (p->hi + r0 * p->hi_step) / WORD;
+    size_t k = words_of(p->lo + r0 * p->lo_step + (R - 1) * p->lo_step);
     const float *a = p->a + r0 * rs + k * ks;
     const float *b = p->b + k * ldb + c0;
     for (; k + UNROLL <= hi; k += UNROLL, a += UNROLL * ks, b += UNROLL * ldb) WEFT_UNROLL_ALL
-    for (size_t u = 0; u < UNROLL; u++) step(acc, a + u * ks, rs, b + u * ldb, R, NV, words);
-    for (; k < hi; k++, a += ks, b += ldb) step(acc, a, rs, b, R, NV, words);
+    for (size_t u = 0; u < UNROLL; u++) step(acc, a + u * ks, rs, b + u * ldb, R, NV);
+    for (; k < hi; k++, a += ks, b += ldb) step(acc, a, rs, b, R, NV);
 
     WEFT_UNROLL_ALL
     for (size_t r = 0; r < R; r++) WEFT_UNROLL_ALL
     for (size_t j = 0; j < NV; j++) v_store(c + r * ldc + j * VL, acc[r * NV + j]);
 }
 
-/* The triangle at either end of a tile's range: of R - 1 steps of k, row r takes the last r when
- * the range begins (from lo + r0 on), the first r when it ends. */
+/* What a tile leaves at either end of its range: row r begins before the whole words that all take,
+ * or ends after them. */
 static WEFT_INLINE void edge(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
                              const size_t R, const size_t NV, const bool begins) {
-    const size_t from = r0 + (begins ? p->lo : p->hi), end = from + R - 1;
     for (size_t r = 0; r < R; r++) {
-        float *const c = p->c + (r0 + r) * p->ldc + c0;
+        const size_t row = r0 + r;
+        const size_t from = begins ? p->lo + row * p->lo_step : (p->hi + r0 * p->hi_step) / WORD * WORD;
+        const size_t end = begins ? words_of(p->lo + (r0 + R - 1) * p->lo_step) * WORD
+                                  : p->hi + row * p->hi_step;
+        float *const c = p->c + row * p->ldc + c0;
         vf acc[4];
         WEFT_UNROLL_ALL
         for (size_t j = 0; j < NV; j++) acc[j] = v_load(c + j * VL);
-        for (size_t k = from + (begins ? r : 0); k < (begins ? end : from + r); k++) {
-            const vf ar = v_bcast(p->a + (r0 + r) * rs + k * ks);
+        for (size_t k = from; k < end; k = (k / WORD + 1) * WORD) {
+            const vf ar = v_bcast(p->a + row * rs + k / WORD * ks);
+            const bool first = k % WORD == 0, second = WORD > 1 && (!first || end - k > 1);
             WEFT_UNROLL_ALL
-            for (size_t j = 0; j < NV; j++)
-                acc[j] = v_fma(ar, v_load(p->b + k * p->ldb + c0 + j * VL), acc[j]);
+            for (size_t j = 0; j < NV; j++) {
+                const vf b = v_load(p->b + k / WORD * p->ldb + c0 + j * VL);
+                acc[j] = word_mac(ar, WORD > 1 ? word_keep(b, first, second) : b, acc[j]);
+            }
         }
         WEFT_UNROLL_ALL
         for (size_t j = 0; j < NV; j++) v_store(c + j * VL, acc[j]);
@@ -88,42 +93,39 @@ static WEFT_INLINE void edge(const struct product *p, size_t r0, size_t c0, size
 }
 
 /* A tile and its edges, which pass through memory: beside the common range they would push its
- * accumulators out of registers. */
+ * accumulators out of registers. A product from 0 has none. */
 static WEFT_INLINE void tile_with_edges(const struct product *p, size_t r0, size_t c0, size_t rs,
-                                        size_t ks, const size_t R, const size_t NV, const bool zero,
-                                        const bool words) {
-    if (R > 1 && p->lo_step) edge(p, r0, c0, rs, ks, R, NV, true);
-    tile(p, r0, c0, rs, ks, R, NV, zero, words);
-    if (R > 1 && p->hi_step) edge(p, r0, c0, rs, ks, R, NV, false);
+                                        size_t ks, const size_t R, const size_t NV,
+                                        const bool zero) {
+    const bool parts = !zero && (R > 1 || WORD > 1);
+    if (parts && p->lo_step) edge(p, r0, c0, rs, ks, R, NV, true);
+    tile(p, r0, c0, rs, ks, R, NV, zero);
+    if (parts && (p->hi_step || p->hi % WORD)) edge(p, r0, c0, rs, ks, R, NV, false);
 }
 
 /* R rows. A single one, as in decoding, takes four vectors to have enough chains in flight. */
 static WEFT_INLINE void strip(const struct product *p, size_t r0, size_t rs, size_t ks,
-                              const size_t R, const bool zero, const bool words) {
+                              const size_t R, const bool zero) {
     const size_t NV = R == 1 ? 4 : ATTN_NRV;
     size_t c0 = 0;
     for (; c0 + (NV - 1) * VL < p->cols; c0 += NV * VL)
-        tile_with_edges(p, r0, c0, rs, ks, R, NV, zero, words);
+        tile_with_edges(p, r0, c0, rs, ks, R, NV, zero);
     if (NV > 2)
-        for (; c0 + VL < p->cols; c0 += 2 * VL)
-            tile_with_edges(p, r0, c0, rs, ks, R, 2, zero, words);
-    for (; c0 < p->cols; c0 += VL) tile_with_edges(p, r0, c0, rs, ks, R, 1, zero, words);
+        for (; c0 + VL < p->cols; c0 += 2 * VL) tile_with_edges(p, r0, c0, rs, ks, R, 2, zero);
+    for (; c0 < p->cols; c0 += VL) tile_with_edges(p, r0, c0, rs, ks, R, 1, zero);
 }
 
-static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero,
-                                const bool words) {
+static WEFT_INLINE void product(const struct product *p, size_t rs, size_t ks, const bool zero) {
     size_t r = 0;
-    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero, words);
-    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero, words);
-    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero, words);
+    for (; r + ATTN_MR <= p->rows; r += ATTN_MR) strip(p, r, rs, ks, ATTN_MR, zero);
+    for (; r + 4 <= p->rows; r += 4) strip(p, r, rs, ks, 4, zero);
+    for (; r < p->rows; r++) strip(p, r, rs, ks, 1, zero);
 }
 
-/* C = A B, A row-major with stride rs, both of words. */
-static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs, 1, true, true); }
-/* C += A B, A (rows, 64) row-major. */
-static WEFT_NOINLINE void product_nn(const struct product *p) {
-    product(p, BLOCK, 1, false, false);
-}
+/* C = A B, A row-major with stride rs; hi counts whole words. */
+static WEFT_NOINLINE void product_nt(const struct product *p) { product(p, p->rs, 1, true); }
+/* C += A B, A (rows, 64 floats) row-major. */
+static WEFT_NOINLINE void product_nn(const struct product *p) { product(p, BLOCK, 1, false); }
 
 /* A row that will be packed soon comes into L2. */
 static WEFT_INLINE void fetch_row(const void *row, size_t bytes) {
@@ -174,17 +176,17 @@ static WEFT_NOINLINE void pack_words(const elem *src, size_t ld, size_t n, size_
         }
 }
 
-/* dst (n, hp) = src (n, hs) ld=ld, padded with zeros to hp = weft_attn_pad(hs). */
+/* dst (words of n, hp) = the rows of src (n, hs) ld=ld, those of a word joined, padded with zeros to
+ * hp = weft_attn_pad(hs). */
 static WEFT_NOINLINE void pack_rows(const elem *src, size_t ld, size_t n, size_t hs, float *dst) {
     const size_t hp = weft_attn_pad(hs);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i += WORD, src += WORD * ld, dst += hp) {
+        const bool pair = i + WORD <= n;
         size_t d = 0;
-        for (; d + VL <= hs; d += VL) v_store(dst + i * hp + d, e_load(src + i * ld + d));
-        if (d < hs) {
-            v_store(dst + i * hp + d, e_load_n(src + i * ld + d, hs - d));
-            d += VL;
-        }
-        for (; d < hp; d += VL) v_store(dst + i * hp + d, v_zero());
+        for (; pair && d + VL <= hs; d += VL) v_store(dst + d, word_join(src + d, ld));
+        for (; d < hs; d += VL)
+            v_store(dst + d, word_join_n(src + d, ld, pair, hs - d < VL ? hs - d : VL));
+        for (; d < hp; d += VL) v_store(dst + d, v_zero());
     }
 }
 

@@ -19,14 +19,13 @@ static size_t head(size_t c, size_t hs, size_t part, size_t h) { return part * c
 
 static float scale_of(size_t hs) { return (float)(1.0 / weft_sqrt((double)hs)); }
 
-/* scores: the share of executed that makes scores and their gradients, of operands in storage. */
-static void plan_flops(struct weft_node *n, double model, double executed, double scores) {
+static void plan_flops(struct weft_node *n, double model, double executed) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
     const double tokens = (double)weft_desc_rows(qkv), t = (double)qkv->shape[1];
     const double c = (double)(qkv->shape[2] / 3);
     n->model_flops = model * tokens * t * c;
     n->flops = executed * tokens * t * c;
-    if (x_half(n)) n->bf16_flops = scores * n->flops;
+    if (x_half(n)) n->bf16_flops = n->flops;
 }
 
 /* Of head h in sample b of the run. */
@@ -45,7 +44,7 @@ static size_t ranges(size_t t) { return (t + WEFT_ATTN_ROWS - 1) / WEFT_ATTN_ROW
 static void forward_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
     const size_t hs = qkv->shape[2] / 3 / n->attr.heads;
-    plan_flops(n, 2, 2, 1.0 / 2);
+    plan_flops(n, 2, 2);
     n->bytes = weft_node_bytes(n) * 4 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_fwd_scratch(hs) + (n->out[3] >= 0 ? weft_attn_entropy_scratch() : 0);
     weft_phase_add(n, qkv->shape[0] * n->attr.heads * ranges(qkv->shape[1]),
@@ -105,7 +104,7 @@ static void backward_plan(struct weft_node *n) {
     plan->segments = weft_attn_segments(t);
     plan->split = plan->segments > 1 && all < 3 * n->program->graph->ctx->threads;
     plan->apart = x_half(n);
-    plan_flops(n, 4, 5, 2.0 / 5);
+    plan_flops(n, 4, 5);
     n->bytes = weft_node_bytes(n) * 8 / 3 * (double)weft_desc_count(qkv);
     n->local_bytes = weft_attn_bwd_scratch(hs);
     if (plan->apart && !plan->split) n->local_bytes += t * hs * sizeof(float);
@@ -237,7 +236,9 @@ static void kv_plan(struct weft_node *n) {
     const struct weft_tensor_desc *const qkv = weft_node_in(n, 0);
     const size_t rows = weft_desc_rows(qkv), c = qkv->shape[2] / 3, hs = c / n->attr.heads;
     n->model_flops = n->flops = 4.0 * (double)(rows * c * n->attr.max_context) / 2;
-    n->bytes = 8.0 * (double)(c * n->attr.max_context) / 2;
+    const bool half = weft_node_in(n, 1)->dtype == WEFT_BF16;
+    if (half) n->bf16_flops = n->flops;
+    n->bytes = (half ? 4.0 : 8.0) * (double)(c * n->attr.max_context) / 2;
     n->local_bytes = weft_attn_fwd_scratch(hs);
     weft_phase_add(n, rows * n->attr.heads,
                    weft_ns_flops(n->program->graph->ctx, n->flops) + weft_ns_bytes(n->bytes));
@@ -266,16 +267,11 @@ static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t 
     const size_t part = WEFT_BUG(50) ? 0 : at.sequence;
     const size_t cache = (part * n->attr.heads + h) * x_cols(x, n->in[1]);
     const bool half = weft_desc(x->g, n->in[1])->dtype == WEFT_BF16;
-    float *const kcache = half ? NULL : x_f32(x, n->in[1]) + cache;
-    float *const vcache = half ? NULL : x_f32(x, n->in[2]) + cache;
-    uint16_t *const kcache16 = half ? (uint16_t *)x_ptr(x, n->in[1]) + cache : NULL;
-    uint16_t *const vcache16 = half ? (uint16_t *)x_ptr(x, n->in[2]) + cache : NULL;
+    void *const kcache = x_at(x, n->in[1], cache), *const vcache = x_at(x, n->in[2], cache);
     const struct weft_attn_append_args append = {.k = q + c,
                                                  .v = q + 2 * c,
                                                  .kcache = kcache,
                                                  .vcache = vcache,
-                                                 .kcache16 = kcache16,
-                                                 .vcache16 = vcache16,
                                                  .n = live,
                                                  .hs = hs,
                                                  .ld = 3 * c,
@@ -283,8 +279,6 @@ static void kv_run(const struct weft_exec *x, const struct weft_node *n, size_t 
     const struct weft_attn_kv_args attend = {.q = q,
                                              .kcache = kcache,
                                              .vcache = vcache,
-                                             .kcache16 = kcache16,
-                                             .vcache16 = vcache16,
                                              .y = x_f32(x, n->out[0]) + r * c + h * hs,
                                              .scratch = x_local(x, thread),
                                              .n = live,

@@ -84,7 +84,7 @@ static double dot_abs(const double *a, const double *b, size_t n) {
 
 /* One query over n keys, f its factors or NULL; tol_y (hs), the other two one each. */
 static void bound_row(size_t n, size_t hs, const double *q, const double *k, const double *v,
-                      const double *f_row, double scale, const double *y, double lse, double smax,
+                      const double *f_row, double scale, double r, const double *y, double lse, double smax,
                       double *tol_y, double *tol_lse, double *tol_smax) {
     const double blocks = (double)(n / 64 + 1);
     double worst = 0, drift = 0, vmax = 0;
@@ -98,7 +98,7 @@ static void bound_row(size_t n, size_t hs, const double *q, const double *k, con
         drift += p * f;
         for (size_t d = 0; d < hs; d++) {
             const double term = fabs(v[j * hs + d]) * (f_row ? f_row[j] : 1);
-            tol_y[d] += p * term * (f + ((double)n + 3) * REF_U);
+            tol_y[d] += p * term * (f + ((double)n + 3) * REF_U + r * (1 + f));
             vmax = fmax(vmax, term);
         }
     }
@@ -111,11 +111,11 @@ static void bound_row(size_t n, size_t hs, const double *q, const double *k, con
 }
 
 void ref_attention_fwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
-                             const double *f, double scale, bool causal, const double *y,
+                             const double *f, double scale, bool causal, double r, const double *y,
                              const double *lse, const double *smax, double *tol_y, double *tol_lse,
                              double *tol_smax) {
     for (size_t i = 0; i < t; i++)
-        bound_row(causal ? i + 1 : t, hs, q + i * hs, k, v, f ? f + i * t : NULL, scale, y + i * hs,
+        bound_row(causal ? i + 1 : t, hs, q + i * hs, k, v, f ? f + i * t : NULL, scale, r, y + i * hs,
                   lse[i], smax[i], tol_y + i * hs, &tol_lse[i], &tol_smax[i]);
 }
 
@@ -145,8 +145,8 @@ void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const dou
 
 void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
                              const double *f, const double *y, const double *lse, const double *dy,
-                             double scale, bool causal, double *tol_dq, double *tol_dk,
-                             double *tol_dv) {
+                             double scale, bool causal, double r, double *tol_dq,
+                             double *tol_dk, double *tol_dv) {
     const double steps = ((double)t + 8) * REF_U;
     for (size_t i = 0; i < t; i++, q += hs, y += hs, dy += hs, tol_dq += hs) {
         const double big_d = dot(dy, y, hs);
@@ -160,11 +160,12 @@ void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double 
             const double e = REF_U * ((double)hs + 1) * scale * dot_abs(q, kj, hs);
             const double rel = e < 0.5 ? expm1(e + REF_U * (fabs(score - lse[i]) + 2)) : INFINITY;
             const double err_dp = REF_U * ((double)hs + 1) * kept * dot_abs(dy, vj, hs);
-            const double err = p * scale * (err_dp + err_d + g * (rel + 4 * REF_U + steps));
+            const double exact = p * scale * (err_dp + err_d + g * (rel + 4 * REF_U + steps));
+            const double err = exact + r * (p * scale * g + exact);
             for (size_t d = 0; d < hs; d++) {
                 tol_dq[d] += err * fabs(kj[d]) + 0x1p-110;
                 tol_dk[j * hs + d] += err * fabs(q[d]) + 0x1p-110;
-                tol_dv[j * hs + d] += p * kept * fabs(dy[d]) * (rel + steps) + 0x1p-110;
+                tol_dv[j * hs + d] += p * kept * fabs(dy[d]) * (rel + steps + r * (1 + rel)) + 0x1p-110;
             }
         }
     }

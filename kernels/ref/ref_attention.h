@@ -30,11 +30,12 @@ double ref_attention_drop(const struct weft_attn_drop *d, size_t query, size_t k
  *   backward  f = e + u (|s - lse| + 2);  g = |dp - D|
  *             ds: p scale (u hs |dy||v| + u (hs/32 + 6) |dy||y| + g (f + 4 u))
  *             each gradient: its terms' errors + (steps of the chain) u times their magnitudes
- * with e^f - 1 for f; dropout scales p in y and dv, and dp, by its factor, one rounding each. Where
- * e reaches 1/2 nothing is known: INFINITY. y, lse and smax as the oracle made them; the backward
- * bounds are added to what tol_* hold. */
+ * with e^f - 1 for f; dropout scales p in y and dv, and dp, by its factor, one rounding each; p and
+ * ds enter their products with a relative error of at most r: 0, or 2^-8 where they become bf16.
+ * Where e reaches 1/2 nothing is known: INFINITY. y, lse and smax as the oracle made them; the
+ * backward bounds are added to what tol_* hold. */
 void ref_attention_fwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
-                             const double *f, double scale, bool causal, const double *y,
+                             const double *f, double scale, bool causal, double r, const double *y,
                              const double *lse, const double *smax, double *tol_y, double *tol_lse,
                              double *tol_smax);
 void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const double *k,
@@ -42,6 +43,6 @@ void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const dou
                                  double *tol);
 void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double *k, const double *v,
                              const double *f, const double *y, const double *lse, const double *dy,
-                             double scale, bool causal, double *tol_dq, double *tol_dk,
-                             double *tol_dv);
+                             double scale, bool causal, double r, double *tol_dq,
+                             double *tol_dk, double *tol_dv);
 #endif

@@ -12,6 +12,10 @@
  *                word's second half, those at p + ld, or 0 without pair
  *   word_bcast(p) the word at p in all lanes
  *   word_half(p) the element at p as the first half of a word, in all lanes
+ *   word_keep(a,first,second)
+ *                the halves of a that are asked for, the other one 0
+ *   word_put(p,i,a)
+ *                a as the elements i, i + 1, ... of a row of words that begins at p
  *   word_mac(a,b,c)
  *                c + a b; c is f32. With WORD = 2 both products are added as the CPU does it,
  *                denormals taken and given as 0: VDPBF16PS one after the other, each sum rounded
@@ -48,6 +52,10 @@ static WEFT_INLINE vf word_bcast(const side *p) {
     return i_bits(i_set1(pair));
 }
 static WEFT_INLINE vf word_half(const side *p) { return i_bits(i_set1(*p)); }
+static WEFT_INLINE vf word_keep(vf a, bool first, bool second) {
+    return i_bits(i_and(v_bits(a), i_set1((first ? 0xffff : 0) | (second ? (int32_t)0xffff0000u : 0))));
+}
+static WEFT_INLINE void word_put(float *p, size_t i, vf a) { h_store((elem *)p + i, a); }
 static WEFT_INLINE vf word_mac(vf a, vf b, vf c) { return v_dot(v_bits(a), v_bits(b), c); }
 #else
 #define WORD ((size_t)1)
@@ -66,6 +74,11 @@ static WEFT_INLINE vf word_join_n(const elem *p, size_t ld, bool pair, size_t n)
 }
 static WEFT_INLINE vf word_bcast(const side *p) { return v_bcast(p); }
 static WEFT_INLINE vf word_half(const side *p) { return v_bcast(p); }
+static WEFT_INLINE vf word_keep(vf a, bool first, bool second) {
+    (void)first, (void)second;
+    return a;
+}
+static WEFT_INLINE void word_put(float *p, size_t i, vf a) { v_store(p + i, a); }
 static WEFT_INLINE vf word_mac(vf a, vf b, vf c) { return v_fma(a, b, c); }
 #endif
 
