@@ -44,34 +44,57 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
     }
 }
 
-/* The one after it, behind the last what is to follow. */
-static const void *b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, size_t j) {
-    if (j + GEMM_NR < g->n) return b_at(g, k0, j + GEMM_NR);
-    return k0 + kc < g->k ? b_at(g, k0 + kc, 0) : g->next;
+/* Terms of a chunk, at most. */
+static size_t chunk_terms(const struct weft_gemm_args *g) {
+    const size_t words = g->chunk > 0 ? g->chunk : weft_gemm_chunk(g->a_layout);
+    return WEFT_BUG(10) && GEMM_MR > 4 ? 128 : words * WORD;
+}
+
+struct ahead { /* B of so many words, to come after a panel; NULL: none */
+    const char *b;
+    size_t words;
+};
+
+/* The panel, or the block, after the one at j, behind the last what is to follow. */
+static struct ahead b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, size_t j) {
+    const size_t unit = g->b_layout == WEFT_BLOCKS ? WEFT_BLOCK : GEMM_NR, at = (j / unit + 1) * unit;
+    if (at < g->n) return (struct ahead){b_at(g, k0, at), words_of(kc)};
+    const size_t left = g->k - (k0 + kc), most = chunk_terms(g);
+    if (left > 0) return (struct ahead){b_at(g, k0 + kc, 0), words_of(min_size(most, left))};
+    return (struct ahead){g->next, words_of(min_size(most, g->k))};
 }
 
 /* What the i-th tile of a panel fetches meanwhile for the next one, so that its part of B comes
  * from memory while this one is multiplied. K_INNER and packed B (GEMM_NR rows of words): two rows
  * a tile. K_OUTER: the first tile takes all k, two lines a word: both ends of a row, or a pair of
- * rows. Blocks: the lines of a panel's words, one each of the first tiles. */
-static void look_ahead(const struct weft_gemm_args *g, struct tile *t, const char *next, size_t i) {
+ * rows. */
+static void look_ahead(const struct weft_gemm_args *g, struct tile *t, struct ahead next,
+                       size_t i) {
     const bool outer = g->b_layout == WEFT_K_OUTER, packed = g->b_layout == WEFT_PANELS;
-    const bool blocks = g->b_layout == WEFT_BLOCKS;
-    const size_t lines = GEMM_NR * sizeof(float) / 64; /* 1 or 2 */
     const size_t word = packed ? sizeof(float) : WORD * sizeof(elem);
     const size_t ld = packed ? t->k * sizeof(float) : g->ldb * sizeof(elem);
-    if (next == NULL || i >= (outer ? 1 : blocks ? lines : GEMM_NR / 2)) {
+    if (next.b == NULL || i >= (outer ? 1 : GEMM_NR / 2)) {
         t->ahead[0] = t->ahead[1] = (const char *)t->b;
         t->ahead_step = 0;
-    } else if (blocks) {
-        t->ahead[0] = next + i * 64;
-        t->ahead[1] = g->m > rows_step(g) ? t->ahead[0] : next + (lines - 1) * 64;
-        t->ahead_step = WEFT_BLOCK * sizeof(float);
     } else {
-        t->ahead[0] = outer ? next : next + 2 * i * ld;
+        t->ahead[0] = outer ? next.b : next.b + 2 * i * ld;
         t->ahead[1] = t->ahead[0] + (outer && WORD == 1 ? (GEMM_NR - 1) * sizeof(elem) : ld);
         t->ahead_step = outer ? WORD * ld : word;
     }
+}
+
+/* The same for blocks: the first tiles of a block's panels share the next one, each a stretch of it,
+ * line by line, which the CPU's own prefetcher follows; two of them when there are more lines than
+ * words to pass. */
+static void look_ahead_block(const struct weft_gemm_args *g, struct tile *t, struct ahead next,
+                             size_t i, size_t j) {
+    const size_t panels = WEFT_BLOCK / GEMM_NR, line = 64;
+    const size_t tiles = g->m > rows_step(g) ? GEMM_NR * sizeof(float) / line : 1;
+    const size_t lines = next.words * weft_compact_row(WEFT_FORMAT_F32) / line / (panels * tiles);
+    const bool none = next.b == NULL || i >= tiles;
+    t->ahead[0] = none ? (const char *)t->b : next.b + (j % WEFT_BLOCK / GEMM_NR * tiles + i) * lines * line;
+    t->ahead[1] = t->ahead[0] + (!none && lines > t->k ? lines / 2 * line : 0);
+    t->ahead_step = none ? 0 : line;
 }
 
 /* The rows [i, i + rows) of A over the chunk [k0, k0 + kc), as the tiles read them: in panels, in
@@ -90,27 +113,51 @@ static WEFT_INLINE void a_tile(const struct weft_gemm_args *g, struct tile *t, s
     }
 }
 
+/* Where the tile of these rows of columns [j, j + cols) puts its sums: beside each other in `done`
+ * when something follows, which then reads them in L1 and writes C once. */
+static WEFT_INLINE void place_sums(const struct weft_gemm_args *g, struct tile *t, bool add,
+                                   float *done, const struct weft_gemm_part *p) {
+    const size_t ld = gemm_lds(g), out = gemm_narrows(g) ? sizeof(elem) : sizeof(float);
+    float *const sums = gemm_sums(g) + p->i * ld + p->j;
+    t->old = add ? sums : NULL;
+    t->ldold = ld;
+    t->c = done ? done : sums;
+    t->ldc = done ? GEMM_NR : ld;
+    if (add || !done) tile_fetch(sums, ld * sizeof *sums, p->rows, p->cols * sizeof *sums);
+    if (!done) return;
+    const char *const c = (const char *)g->c + (p->i * g->ldc + p->j) * out;
+    tile_fetch(c, g->ldc * out, p->rows, p->cols * out);
+    if (g->epilogue != WEFT_EPI_BIAS_RESIDUAL) return;
+    const size_t in = gemm_finishes_f32(g) ? sizeof(float) : sizeof(elem);
+    const char *const r = (const char *)g->residual + (p->i * g->ldr + p->j) * in;
+    tile_fetch(r, g->ldr * in, p->rows, p->cols * in);
+}
+
 /* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+kc): all rows. */
 static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size_t kc, size_t j,
                   size_t cols) {
     const bool last = k0 + kc == g->k && gemm_finishes(g);
     const bool inner = a_in_place(g, kc) && g->a_layout == WEFT_K_INNER;
     const bool narrow = cols <= VL;
-    const size_t step = rows_step(g), ld = gemm_lds(g);
-    const char *const next = b_next(g, k0, kc, j);
+    const bool add = (gemm_adds(g) && !WEFT_BUG(8)) || k0 > 0;
+    const size_t step = rows_step(g);
+    float sums[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
+    const struct ahead next = b_next(g, k0, kc, j);
 #if WEFT_ELEM_F32
     float *const copy = NULL;
 #else
     float copy[WEFT_GEMM_CHUNK * GEMM_MR] WEFT_ALIGN(64);
 #endif
-    t.ldc = ld;
     t.cols = cols;
-    t.add = (gemm_adds(g) && !WEFT_BUG(8)) || k0 > 0;
     for (size_t i = 0; i < g->m; i += step) {
         const size_t rows = min_size(step, g->m - i);
-        t.c = gemm_sums(g) + i * ld + j;
+        const struct weft_gemm_part part = {i, j, rows, cols, .sum = sums, .ld = GEMM_NR};
+        place_sums(g, &t, add, last ? sums : NULL, &part);
         a_tile(g, &t, k0, kc, i, rows, copy);
-        look_ahead(g, &t, next, i / step);
+        if (g->b_layout == WEFT_BLOCKS)
+            look_ahead_block(g, &t, next, i / step, j);
+        else
+            look_ahead(g, &t, next, i / step);
         if (inner && narrow)
             tile_inner_narrow(&t, rows);
         else if (inner)
@@ -119,7 +166,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        if (last) gemm_finish(g, i, j, rows, cols);
+        if (last) gemm_finish(g, &part);
     }
 }
 
@@ -159,14 +206,12 @@ void WEFT_EFN(gemm)(const struct weft_gemm_args *g) {
     }
     gemm_begin(g);
     if (g->k == 0 && gemm_adds(g)) {
-        if (gemm_finishes(g)) gemm_finish(g, 0, 0, g->m, g->n);
+        if (gemm_finishes(g)) gemm_finish_all(g);
         return;
     }
     size_t k0 = 0;
     do { /* once for k = 0: C = 0 and its epilogue */
-        const size_t words = g->chunk > 0 ? g->chunk : weft_gemm_chunk(g->a_layout);
-        const size_t most = WEFT_BUG(10) && GEMM_MR > 4 ? 128 : words * WORD;
-        const size_t kc = min_size(most, g->k - k0);
+        const size_t kc = min_size(chunk_terms(g), g->k - k0);
         chunk(g, k0, kc);
         k0 += kc;
     } while (k0 < g->k);

@@ -103,6 +103,13 @@ struct weft_gemm_args {
     bool resumed, unfinished;
 };
 
+/* A part of C, and where its sums are: (rows, cols), ld; C itself will do. */
+struct weft_gemm_part {
+    size_t i, j, rows, cols; /* j a multiple of WEFT_GEMM_GROUP */
+    const float *sum;
+    size_t ld;
+};
+
 struct weft_pack_args {
     size_t r, k;
     const void *src; /* (r, k) elem in layout K_INNER or K_OUTER, read */

@@ -101,6 +101,7 @@ static void rows_of_panel(const struct weft_gemm_args *g, const struct panel *p,
     const bool inner = g->a_layout == WEFT_K_INNER, narrow = p->cols <= VL;
     const bool scaled = weft_format_group(g->format) > 0;
     float *const c = (float *)g->c + i * g->ldc + p->j;
+    tile_fetch(c, g->ldc * sizeof *c, rows, p->cols * sizeof *c);
     for (size_t k = p->k0; k < p->end; k += p->step) {
         const float *const b = p->b + (k - p->k0) * GEMM_NR;
         const size_t lda = inner ? g->lda : GEMM_MR;
@@ -115,7 +116,8 @@ static void rows_of_panel(const struct weft_gemm_args *g, const struct panel *p,
                                .cols = !scaled  ? p->cols
                                        : narrow ? VL
                                                 : GEMM_NR,
-                               .add = !scaled && !first,
+                               .old = scaled || first ? NULL : c,
+                               .ldold = g->ldc,
                                .ahead = {(const char *)b, (const char *)b}};
         run_tile(&t, rows, inner, narrow);
         if (scaled)
@@ -145,8 +147,10 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t end) {
                 (const float *)g->a +
                 (inner ? i * g->lda + k0 : i / GEMM_MR * g->lda + k0 * GEMM_MR);
             rows_of_panel(g, &p, i, live, a);
-            if (end == g->k && g->epilogue != WEFT_EPI_NONE)
-                WEFT_FN(gemm_epilogue_f32)(g, i, p.j, live, p.cols);
+            if (end < g->k || g->epilogue == WEFT_EPI_NONE) continue;
+            const float *const sum = (const float *)g->c + i * g->ldc + p.j;
+            WEFT_FN(gemm_epilogue_f32)
+            (g, &(struct weft_gemm_part){i, p.j, live, p.cols, .sum = sum, .ld = g->ldc});
         }
     }
 }

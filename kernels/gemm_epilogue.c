@@ -1,7 +1,6 @@
-/* What follows a product (enum weft_epilogue), applied to a part of C that was just stored and is
- * still in L1, or, in bf16, to its sums: rows [i0, i0+rows) by columns [j0, j0+cols), j0 a multiple
- * of 16. Elementwise, exact up to the activation. With statistics the same values come from another
- * function. */
+/* What follows a product (enum weft_epilogue), on the way from the sums of a part, which were just
+ * stored and are still in L1, into C. Elementwise, exact up to the activation. With statistics the
+ * same values come from another function. */
 #include "kernels/gemm_inner.h"
 #include "kernels/simd/vec_act.h"
 
@@ -26,9 +25,14 @@ static WEFT_INLINE vf finish_vec(const struct weft_gemm_args *g, const enum weft
     return x;
 }
 
+/* The sum of C[i, j]. */
+static WEFT_INLINE const float *sum_of(const struct weft_gemm_part *p, size_t i, size_t j) {
+    return p->sum + (i - p->i) * p->ld + (j - p->j);
+}
+
 /* Columns [j, j + n) of row i of C. */
 static WEFT_INLINE void put(const struct weft_gemm_args *g, size_t i, size_t j, vf x, size_t n) {
-    float *const c = gemm_sums(g) + i * gemm_lds(g) + j;
+    float *const c = (float *)g->c + i * g->ldc + j;
     if (gemm_narrows(g))
         e_put_n((elem *)g->c + i * g->ldc + j, x, n);
     else if (n == VL)
@@ -38,28 +42,28 @@ static WEFT_INLINE void put(const struct weft_gemm_args *g, size_t i, size_t j, 
 }
 
 /* The same, from the sums into C. */
-static WEFT_INLINE void finish_at(const struct weft_gemm_args *g, const enum weft_epilogue epi,
-                                  const enum weft_act act, size_t i, size_t j, size_t n) {
-    const float *const sum = gemm_sums(g) + i * gemm_lds(g) + j;
+static WEFT_INLINE void finish_at(const struct weft_gemm_args *g, const struct weft_gemm_part *p,
+                                  const enum weft_epilogue epi, const enum weft_act act, size_t i,
+                                  size_t j, size_t n) {
+    const float *const sum = sum_of(p, i, j);
     const vf x = n == VL ? v_load(sum) : v_load_n(sum, n);
     put(g, i, j, finish_vec(g, epi, act, x, i, j, n), n);
 }
 
-static WEFT_INLINE void finish_rows(const struct weft_gemm_args *g, const enum weft_epilogue epi,
-                                    const enum weft_act act, size_t i0, size_t j0, size_t rows,
-                                    size_t cols) {
-    for (size_t i = i0; i < i0 + rows; i++) {
-        size_t j = j0;
-        for (; j + 2 * VL <= j0 + cols; j += 2 * VL) { /* a vector's chain in the other's gaps */
-            const float *const sum = gemm_sums(g) + i * gemm_lds(g) + j;
+static WEFT_INLINE void finish_rows(const struct weft_gemm_args *g, const struct weft_gemm_part *p,
+                                    const enum weft_epilogue epi, const enum weft_act act) {
+    const size_t end = p->j + p->cols;
+    for (size_t i = p->i; i < p->i + p->rows; i++) {
+        size_t j = p->j;
+        for (; j + 2 * VL <= end; j += 2 * VL) { /* a vector's chain in the other's gaps */
+            const float *const sum = sum_of(p, i, j);
             const vf x = finish_vec(g, epi, act, v_load(sum), i, j, VL);
             const vf y = finish_vec(g, epi, act, v_load(sum + VL), i, j + VL, VL);
             put(g, i, j, x, VL);
             put(g, i, j + VL, y, VL);
         }
-        for (; j + VL <= j0 + cols; j += VL) finish_at(g, epi, act, i, j, VL);
-        const size_t n = j0 + cols - j;
-        if (n) finish_at(g, epi, act, i, j, n);
+        for (; j + VL <= end; j += VL) finish_at(g, p, epi, act, i, j, VL);
+        if (j < end) finish_at(g, p, epi, act, i, j, end - j);
     }
 }
 
@@ -74,10 +78,10 @@ static WEFT_INLINE vf load_cols(const float *p, size_t n) {
 }
 
 /* What finish_vec makes of n columns, and what it tells. */
-static WEFT_INLINE void measure(const struct weft_gemm_args *g, const enum weft_epilogue epi,
-                                const enum weft_act act, size_t i, size_t j, size_t n,
-                                struct sums *s, size_t v) {
-    vf x = load_cols(gemm_sums(g) + i * gemm_lds(g) + j, n), z = v_zero();
+static WEFT_INLINE void measure(const struct weft_gemm_args *g, const struct weft_gemm_part *p,
+                                const enum weft_epilogue epi, const enum weft_act act, size_t i,
+                                size_t j, size_t n, struct sums *s, size_t v) {
+    vf x = load_cols(sum_of(p, i, j), n), z = v_zero();
     vm counted = m_first(0);
     if (epi == WEFT_EPI_DACT) {
         x = v_mul(x, v_dact(act, e_get_n((const elem *)g->z + i * g->ldz + j, n), WEFT_LEAKY_SLOPE));
@@ -140,19 +144,18 @@ static WEFT_INLINE void tell(const struct sums *s, const enum weft_epilogue epi,
     out[WEFT_COUNT] = (float)s->count;
 }
 
-static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const enum weft_epilogue epi,
-                                     const enum weft_act act, size_t i0, size_t j0, size_t rows,
-                                     size_t cols) {
-    const size_t end = j0 + cols;
-    for (size_t i = i0; i < i0 + rows; i++) {
-        float *out = g->stats + (i * g->lds + j0 / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
-        size_t j = j0;
+static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const struct weft_gemm_part *p,
+                                     const enum weft_epilogue epi, const enum weft_act act) {
+    const size_t end = p->j + p->cols;
+    for (size_t i = p->i; i < p->i + p->rows; i++) {
+        float *out = g->stats + (i * g->lds + p->j / WEFT_GEMM_GROUP) * WEFT_GEMM_STATS;
+        size_t j = p->j;
         for (; j + WEFT_GEMM_GROUP <= end; j += WEFT_GEMM_GROUP, out += WEFT_GEMM_STATS) {
             struct sums s;
             s.count = 0;
             WEFT_UNROLL(4)
             for (size_t v = 0; v < GROUP_VECTORS; v++)
-                measure(g, epi, act, i, j + v * VL, VL, &s, v);
+                measure(g, p, epi, act, i, j + v * VL, VL, &s, v);
             tell(&s, epi, gemm_narrows(g), out);
         }
         if (j == end) continue;
@@ -161,7 +164,7 @@ static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const enum 
         for (size_t v = 0; v < GROUP_VECTORS; v++) {
             const size_t at = j + v * VL;
             if (at < end)
-                measure(g, epi, act, i, at, end - at < VL ? end - at : VL, &s, v);
+                measure(g, p, epi, act, i, at, end - at < VL ? end - at : VL, &s, v);
             else
                 for (size_t k = 0; k < WEFT_COUNT; k++) s.part[k][v] = v_zero();
         }
@@ -171,12 +174,11 @@ static WEFT_INLINE void measure_rows(const struct weft_gemm_args *g, const enum 
 
 /* A function of its own for the activations of nets that are mostly looked at; the others choose at
  * run time. */
-typedef void measure_fn(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
-                        size_t cols);
+typedef void measure_fn(const struct weft_gemm_args *g, const struct weft_gemm_part *p);
 #define WEFT_MEASURE(name, epi, act)                                                               \
-    static WEFT_NOINLINE void name(const struct weft_gemm_args *g, size_t i0, size_t j0,           \
-                                   size_t rows, size_t cols) {                                     \
-        measure_rows(g, epi, act, i0, j0, rows, cols);                                             \
+    static WEFT_NOINLINE void name(const struct weft_gemm_args *g,                                 \
+                                   const struct weft_gemm_part *p) {                               \
+        measure_rows(g, p, epi, act);                                                              \
     }
 WEFT_MEASURE(measure_none, WEFT_EPI_NONE, WEFT_ACT_NONE)
 WEFT_MEASURE(measure_bias, WEFT_EPI_BIAS, WEFT_ACT_NONE)
@@ -201,13 +203,12 @@ static measure_fn *measurer(const struct weft_gemm_args *g) {
     return measure_none;
 }
 
-void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
-                             size_t cols) {
+void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, const struct weft_gemm_part *p) {
     if (g->stats) {
-        measurer(g)(g, i0, j0, rows, cols);
+        measurer(g)(g, p);
         return;
     }
-#define WEFT_FINISH(epi, act) finish_rows(g, epi, act, i0, j0, rows, cols)
+#define WEFT_FINISH(epi, act) finish_rows(g, p, epi, act)
 #define WEFT_FINISH_ACT(epi)                                                                       \
     switch (g->act) {                                                                              \
     case WEFT_ACT_NONE: WEFT_FINISH(epi, WEFT_ACT_NONE); break;                                    \

@@ -7,10 +7,9 @@
 #define WEFT_GEMV_ROWS 4 /* at most this many rows: B is not worth packing */
 
 void WEFT_EFN(gemv)(const struct weft_gemm_args *g);
-void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, size_t i0, size_t j0, size_t rows,
-                             size_t cols);
-void WEFT_BASE_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g, size_t i0, size_t j0,
-                                     size_t rows, size_t cols);
+void WEFT_EFN(gemm_epilogue)(const struct weft_gemm_args *g, const struct weft_gemm_part *p);
+void WEFT_BASE_FN(gemm_epilogue_f32)(const struct weft_gemm_args *g,
+                                     const struct weft_gemm_part *p);
 
 /* Where the sums are: C itself, or acc when C is bf16. */
 static WEFT_INLINE bool gemm_narrows(const struct weft_gemm_args *g) {
@@ -35,12 +34,20 @@ static WEFT_INLINE bool gemm_finishes(const struct weft_gemm_args *g) {
 #define GEMM_BLOCKS (WEFT_ELEM_F32 ? WEFT_FORMAT_F32 : WEFT_FORMAT_BF16)
 
 /* The epilogue's operands are f32 where weights are blocks, elem otherwise. */
-static WEFT_INLINE void gemm_finish(const struct weft_gemm_args *g, size_t i, size_t j, size_t rows,
-                                    size_t cols) {
-    if (!WEFT_ELEM_F32 && g->b_layout == WEFT_BLOCKS)
-        WEFT_BASE_FN(gemm_epilogue_f32)(g, i, j, rows, cols);
+static WEFT_INLINE bool gemm_finishes_f32(const struct weft_gemm_args *g) {
+    return WEFT_ELEM_F32 || g->b_layout == WEFT_BLOCKS;
+}
+static WEFT_INLINE void gemm_finish(const struct weft_gemm_args *g,
+                                    const struct weft_gemm_part *p) {
+    if (gemm_finishes_f32(g))
+        WEFT_BASE_FN(gemm_epilogue_f32)(g, p);
     else
-        WEFT_EFN(gemm_epilogue)(g, i, j, rows, cols);
+        WEFT_EFN(gemm_epilogue)(g, p);
+}
+/* All of C, from where its sums are. */
+static WEFT_INLINE void gemm_finish_all(const struct weft_gemm_args *g) {
+    gemm_finish(g, &(struct weft_gemm_part){
+                       .rows = g->m, .cols = g->n, .sum = gemm_sums(g), .ld = gemm_lds(g)});
 }
 /* C in bf16 that is added to: its old values become the first sums. */
 static WEFT_INLINE void gemm_begin(const struct weft_gemm_args *g) {

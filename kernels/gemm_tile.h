@@ -18,25 +18,38 @@ struct tile {
     size_t ldb;
     float *c;
     size_t ldc;
+    const float *old; /* what is added, where C is or elsewhere; NULL: nothing */
+    size_t ldold;
     size_t cols;          /* of C that exist; the accumulators beyond are not stored */
-    bool add;             /* C += instead of = */
     const char *ahead[2]; /* prefetched into L2 on the way, ahead_step bytes further every k */
     size_t ahead_step;
 };
 
-/* C = or += the accumulators, one row after the other; whole: every column exists. */
+/* rows of C, or of what else is needed when the tile is done, on their way. */
+static WEFT_INLINE void tile_fetch(const void *row, size_t ld, size_t rows, size_t bytes) {
+    const char *p = row;
+    WEFT_UNROLL(1)
+    for (size_t i = 0; i < rows; i++, p += ld) {
+        WEFT_PREFETCH_W(p);
+        WEFT_PREFETCH_W(p + bytes - 1);
+    }
+}
+
+/* C = the accumulators, or what is old and them, one row after the other; whole: every column
+ * exists. */
 static WEFT_INLINE void tile_store(const struct tile *t, vf acc[GEMM_MR][GEMM_NRV],
                                    const size_t rows, const size_t nv, const bool add,
                                    const bool whole) {
     float *c = t->c;
+    const float *old = t->old;
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < rows; i++, c += t->ldc) {
+    for (size_t i = 0; i < rows; i++, c += t->ldc, old += add ? t->ldold : 0) {
         WEFT_UNROLL_ALL
         for (size_t v = 0; v < nv; v++) {
             const size_t at = v * VL;
             const size_t n = t->cols < at ? 0 : t->cols - at < VL ? t->cols - at : VL;
             vf x = acc[i][v];
-            if (add) x = v_add(whole ? v_load(c + at) : v_load_n(c + at, n), x);
+            if (add) x = v_add(whole ? v_load(old + at) : v_load_n(old + at, n), x);
             if (whole)
                 v_store(c + at, x);
             else
@@ -53,12 +66,6 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
     for (size_t i = 0; i < rows; i++) {
         WEFT_UNROLL_ALL
         for (size_t v = 0; v < nv; v++) acc[i][v] = v_zero();
-    }
-    float *c = t->c;
-    WEFT_UNROLL(1)
-    for (size_t i = 0; i < rows; i++, c += t->ldc) {
-        WEFT_PREFETCH_W(c);
-        WEFT_PREFETCH_W(c + t->cols - 1);
     }
     const side *a = t->a;
     const float *b = t->b;
@@ -81,11 +88,11 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
         ahead1 += t->ahead_step;
     }
     const bool whole = t->cols == nv * VL;
-    if (t->add && whole)
+    if (t->old && whole)
         tile_store(t, acc, rows, nv, true, true);
     else if (whole)
         tile_store(t, acc, rows, nv, false, true);
-    else if (t->add)
+    else if (t->old)
         tile_store(t, acc, rows, nv, true, false);
     else
         tile_store(t, acc, rows, nv, false, false);

@@ -170,5 +170,5 @@ void WEFT_EFN(gemv)(const struct weft_gemm_args *g) {
         case 4: rows(&part, 4); break;
         }
     }
-    if (gemm_finishes(g)) gemm_finish(g, 0, 0, g->m, g->n);
+    if (gemm_finishes(g)) gemm_finish_all(g);
 }

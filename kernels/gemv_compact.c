@@ -142,5 +142,7 @@ void WEFT_FN(gemv_compact_f32)(const struct weft_gemm_args *g) {
         default: rows_int4(&part); break;
         }
     }
-    if (g->epilogue != WEFT_EPI_NONE) WEFT_FN(gemm_epilogue_f32)(g, 0, 0, g->m, g->n);
+    if (g->epilogue == WEFT_EPI_NONE) return;
+    WEFT_FN(gemm_epilogue_f32)
+    (g, &(struct weft_gemm_part){.rows = g->m, .cols = g->n, .sum = g->c, .ld = g->ldc});
 }
