@@ -161,7 +161,7 @@ int main(void) {
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
         format = formats[f];
         for (size_t t = 0; t < tables; t++) {
-            const bool own = check_own_bits(table[t], format.weights);
+            const bool own = check_own_bits(table[t], format.weights, format.kv);
             for (int threads = 1; threads <= 3; threads += 2)
                 if (f == 0 || own ||
                     (t == 0) == (threads == 1)) /* 1, 4, 7 sequences; of other formats 7 */

@@ -159,7 +159,7 @@ int main(void) {
     const size_t tables = check_tables(table);
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
         for (size_t t = 0; t < tables; t++) {
-            const bool own = check_own_bits(table[t], formats[f].weights);
+            const bool own = check_own_bits(table[t], formats[f].weights, formats[f].kv);
             const bool same = f == 1; /* f32 in blocks has the bits of training's */
             for (int threads = 1; threads <= 3; threads += 2)
                 check(table[t], threads, &formats[f], want,

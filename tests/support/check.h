@@ -150,7 +150,8 @@ int check_main(int argc, char **argv, const struct check_family *const *families
 
 /* The ISA tables this CPU can run, emu first. */
 size_t check_tables(const struct weft_kernels *out[8]);
-/* Do products with weights in this format have bits of their own there? (dot products of bf16) */
-bool check_own_bits(const struct weft_kernels *k, const char *weights);
+/* Has generation bits of its own there, with weights and cache in these formats? (dot products of
+ * bf16) */
+bool check_own_bits(const struct weft_kernels *k, const char *weights, const char *kv);
 
 #endif

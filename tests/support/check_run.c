@@ -93,8 +93,9 @@ static bool run_place(struct check_run *r, const struct check_place *place) {
     return true;
 }
 
-bool check_own_bits(const struct weft_kernels *k, const char *weights) {
-    return k->bf16_word > 1 && weights && strcmp(weights, "bf16") == 0;
+bool check_own_bits(const struct weft_kernels *k, const char *weights, const char *kv) {
+    const bool bf16 = (weights && strcmp(weights, "bf16") == 0) || (kv && strcmp(kv, "bf16") == 0);
+    return k->bf16_word > 1 && bf16;
 }
 
 static void run_case(struct check_run *r, const struct options *o, size_t index) {
