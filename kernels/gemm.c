@@ -113,24 +113,29 @@ static WEFT_INLINE void a_tile(const struct weft_gemm_args *g, struct tile *t, s
     }
 }
 
-/* Where the tile of these rows of columns [j, j + cols) puts its sums: beside each other in `done`
- * when something follows, which then reads them in L1 and writes C once. */
-static WEFT_INLINE void place_sums(const struct weft_gemm_args *g, struct tile *t, bool add,
-                                   float *done, const struct weft_gemm_part *p) {
+/* Where the tile of a part puts its sums: into C, rounded or not; or, when something follows, beside
+ * each other in part->sum, to be read in L1, so that C is written once. What it ends with is on its
+ * way. True: something follows. */
+static WEFT_INLINE bool place_sums(const struct weft_gemm_args *g, struct tile *t, bool add,
+                                   bool last, const struct weft_gemm_part *p, float *sum) {
     const size_t ld = gemm_lds(g), out = gemm_narrows(g) ? sizeof(elem) : sizeof(float);
     float *const sums = gemm_sums(g) + p->i * ld + p->j;
+    void *const c = (char *)g->c + (p->i * g->ldc + p->j) * out;
+    const bool rounds = gemm_narrows(g) && last && !add && !g->stats &&
+                        g->epilogue == WEFT_EPI_NONE && p->cols % VL == 0;
     t->old = add ? sums : NULL;
     t->ldold = ld;
-    t->c = done ? done : sums;
-    t->ldc = done ? GEMM_NR : ld;
-    if (add || !done) tile_fetch(sums, ld * sizeof *sums, p->rows, p->cols * sizeof *sums);
-    if (!done) return;
-    const char *const c = (const char *)g->c + (p->i * g->ldc + p->j) * out;
-    tile_fetch(c, g->ldc * out, p->rows, p->cols * out);
-    if (g->epilogue != WEFT_EPI_BIAS_RESIDUAL) return;
-    const size_t in = gemm_finishes_f32(g) ? sizeof(float) : sizeof(elem);
-    const char *const r = (const char *)g->residual + (p->i * g->ldr + p->j) * in;
-    tile_fetch(r, g->ldr * in, p->rows, p->cols * in);
+    t->rounded = rounds ? c : NULL;
+    t->c = last ? sum : sums;
+    t->ldc = rounds ? g->ldc : last ? GEMM_NR : ld;
+    if (add || !last) tile_fetch(sums, ld * sizeof *sums, p->rows, p->cols * sizeof *sums);
+    if (last) tile_fetch(c, g->ldc * out, p->rows, p->cols * out);
+    if (last && g->epilogue == WEFT_EPI_BIAS_RESIDUAL) {
+        const size_t in = gemm_finishes_f32(g) ? sizeof(float) : sizeof(elem);
+        const char *const r = (const char *)g->residual + (p->i * g->ldr + p->j) * in;
+        tile_fetch(r, g->ldr * in, p->rows, p->cols * in);
+    }
+    return last && !rounds;
 }
 
 /* Columns [j, j+cols), cols <= GEMM_NR, over the chunk [k0, k0+kc): all rows. */
@@ -152,7 +157,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
     for (size_t i = 0; i < g->m; i += step) {
         const size_t rows = min_size(step, g->m - i);
         const struct weft_gemm_part part = {i, j, rows, cols, .sum = sums, .ld = GEMM_NR};
-        place_sums(g, &t, add, last ? sums : NULL, &part);
+        const bool follows = place_sums(g, &t, add, last, &part, sums);
         a_tile(g, &t, k0, kc, i, rows, copy);
         if (g->b_layout == WEFT_BLOCKS)
             look_ahead_block(g, &t, next, i / step, j);
@@ -166,7 +171,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             tile_outer_narrow(&t, rows);
         else
             tile_outer(&t, rows);
-        if (last) gemm_finish(g, &part);
+        if (follows) gemm_finish(g, &part);
     }
 }
 

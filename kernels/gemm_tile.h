@@ -18,6 +18,7 @@ struct tile {
     size_t ldb;
     float *c;
     size_t ldc;
+    elem *rounded;    /* C in bf16, when every column exists and nothing is added; NULL: c */
     const float *old; /* what is added, where C is or elsewhere; NULL: nothing */
     size_t ldold;
     size_t cols;          /* of C that exist; the accumulators beyond are not stored */
@@ -31,7 +32,7 @@ static WEFT_INLINE void tile_fetch(const void *row, size_t ld, size_t rows, size
     WEFT_UNROLL(1)
     for (size_t i = 0; i < rows; i++, p += ld) {
         WEFT_PREFETCH_W(p);
-        WEFT_PREFETCH_W(p + bytes - 1);
+        if (bytes > 64) WEFT_PREFETCH_W(p + bytes - 1);
     }
 }
 
@@ -55,6 +56,17 @@ static WEFT_INLINE void tile_store(const struct tile *t, vf acc[GEMM_MR][GEMM_NR
             else
                 v_store_n(c + at, x, n);
         }
+    }
+}
+
+/* The same into C in bf16. */
+static WEFT_INLINE void tile_round(const struct tile *t, vf acc[GEMM_MR][GEMM_NRV],
+                                   const size_t rows, const size_t nv) {
+    elem *c = t->rounded;
+    WEFT_UNROLL_ALL
+    for (size_t i = 0; i < rows; i++, c += t->ldc) {
+        WEFT_UNROLL_ALL
+        for (size_t v = 0; v < nv; v++) e_store(c + v * VL, acc[i][v]);
     }
 }
 
@@ -88,7 +100,9 @@ static WEFT_INLINE void tile_body(const struct tile *t, const size_t rows, const
         ahead1 += t->ahead_step;
     }
     const bool whole = t->cols == nv * VL;
-    if (t->old && whole)
+    if (!WEFT_ELEM_F32 && t->rounded)
+        tile_round(t, acc, rows, nv);
+    else if (t->old && whole)
         tile_store(t, acc, rows, nv, true, true);
     else if (whole)
         tile_store(t, acc, rows, nv, false, true);
