@@ -4,6 +4,7 @@
 #include "kernels/base/compiler.h"
 
 #define PACK_TASK ((size_t)64 << 10) /* bytes of A in a packing task */
+#define STRETCH   384                /* and of a row of it at least, where that runs along m */
 #define FAR       33.0               /* bytes a nanosecond into a core, from beyond its L2 */
 #define FEW_ROWS  4                  /* up to here the kernel streams B and packs nothing */
 
@@ -13,6 +14,8 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t unit) { return ceil_div(a, unit) * unit; }
 /* Words of so many terms along k. */
 static size_t words(const struct weft_product *p, size_t k) { return ceil_div(k, p->word); }
+
+static size_t bytes_of(const struct weft_product *p) { return p->half ? 2 : sizeof(float); }
 
 /* Columns that stay together. */
 static size_t col_unit(const struct weft_product *p, const weft_ctx *ctx) {
@@ -118,6 +121,9 @@ void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     const size_t part = words(p, p->k_part) * sizeof(float); /* of a row of A */
     p->packed_bytes = p->pack ? round_up(p->m_part, mr) * part : 0;
     p->pack_tasks = min_size(ceil_div(p->m_part * part, PACK_TASK), 64);
+    if (p->a == WEFT_K_OUTER)
+        p->pack_tasks = min_size(p->pack_tasks,
+                                 max_size(p->m_part * bytes_of(p) / STRETCH, ctx->threads));
     cut(p, ctx);
     if (p->rounds)
         p->local_bytes = min_size(p->m, max_size(mr, FEW_ROWS)) * words(p, p->k) * sizeof(float);
@@ -148,7 +154,6 @@ static const void *move(const void *p, size_t i, size_t bytes) {
 static void *move_out(void *p, size_t i, size_t bytes) {
     return p == NULL ? NULL : (unsigned char *)p + i * bytes;
 }
-static size_t bytes_of(const struct weft_product *p) { return p->half ? 2 : sizeof(float); }
 
 /* Element (r, k) of an operand; in panels w wide, r is the first of one. */
 static const void *at(const struct weft_product *p, const void *x, size_t ld,
