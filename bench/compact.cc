@@ -24,9 +24,9 @@ void part(const Shape &s, int thread, int size, size_t *lo, size_t *hi) {
     *hi = std::min(s.n, blocks * (thread + 1) / size * WEFT_BLOCK);
 }
 
-// Are blocks words of dot products there, which take x in bf16?
+// Do they go by dot products there, which take x in bf16?
 bool dots(const weft_kernels *k, weft_format f) {
-    return f == WEFT_FORMAT_BF16 && k->bf16_word == 2;
+    return f != WEFT_FORMAT_F32 && k->bf16_word == 2;
 }
 
 void multiply(const weft_kernels *k, const Shape &s, weft_format f, int threads, const Operands &o,
@@ -45,7 +45,7 @@ void multiply(const weft_kernels *k, const Shape &s, weft_format f, int threads,
                    lo / WEFT_BLOCK * weft_compact_block(f, s.k);
         if (dots(k, f)) {
             g.a = o.at(3, 0), g.c_f32 = true;
-            k->gemv_bf16(&g);
+            (f == WEFT_FORMAT_BF16 ? k->gemv_bf16 : k->gemv_compact_bf16)(&g);
         } else {
             (f == WEFT_FORMAT_F32 ? k->gemv_f32 : k->gemv_compact_f32)(&g);
         }
@@ -119,7 +119,7 @@ void add_compact() {
     for (const int threads : options.threads)
         for (const Shape &s : shapes)
             for (int f = 0; f < WEFT_FORMATS; f++)
-                for (const auto &isa : f == WEFT_FORMAT_BF16 ? half_isas() : options.isas)
+                for (const auto &isa : f == WEFT_FORMAT_F32 ? options.isas : half_isas())
                     add_gemv(s, static_cast<weft_format>(f), isa, threads);
 }
 

@@ -188,8 +188,8 @@ void add_inference(const char *name, const weft_gpt2_config &g, const Format &f,
         w.bytes = (*m)->parameter_bytes() - 4.0 * static_cast<double>(g.context * g.width) +
                   cache * (pos ? t : 1);
         const weft_limits l = limits(isa, threads);
-        // what is in bf16 goes by dot products, where there are some: weights, keys and values
-        const bool dots = table(isa)->bf16_word == 2, words = std::string(f.weights) == "bf16";
+        // all but f32 goes by dot products of bf16, where there are some: weights, keys and values
+        const bool dots = table(isa)->bf16_word == 2, words = std::string(f.weights) != "f32";
         const double rate = dots && half ? l.bf16_gflops : l.fma_gflops;
         const double compute = 1e-9 * ((w.flops - products) / rate +
                                        products / (dots && words ? l.bf16_gflops : l.fma_gflops)),
@@ -238,7 +238,7 @@ void add_models() {
                                   {"int8", "f32"}, {"int8-g64", "f32"}, {"int8-g32", "f32"},
                                   {"int4", "f32"}};
         for (const Format &f : formats)
-            for (const auto &isa : std::string(f.weights) == "bf16" ? half_isas() : options.isas) {
+            for (const auto &isa : std::string(f.weights) == "f32" ? options.isas : half_isas()) {
                 add_inference("decode/gpt2-124m", c, f, 1, 64, isa, threads);
                 add_inference("prefill/gpt2-124m", c, f, 1024, 0, isa, threads);
                 add_inference("decode/gpt2-124m", c, f, 16, 64, isa, threads);

@@ -18,8 +18,10 @@
  * is multiplied by its scale, each further one is added by an FMA, sum <- part s + sum. bf16 has no
  * scales: its chunks of 1024 are added, which is the order of gemm_f32. Then the epilogue.
  *
- * f32 is read by gemm_f32 itself, as it lies. Where the CPU has dot products of bf16, a row of bf16
- * is a row of words for them (gemm.h): gemm_bf16 reads it, with x rounded to bf16, in its own order. */
+ * f32 is read by gemm_f32 itself, as it lies. Where the CPU has dot products of bf16, x is rounded to
+ * bf16: a row of bf16 is a row of words for them (gemm.h), which gemm_bf16 reads in its own order;
+ * gemm_compact_bf16 joins two rows of q, exact in bf16, to words, and chunks have min(2048, group)
+ * terms. */
 #ifndef WEFT_KERNELS_COMPACT_H
 #define WEFT_KERNELS_COMPACT_H
 

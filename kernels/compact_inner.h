@@ -2,10 +2,12 @@
 #ifndef WEFT_COMPACT_INNER_H
 #define WEFT_COMPACT_INNER_H
 #include "kernels/gemm_inner.h"
+#include "kernels/simd/vec_compact.h"
+#include "kernels/simd/word.h"
 
 #define WEFT_COMPACT_ROWS  2    /* at most this many rows: weights stay in registers */
 #define WEFT_COMPACT_AHEAD 3072 /* bytes of a block that are fetched ahead */
 
-void WEFT_FN(gemv_compact_f32)(const struct weft_gemm_args *g);
+void WEFT_EFN(gemv_compact)(const struct weft_gemm_args *g);
 
 #endif

@@ -7,29 +7,8 @@
  * Operands in bf16 become words (simd/word.h) on the way into panels, of A too, unless its words
  * lie there already: the tiles are the same.
  * Error of an element: (k + 2)·u·Σ|a||b|, and less (chunk + k/chunk instead of k). */
+#include "kernels/gemm_a.h"
 #include "kernels/gemm_inner.h"
-#include "kernels/gemm_pack.h"
-#include "kernels/gemm_tile.h"
-
-#define SETS     4096 /* bytes: lines so far apart share a set of L1, which has at least 8 ways */
-#define SET_ROWS 8
-
-/* Does A hold words as they are, so that tiles read it in place? (An odd last term has no partner.)
- */
-static WEFT_INLINE bool a_in_place(const struct weft_gemm_args *g, size_t kc) {
-    if (WEFT_ELEM_F32) return true;
-    return WORD == 2 && g->a_layout == WEFT_K_INNER && kc % WORD == 0;
-}
-
-/* Rows at a time: whole panels of packed A, an even share of an unpacked one, and no more than stay
- * in L1 beside each other. */
-static size_t rows_step(const struct weft_gemm_args *g) {
-    const bool crowded = g->a_layout == WEFT_K_INNER && a_in_place(g, WORD) &&
-                         g->lda * sizeof(elem) % SETS == 0;
-    const size_t most = crowded ? min_size(SET_ROWS, GEMM_MR) : GEMM_MR;
-    const size_t tiles = (g->m + most - 1) / most;
-    return g->a_layout == WEFT_PANELS ? GEMM_MR : (g->m + tiles - 1) / tiles;
-}
 
 /* Where the panel of B at column j and term k0 lies, packed or not. */
 static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
@@ -42,12 +21,6 @@ static const void *b_at(const struct weft_gemm_args *g, size_t k0, size_t j) {
                k0 * weft_compact_row(GEMM_BLOCKS) + j % WEFT_BLOCK * sizeof(float);
     default: return (const float *)g->b + j / GEMM_NR * g->ldb + k0 / WORD * GEMM_NR;
     }
-}
-
-/* Terms of a chunk, at most. */
-static size_t chunk_terms(const struct weft_gemm_args *g) {
-    const size_t words = g->chunk > 0 ? g->chunk : weft_gemm_chunk(g->a_layout);
-    return WEFT_BUG(10) && GEMM_MR > 4 ? 128 : words * WORD;
 }
 
 struct ahead { /* B of so many words, to come after a panel; NULL: none */
@@ -97,22 +70,6 @@ static void look_ahead_block(const struct weft_gemm_args *g, struct tile *t, str
     t->ahead_step = none ? 0 : line;
 }
 
-/* The rows [i, i + rows) of A over the chunk [k0, k0 + kc), as the tiles read them: in panels, in
- * place, or copied into a panel. */
-static WEFT_INLINE void a_tile(const struct weft_gemm_args *g, struct tile *t, size_t k0, size_t kc,
-                               size_t i, size_t rows, float *panel) {
-    const elem *const a =
-        (const elem *)g->a + (g->a_layout == WEFT_K_INNER ? i * g->lda + k0 : k0 * g->lda + i);
-    if (g->a_layout == WEFT_PANELS) {
-        t->a = (const void *)((const float *)g->a + i / GEMM_MR * g->lda + k0 / WORD * GEMM_MR);
-    } else if (a_in_place(g, kc)) {
-        t->a = (const void *)a;
-    } else {
-        pack_panel(GEMM_MR, g->a_layout, a, g->lda, rows, kc, panel);
-        t->a = (const void *)panel;
-    }
-}
-
 /* Where the tile of a part puts its sums: into C, rounded or not; or, when something follows, beside
  * each other in part->sum, to be read in L1, so that C is written once. What it ends with is on its
  * way. True: something follows. */
@@ -148,11 +105,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
     const size_t step = rows_step(g);
     float sums[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
     const struct ahead next = b_next(g, k0, kc, j);
-#if WEFT_ELEM_F32
-    float *const copy = NULL;
-#else
-    float copy[WEFT_GEMM_CHUNK * GEMM_MR] WEFT_ALIGN(64);
-#endif
+    A_COPY(copy);
     t.cols = cols;
     for (size_t i = 0; i < g->m; i += step) {
         const size_t rows = min_size(step, g->m - i);
@@ -163,14 +116,7 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
             look_ahead_block(g, &t, next, i / step, j);
         else
             look_ahead(g, &t, next, i / step);
-        if (inner && narrow)
-            tile_inner_narrow(&t, rows);
-        else if (inner)
-            tile_inner(&t, rows);
-        else if (narrow)
-            tile_outer_narrow(&t, rows);
-        else
-            tile_outer(&t, rows);
+        run_tile(&t, rows, inner, narrow);
         if (follows) gemm_finish(g, &part);
     }
 }
@@ -180,9 +126,7 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t kc) {
     float packed[WEFT_GEMM_CHUNK * GEMM_NR] WEFT_ALIGN(64);
     for (size_t j = 0; j < g->n; j += GEMM_NR) {
         const size_t cols = min_size(GEMM_NR, g->n - j);
-        const bool in_place = g->a_layout != WEFT_PANELS && a_in_place(g, kc);
-        struct tile t = {
-            .k = words_of(kc), .lda = in_place ? g->lda : GEMM_MR * WORD, .ldb = GEMM_NR};
+        struct tile t = {.k = words_of(kc), .lda = a_ld(g, kc), .ldb = GEMM_NR};
         const void *const b = b_at(g, k0, j);
         t.b = b;
         if (WEFT_ELEM_F32 && g->b_layout == WEFT_K_OUTER && (cols == GEMM_NR || cols == VL) &&

@@ -17,6 +17,9 @@ const struct weft_kernels WEFT_PASTE(weft_kernels_, WEFT_ISA_NAME) = {
     .bf16_word = WORD,
 #define WEFT_KERNEL(name, params)      .name = WEFT_BASE_FN(name),
 #define WEFT_KERNEL_BF16(name, params) .name = WEFT_FN(name),
+#ifndef WEFT_DOT
+#define WEFT_KERNEL_DOT(name, params) .name = NULL,
+#endif
 #include "kernels/kernels.def"
 #undef WEFT_KERNEL
 };

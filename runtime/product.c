@@ -40,7 +40,8 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
                  l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
     const bool far = (double)p->n * k > l2;
-    const bool widens = p->b == WEFT_BLOCKS && !p->rounds && p->format != WEFT_FORMAT_F32;
+    const bool words = p->format == WEFT_FORMAT_F32 || (p->rounds && p->format == WEFT_FORMAT_BF16);
+    const bool widens = p->b == WEFT_BLOCKS && !words;
     const double b = (p->b == WEFT_K_INNER             ? 0.8
                       : p->b == WEFT_K_OUTER || widens ? 0.4
                                                        : 0.1) +
@@ -97,7 +98,7 @@ static bool stays(const struct weft_product *p, const weft_ctx *ctx, double byte
 
 void weft_product_plan(struct weft_product *p, const weft_ctx *ctx) {
     const size_t mr = ctx->k->gemm_mr, most = ctx->tuning.packed_max;
-    p->rounds = p->b == WEFT_BLOCKS && p->format == WEFT_FORMAT_BF16 && ctx->k->bf16_word == 2;
+    p->rounds = p->b == WEFT_BLOCKS && p->format != WEFT_FORMAT_F32 && ctx->k->bf16_word == 2;
     p->word = p->half || p->rounds ? ctx->k->bf16_word : 1;
     p->m = max_size(p->m, 1);
     p->n = max_size(p->n, 1);
@@ -289,6 +290,9 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     if (t.unfinished) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
     place_epilogue(p, &t, i0 + i, j);
     place_sums(p, &t, shared, local, i0 + i, j, k0);
-    const bool words = p->b != WEFT_BLOCKS || p->format == WEFT_FORMAT_F32;
-    (p->half || p->rounds ? k->gemm_bf16 : words ? k->gemm_f32 : k->gemm_compact_f32)(&t);
+    const bool bf16 = p->half || p->rounds, words = p->format == (bf16 ? WEFT_FORMAT_BF16 : WEFT_FORMAT_F32);
+    if (p->b != WEFT_BLOCKS || words)
+        (bf16 ? k->gemm_bf16 : k->gemm_f32)(&t);
+    else
+        (bf16 ? k->gemm_compact_bf16 : k->gemm_compact_f32)(&t);
 }

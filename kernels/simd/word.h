@@ -14,6 +14,8 @@
  *   word_half(p) the element at p as the first half of a word, in all lanes
  *   word_keep(a,first,second)
  *                the halves of a that are asked for, the other one 0
+ *   word_pair(a,b)
+ *                words of a and of b, in f32 with 8 bits of significand or fewer; a with WORD = 1
  *   word_put(p,i,a)
  *                a as the elements i, i + 1, ... of a row of words that begins at p
  *   word_mac(a,b,c)
@@ -55,6 +57,9 @@ static WEFT_INLINE vf word_half(const side *p) { return i_bits(i_set1(*p)); }
 static WEFT_INLINE vf word_keep(vf a, bool first, bool second) {
     return i_bits(i_and(v_bits(a), i_set1((first ? 0xffff : 0) | (second ? (int32_t)0xffff0000u : 0))));
 }
+static WEFT_INLINE vf word_pair(vf a, vf b) {
+    return i_bits(i_or(i_shr(v_bits(a), 16), i_and(v_bits(b), i_set1((int32_t)0xffff0000u))));
+}
 static WEFT_INLINE void word_put(float *p, size_t i, vf a) { h_store((elem *)p + i, a); }
 static WEFT_INLINE vf word_mac(vf a, vf b, vf c) { return v_dot(v_bits(a), v_bits(b), c); }
 #else
@@ -76,6 +81,10 @@ static WEFT_INLINE vf word_bcast(const side *p) { return v_bcast(p); }
 static WEFT_INLINE vf word_half(const side *p) { return v_bcast(p); }
 static WEFT_INLINE vf word_keep(vf a, bool first, bool second) {
     (void)first, (void)second;
+    return a;
+}
+static WEFT_INLINE vf word_pair(vf a, vf b) {
+    (void)b;
     return a;
 }
 static WEFT_INLINE void word_put(float *p, size_t i, vf a) { v_store(p + i, a); }

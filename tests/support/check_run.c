@@ -94,8 +94,8 @@ static bool run_place(struct check_run *r, const struct check_place *place) {
 }
 
 bool check_own_bits(const struct weft_kernels *k, const char *weights, const char *kv) {
-    const bool bf16 = (weights && strcmp(weights, "bf16") == 0) || (kv && strcmp(kv, "bf16") == 0);
-    return k->bf16_word > 1 && bf16;
+    const bool dots = (weights && strcmp(weights, "f32") != 0) || (kv && strcmp(kv, "f32") != 0);
+    return k->bf16_word > 1 && dots;
 }
 
 static void run_case(struct check_run *r, const struct options *o, size_t index) {
