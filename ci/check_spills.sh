@@ -9,7 +9,7 @@ objdump=${2:-objdump}
 loops=0
 bad=0
 
-for object in $(find "$build/CMakeFiles" -name gemm.c.o -o -name 'attention_*.c.o' |
+for object in $(find "$build/CMakeFiles" -name gemm.c.o -o -name gemm_compact.c.o -o -name 'attention_*.c.o' |
     grep -E '/weft_([a-z0-9]*_f32|(avx512|neon)bf16)\.dir/' | grep -v weft_emu); do
     found=$($objdump -d --no-show-raw-insn "$object" | awk -F'\t' '
         function judge(   i, from, j, fma, stack, load, k, inner) {

@@ -96,8 +96,8 @@ void weft_cross_attention_bwd(const struct weft_exec *x, const struct weft_node 
         double *g[3], *w[3];
         for (size_t i = 0; i < 3; i++) g[i] = grad + i * s.t * s.hs, w[i] = tol + i * s.t * s.hs;
         ref_attention_bwd(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, g[0], g[1], g[2]);
-        ref_attention_bwd_bound(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, 0, w[0], w[1],
-                                w[2]);
+        ref_attention_bwd_bound(s.t, s.hs, p.q, p.k, p.v, f, y, lse, dy, s.scale, true, 0, w[0],
+                                w[1], w[2]);
         for (size_t i = 0; i < 3; i++) {
             const size_t to = b * s.t * 3 * s.c + i * s.c + h * s.hs;
             scatter(g[i], s.t, s.hs, 3 * s.c, dqkv->want + to);

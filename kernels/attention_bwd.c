@@ -28,7 +28,7 @@ struct work {
     float *dk, *dv;     /* (256, hp) */
     float *q, *dy;      /* (64 / WORD, hp): the query block, rows as words */
     float *dq;          /* (64, hp) */
-    float *p, *ds;      /* (64, 64), then rows of words 64 floats apart, then (64 / WORD, 64) words */
+    float *p, *ds;      /* (64, 64); then words, of a row 64 floats apart; then of WORD rows each */
     float *qw, *dyw;    /* (64, hp / WORD): q and dy as words along a row */
     size_t i0, rows;    /* the query block */
     const float *lse;   /* its rows */
@@ -36,8 +36,10 @@ struct work {
     struct drop drop;
 };
 
-/* C += A^T B, A (words of 64, rows) row-major, WORD * 64 apart. */
-static WEFT_NOINLINE void product_tn(const struct product *p) { product(p, 1, WORD * BLOCK, false); }
+/* C += A^T B, A (words of 64, rows) with rows WORD * 64 floats apart. */
+static WEFT_NOINLINE void product_tn(const struct product *p) {
+    product(p, 1, WORD * BLOCK, false);
+}
 
 static void clear(float *x, size_t n) {
     for (size_t i = 0; i < n; i += VL) v_store(x + i, v_zero());
@@ -112,7 +114,8 @@ static void query_block(struct work *w, size_t i0) {
     w->rows = a->t - i0 < BLOCK ? a->t - i0 : BLOCK;
     w->lse = a->lse + i0;
     const elem *const q = (const elem *)a->q + i0 * a->ld;
-    const elem *const dy = (const elem *)a->dy + i0 * a->ldy, *const y = (const elem *)a->y + i0 * a->ldy;
+    const elem *const dy = (const elem *)a->dy + i0 * a->ldy;
+    const elem *const y = (const elem *)a->y + i0 * a->ldy;
     pack_rows(q, a->ld, w->rows, a->hs, w->q);
     pack_rows(dy, a->ldy, w->rows, a->hs, w->dy);
     if (WORD > 1) pack_words(q, a->ld, w->rows, a->hs, w->qw);

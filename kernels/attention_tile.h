@@ -3,7 +3,7 @@
  * C (rows, cols) (+)= A (rows, k) B (k, cols): one element of C is one chain over the words of k
  * (simd/word.h) ascending, so any register tile gives the same bits. B and C have rows of whole
  * vectors. A is any strided view; three views occur: queries times packed keys (nt), scores times
- * rows (nn), and transposed scores times rows (tn). On the diagonal of a causal mask row r of C sees
+ * rows (nn), and transposed scores times rows (tn). On the diagonal of a causal mask row r sees
  * k in [lo + r, hi) (tn) or [0, hi + r) (nn): the common range runs at full speed, its triangular
  * edges apart. Where a range begins or ends in the middle of a word, A has 0 in the other half, and
  * B's is taken as 0 too: it belongs to a hidden pair. */
@@ -41,7 +41,7 @@ static WEFT_INLINE void step(vf *acc, const float *a, size_t rs, const float *b,
     }
 }
 
-/* One register tile: R rows from r0, NV vectors from column c0, the words that all rows take whole. */
+/* One register tile: R rows from r0, NV vectors from column c0, the words that all rows take. */
 static WEFT_INLINE void tile(const struct product *p, size_t r0, size_t c0, size_t rs, size_t ks,
                              const size_t R, const size_t NV, const bool zero) {
     vf acc[ATTN_MR * ATTN_NRV];
@@ -71,20 +71,20 @@ static WEFT_INLINE void edge(const struct product *p, size_t r0, size_t c0, size
                              const size_t R, const size_t NV, const bool begins) {
     for (size_t r = 0; r < R; r++) {
         const size_t row = r0 + r;
-        const size_t from = begins ? p->lo + row * p->lo_step : (p->hi + r0 * p->hi_step) / WORD * WORD;
-        const size_t end = begins ? words_of(p->lo + (r0 + R - 1) * p->lo_step) * WORD
-                                  : p->hi + row * p->hi_step;
+        const size_t last = p->lo + (r0 + R - 1) * p->lo_step, first = p->hi + r0 * p->hi_step;
+        const size_t from = begins ? p->lo + row * p->lo_step : first / WORD * WORD;
+        const size_t end = begins ? words_of(last) * WORD : p->hi + row * p->hi_step;
         float *const c = p->c + row * p->ldc + c0;
         vf acc[4];
         WEFT_UNROLL_ALL
         for (size_t j = 0; j < NV; j++) acc[j] = v_load(c + j * VL);
         for (size_t k = from; k < end; k = (k / WORD + 1) * WORD) {
             const vf ar = v_bcast(p->a + row * rs + k / WORD * ks);
-            const bool first = k % WORD == 0, second = WORD > 1 && (!first || end - k > 1);
+            const bool low = k % WORD == 0, high = WORD > 1 && (!low || end - k > 1);
             WEFT_UNROLL_ALL
             for (size_t j = 0; j < NV; j++) {
                 const vf b = v_load(p->b + k / WORD * p->ldb + c0 + j * VL);
-                acc[j] = word_mac(ar, WORD > 1 ? word_keep(b, first, second) : b, acc[j]);
+                acc[j] = word_mac(ar, WORD > 1 ? word_keep(b, low, high) : b, acc[j]);
             }
         }
         WEFT_UNROLL_ALL

@@ -19,7 +19,7 @@
  * scales: its chunks of 1024 are added, which is the order of gemm_f32. Then the epilogue.
  *
  * f32 is read by gemm_f32 itself, as it lies. Where the CPU has dot products of bf16, x is rounded to
- * bf16: a row of bf16 is a row of words for them (gemm.h), which gemm_bf16 reads in its own order;
+ * bf16. A row of bf16 is a row of words for them (gemm.h), which gemm_bf16 reads in its own order;
  * gemm_compact_bf16 joins two rows of q, exact in bf16, to words, and chunks have min(2048, group)
  * terms. */
 #ifndef WEFT_KERNELS_COMPACT_H

@@ -30,7 +30,8 @@ struct ahead { /* B of so many words, to come after a panel; NULL: none */
 
 /* The panel, or the block, after the one at j, behind the last what is to follow. */
 static struct ahead b_next(const struct weft_gemm_args *g, size_t k0, size_t kc, size_t j) {
-    const size_t unit = g->b_layout == WEFT_BLOCKS ? WEFT_BLOCK : GEMM_NR, at = (j / unit + 1) * unit;
+    const size_t unit = g->b_layout == WEFT_BLOCKS ? WEFT_BLOCK : GEMM_NR;
+    const size_t at = (j / unit + 1) * unit;
     if (at < g->n) return (struct ahead){b_at(g, k0, at), words_of(kc)};
     const size_t left = g->k - (k0 + kc), most = chunk_terms(g);
     if (left > 0) return (struct ahead){b_at(g, k0 + kc, 0), words_of(min_size(most, left))};
@@ -56,23 +57,24 @@ static void look_ahead(const struct weft_gemm_args *g, struct tile *t, struct ah
     }
 }
 
-/* The same for blocks: the first tiles of a block's panels share the next one, each a stretch of it,
- * line by line, which the CPU's own prefetcher follows; two of them when there are more lines than
- * words to pass. */
+/* The same for blocks: the first tiles of a block's panels share the next one, each a stretch of
+ * it, line by line, which the CPU's own prefetcher follows; two of them when there are more lines
+ * than words to pass. */
 static void look_ahead_block(const struct weft_gemm_args *g, struct tile *t, struct ahead next,
                              size_t i, size_t j) {
     const size_t panels = WEFT_BLOCK / GEMM_NR, line = 64;
     const size_t tiles = g->m > rows_step(g) ? GEMM_NR * sizeof(float) / line : 1;
     const size_t lines = next.words * weft_compact_row(WEFT_FORMAT_F32) / line / (panels * tiles);
+    const size_t part = j % WEFT_BLOCK / GEMM_NR * tiles + i;
     const bool none = next.b == NULL || i >= tiles;
-    t->ahead[0] = none ? (const char *)t->b : next.b + (j % WEFT_BLOCK / GEMM_NR * tiles + i) * lines * line;
+    t->ahead[0] = none ? (const char *)t->b : next.b + part * lines * line;
     t->ahead[1] = t->ahead[0] + (!none && lines > t->k ? lines / 2 * line : 0);
     t->ahead_step = none ? 0 : line;
 }
 
-/* Where the tile of a part puts its sums: into C, rounded or not; or, when something follows, beside
- * each other in part->sum, to be read in L1, so that C is written once. What it ends with is on its
- * way. True: something follows. */
+/* Where the tile of a part puts its sums: into C, rounded or not; or, when something follows (true),
+ * beside each other in `sum`, to be read in L1, so that C is written once. What will be read and
+ * written at its end is fetched. */
 static WEFT_INLINE bool place_sums(const struct weft_gemm_args *g, struct tile *t, bool add,
                                    bool last, const struct weft_gemm_part *p, float *sum) {
     const size_t ld = gemm_lds(g), out = gemm_narrows(g) ? sizeof(elem) : sizeof(float);
@@ -80,7 +82,7 @@ static WEFT_INLINE bool place_sums(const struct weft_gemm_args *g, struct tile *
     void *const c = (char *)g->c + (p->i * g->ldc + p->j) * out;
     const bool rounds = gemm_narrows(g) && last && !add && !g->stats &&
                         g->epilogue == WEFT_EPI_NONE && p->cols % VL == 0;
-    t->old = add ? sums : NULL;
+    t->old = add && !(last && WEFT_BUG(96)) ? sums : NULL;
     t->ldold = ld;
     t->rounded = rounds ? c : NULL;
     t->c = last ? sum : sums;

@@ -19,24 +19,28 @@ static WEFT_INLINE vf widen_vector(const enum weft_format f, const unsigned char
                                       : v_zero());
 }
 
-/* Terms [k0, end), at most one chunk, of outputs c, c + 1, ..., GEMM_NR of them, into rows of words. */
+/* Terms [k0, end), at most one chunk, of GEMM_NR outputs from c on, into rows of words. */
 static WEFT_INLINE void widen_from(const enum weft_format f, const size_t c,
                                    const unsigned char *block, size_t k0, size_t end, size_t step,
                                    float *panel) {
     const size_t two = COMPACT_TERMS(f); /* bf16's last one may be beyond k: a row of zeros */
+    const size_t terms = two * WORD, bytes = terms * weft_compact_row(f);
     for (size_t k = k0; k < end;) {
         const unsigned char *row = compact_rows(f, block, k);
-        const size_t stop = min_size(end, k + step);
-        for (; two > 1 && k < stop; k += two, row += two * weft_compact_row(f), panel += two * GEMM_NR)
+        for (const size_t stop = min_size(end, k + step); k < stop; k += terms) {
             WEFT_UNROLL_ALL
-        for (size_t v = 0; v < GEMM_NR; v += VL) {
-            const vi words = v_words(f, row, c + v);
-            v_store(panel + v, v_place(f, words, 0));
-            v_store(panel + GEMM_NR + v, v_place(f, words, 1));
+            for (size_t v = 0; v < GEMM_NR; v += VL) {
+                if (two == 1) {
+                    v_store(panel + v, widen_vector(f, row, stop - k, c + v));
+                    continue;
+                }
+                const vi words = v_words(f, row, c + v);
+                v_store(panel + v, v_place(f, words, 0));
+                v_store(panel + GEMM_NR + v, v_place(f, words, 1));
+            }
+            row += bytes;
+            panel += two * GEMM_NR;
         }
-        for (; k < stop; k += WORD, row += WORD * weft_compact_row(f), panel += GEMM_NR) WEFT_UNROLL_ALL
-        for (size_t v = 0; v < GEMM_NR; v += VL)
-            v_store(panel + v, widen_vector(f, row, stop - k, c + v));
     }
 }
 
@@ -132,8 +136,9 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t end) {
             a_tile(g, &t, k0, end - k0, i, live, copy);
             rows_of_panel(g, &p, i, live, t);
             if (end < g->k || g->epilogue == WEFT_EPI_NONE) continue;
-            const float *const sum = (const float *)g->c + i * g->ldc + p.j;
-            gemm_finish(g, &(struct weft_gemm_part){i, p.j, live, p.cols, .sum = sum, .ld = g->ldc});
+            const struct weft_gemm_part part = {
+                i, p.j, live, p.cols, .sum = (const float *)g->c + i * g->ldc + p.j, .ld = g->ldc};
+            gemm_finish(g, &part);
         }
     }
 }

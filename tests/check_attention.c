@@ -187,7 +187,7 @@ static void oracle_kv(struct check *c) {
     expect_fwd(c, s->t - s->n);
 }
 
-/* Call 0: the training kernel, whose y is f32; 1: one token at a time; 2: a prompt in two pieces. */
+/* Call 0: the training kernel in f32; 1: one token at a time; 2: a prompt in two pieces. */
 static void call_kv(struct check *c, const struct weft_kernels *k) {
     struct shape *s = c->user;
     const size_t pos = s->t - s->n;
@@ -339,8 +339,8 @@ static void call_append_back(struct check *c, const struct weft_kernels *k) {
     for (size_t i = 0; i < s->n; i++) {
         const size_t p = s->t - s->n + i;
         for (size_t d = 0; d < s->hs; d++)
-            check_f32(c, "kback")[i * s->hs + d] =
-                element(c, keys, (p / 64 * deep / word * 64 + d / word * 64 + p % 64) * word + d % word);
+            check_f32(c, "kback")[i * s->hs + d] = element(
+                c, keys, ((p / 64 * deep + d) / word * 64 + p % 64) * word + d % word);
         for (size_t d = 0; d < hp; d++)
             check_f32(c, "vback")[i * hp + d] =
                 element(c, values, (p / word * hp + d) * word + p % word);

@@ -84,8 +84,8 @@ static double dot_abs(const double *a, const double *b, size_t n) {
 
 /* One query over n keys, f its factors or NULL; tol_y (hs), the other two one each. */
 static void bound_row(size_t n, size_t hs, const double *q, const double *k, const double *v,
-                      const double *f_row, double scale, double r, const double *y, double lse, double smax,
-                      double *tol_y, double *tol_lse, double *tol_smax) {
+                      const double *f_row, double scale, double r, const double *y, double lse,
+                      double smax, double *tol_y, double *tol_lse, double *tol_smax) {
     const double blocks = (double)(n / 64 + 1);
     double worst = 0, drift = 0, vmax = 0;
     for (size_t d = 0; d < hs; d++) tol_y[d] = 0;
@@ -115,8 +115,8 @@ void ref_attention_fwd_bound(size_t t, size_t hs, const double *q, const double 
                              const double *lse, const double *smax, double *tol_y, double *tol_lse,
                              double *tol_smax) {
     for (size_t i = 0; i < t; i++)
-        bound_row(causal ? i + 1 : t, hs, q + i * hs, k, v, f ? f + i * t : NULL, scale, r, y + i * hs,
-                  lse[i], smax[i], tol_y + i * hs, &tol_lse[i], &tol_smax[i]);
+        bound_row(causal ? i + 1 : t, hs, q + i * hs, k, v, f ? f + i * t : NULL, scale, r,
+                  y + i * hs, lse[i], smax[i], tol_y + i * hs, &tol_lse[i], &tol_smax[i]);
 }
 
 void ref_attention_entropy_bound(size_t t, size_t hs, const double *q, const double *k,
@@ -162,10 +162,11 @@ void ref_attention_bwd_bound(size_t t, size_t hs, const double *q, const double 
             const double err_dp = REF_U * ((double)hs + 1) * kept * dot_abs(dy, vj, hs);
             const double exact = p * scale * (err_dp + err_d + g * (rel + 4 * REF_U + steps));
             const double err = exact + r * (p * scale * g + exact);
+            const double rel_dv = rel + steps + r * (1 + rel);
             for (size_t d = 0; d < hs; d++) {
                 tol_dq[d] += err * fabs(kj[d]) + 0x1p-110;
                 tol_dk[j * hs + d] += err * fabs(q[d]) + 0x1p-110;
-                tol_dv[j * hs + d] += p * kept * fabs(dy[d]) * (rel + steps + r * (1 + rel)) + 0x1p-110;
+                tol_dv[j * hs + d] += p * kept * fabs(dy[d]) * rel_dv + 0x1p-110;
             }
         }
     }

@@ -55,7 +55,8 @@ static WEFT_INLINE vf word_bcast(const side *p) {
 }
 static WEFT_INLINE vf word_half(const side *p) { return i_bits(i_set1(*p)); }
 static WEFT_INLINE vf word_keep(vf a, bool first, bool second) {
-    return i_bits(i_and(v_bits(a), i_set1((first ? 0xffff : 0) | (second ? (int32_t)0xffff0000u : 0))));
+    const int32_t high = (int32_t)0xffff0000u;
+    return i_bits(i_and(v_bits(a), i_set1((first ? ~high : 0) | (second ? high : 0))));
 }
 static WEFT_INLINE vf word_pair(vf a, vf b) {
     return i_bits(i_or(i_shr(v_bits(a), 16), i_and(v_bits(b), i_set1((int32_t)0xffff0000u))));
