@@ -9,7 +9,7 @@
                                                            a step is the whole study)
   bench/compare.py ops                               (single ops beside PyTorch's, hot)
   bench/compare.py decode --weights f32|bf16|int8 --peers llamacpp,transformers   (a token of one text)
-  bench/compare.py prefill --weights f32|bf16 --peers llamacpp,transformers       (a prompt of 1024 tokens)
+  bench/compare.py prefill --weights f32|bf16|int8 --peers llamacpp,transformers  (a prompt of 1024 tokens)
 
 Each round runs every contestant once, in its own process, with the same number of threads, in an
 order that turns from round to round; the first steps of a process are warm-up. The machine's speed
@@ -173,7 +173,8 @@ def weft_bench(a, work, cases):
 
 def weft_generator(a, work):
     case = {"decode": "decode/gpt2-124m/texts:1/", "prefill": "prefill/"}[a.what]
-    times, memory = weft_bench(a, work, f"^{case}.*/{a.weights}/")
+    kv = "-kv-bf16" if a.kv == "bf16" else ""
+    times, memory = weft_bench(a, work, f"^{case}.*/{a.weights}{kv}/")
     return next(iter(times.values())), memory
 
 
@@ -286,6 +287,8 @@ def main():
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("what", choices=["gpt2", "mlp", "stats", "threads", "study", "decode", "prefill", "ops"])
     args.add_argument("--weights", choices=["f32", "bf16", "int8"], default="f32", help="of decode and prefill")
+    args.add_argument("--kv", choices=["f32", "bf16"], default="f32", help="weft's cache in decode and prefill (bf16: "
+                      "with weights in bf16); llama.cpp's has f16, transformers' is that of the weights")
     args.add_argument("--study", choices=["std-sweep", "gpt2-variance"], default="std-sweep")
     args.add_argument("--data", default=os.path.join(ROOT, "data"), help="of a study: what ci/data.sh fills")
     args.add_argument("--batch", type=int, default=4)

@@ -5,8 +5,8 @@
 #include "kernels/simd/vec_compact.h"
 #include "kernels/simd/word.h"
 
-#define WEFT_COMPACT_ROWS  2    /* at most this many rows: weights stay in registers */
-#define WEFT_COMPACT_AHEAD 3072 /* bytes of a block that are fetched ahead */
+#define WEFT_COMPACT_ROWS  2     /* at most this many rows: weights stay in registers */
+#define WEFT_COMPACT_AHEAD 12288 /* bytes of a block that are fetched ahead */
 
 void WEFT_EFN(gemv_compact)(const struct weft_gemm_args *g);
 
