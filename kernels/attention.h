@@ -147,7 +147,7 @@ struct weft_attn_append_args {
 struct weft_attn_kv_args {
     const float *q;      /* (n, hs) ld=ld, read */
     const void *kcache;  /* the head's keys, elem; whole blocks are read up to pos + n - 1's */
-    const void *vcache;  /* the head's values, elem, rows < pos + n read */
+    const void *vcache;  /* the head's values, elem, rows < pos + n, and the rest of a word, read */
     float *y;            /* (n, hs) ld=ldy, = */
     void *scratch;       /* weft_attn_fwd_scratch(hs) bytes */
     size_t n, hs, ld, ldy, pos;

@@ -7,7 +7,8 @@
  *
  * Error, against exact arithmetic on the same inputs: |y - y*| <= 2 e |p||v| with e = u (hs + 2)
  * scale max|q||k| for the scores, plus u (70 + t/16) |p||v| for exp, the chains and the rescaling,
- * and 2^-8 |p||v| with dot products of bf16, which round p. */
+ * and 2^-8 |p||v| with dot products of bf16, which round p. Generation rounds q for them too: what
+ * is said holds for the rounded one. */
 #include "kernels/attention_drop.h"
 #include "kernels/attention_tile.h"
 #include "kernels/kernels.h"
@@ -78,14 +79,14 @@ static WEFT_INLINE void rows_max(const float *p, size_t rows, size_t n, size_t s
     v_store_n(m, new, rows < VL ? rows : VL);
 }
 
-/* A row of scores becomes one of words: the first n are p, the rest of their last vector is 0, what
- * follows is left as it is. Each vector is read before words reach it. */
+/* p, times its factor, from column c on: a row of scores becomes one of words, in place, since each
+ * vector is read before words reach it. */
 static WEFT_INLINE void put_p(float *s, size_t c, vf p, const float *factor) {
     word_put(s, c, factor ? v_mul(p, v_load(factor + c)) : p);
 }
 
-/* s[0, n) <- p = exp(scale s - m), times its factor, the lanes l <- l alpha + p. A NaN among the
- * scores is m, hence alpha, hence l and y: p need not be one. */
+/* s[0, n) <- p = exp(scale s - m), times its factor, the rest of the last vector 0; the lanes l <- l
+ * alpha + p. A NaN among the scores is m, hence alpha, hence l and y: p need not be one. */
 static WEFT_INLINE void row_exp(float *s, const size_t n, vf scale, vf m, vf alpha, float *l,
                                 const float *factor) {
     for (size_t half = 0; half < BLOCK; half += 32) {
@@ -358,7 +359,11 @@ void WEFT_EFN(attn_kv_append)(const struct weft_attn_append_args *a) {
         elem *const row = (elem *)a->vcache + p / WORD * WORD * hp;
         to_elems(a->k + i * a->ld, a->ld, n, a->hs, k);
         to_elems(a->v + i * a->ld, a->ld, n, a->hs, v);
-        if (WEFT_BUG(74)) i_store_u16(k, i_shr(v_bits(v_load_n(a->k + i * a->ld, 1)), 16));
+        if (!WEFT_ELEM_F32 && WEFT_BUG(74)) {
+            uint32_t bits;
+            memcpy(&bits, a->k + i * a->ld, sizeof bits);
+            k[0] = (elem)(bits >> 16);
+        }
         if (n > 1) {
             pack_columns(k, hp, n, a->hs, (float *)(void *)block + p % BLOCK);
             pack_rows(v, hp, n, a->hs, (void *)row);

@@ -81,18 +81,18 @@ static WEFT_INLINE bool place_sums(const struct weft_gemm_args *g, struct tile *
     float *const sums = gemm_sums(g) + p->i * ld + p->j;
     void *const c = (char *)g->c + (p->i * g->ldc + p->j) * out;
     const bool rounds = gemm_narrows(g) && last && !add && !g->stats &&
-                        g->epilogue == WEFT_EPI_NONE && p->cols % VL == 0;
+                        g->epilogue == WEFT_EPI_NONE && (p->cols == GEMM_NR || p->cols == VL);
     t->old = add && !(last && WEFT_BUG(96)) ? sums : NULL;
     t->ldold = ld;
     t->rounded = rounds ? c : NULL;
     t->c = last ? sum : sums;
     t->ldc = rounds ? g->ldc : last ? GEMM_NR : ld;
-    if (add || !last) tile_fetch(sums, ld * sizeof *sums, p->rows, p->cols * sizeof *sums);
-    if (last) tile_fetch(c, g->ldc * out, p->rows, p->cols * out);
+    if (add || !last) tile_fetch(sums, ld * sizeof *sums, p->rows, p->cols * sizeof *sums, true);
+    if (last) tile_fetch(c, g->ldc * out, p->rows, p->cols * out, true);
     if (last && g->epilogue == WEFT_EPI_BIAS_RESIDUAL) {
-        const size_t in = gemm_finishes_f32(g) ? sizeof(float) : sizeof(elem);
+        const size_t in = gemm_epilogue_is_f32(g) ? sizeof(float) : sizeof(elem);
         const char *const r = (const char *)g->residual + (p->i * g->ldr + p->j) * in;
-        tile_fetch(r, g->ldr * in, p->rows, p->cols * in);
+        tile_fetch(r, g->ldr * in, p->rows, p->cols * in, false);
     }
     return last && !rounds;
 }

@@ -98,7 +98,7 @@ static void rows_of_panel(const struct weft_gemm_args *g, const struct panel *p,
     const bool narrow = p->cols <= VL, scaled = weft_format_group(g->format) > 0;
     float *const c = (float *)g->c + i * g->ldc + p->j;
     const side *const a = t.a;
-    tile_fetch(c, g->ldc * sizeof *c, rows, p->cols * sizeof *c);
+    tile_fetch(c, g->ldc * sizeof *c, rows, p->cols * sizeof *c, true);
     t.c = scaled ? sums : c;
     t.ldc = scaled ? GEMM_NR : g->ldc;
     t.cols = !scaled ? p->cols : narrow ? VL : GEMM_NR;

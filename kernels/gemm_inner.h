@@ -34,12 +34,12 @@ static WEFT_INLINE bool gemm_finishes(const struct weft_gemm_args *g) {
 #define GEMM_BLOCKS (WEFT_ELEM_F32 ? WEFT_FORMAT_F32 : WEFT_FORMAT_BF16)
 
 /* The epilogue's operands are f32 where weights are blocks, elem otherwise. */
-static WEFT_INLINE bool gemm_finishes_f32(const struct weft_gemm_args *g) {
+static WEFT_INLINE bool gemm_epilogue_is_f32(const struct weft_gemm_args *g) {
     return WEFT_ELEM_F32 || g->b_layout == WEFT_BLOCKS;
 }
 static WEFT_INLINE void gemm_finish(const struct weft_gemm_args *g,
                                     const struct weft_gemm_part *p) {
-    if (gemm_finishes_f32(g))
+    if (gemm_epilogue_is_f32(g))
         WEFT_BASE_FN(gemm_epilogue_f32)(g, p);
     else
         WEFT_EFN(gemm_epilogue)(g, p);

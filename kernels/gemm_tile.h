@@ -18,7 +18,7 @@ struct tile {
     size_t ldb;
     float *c;
     size_t ldc;
-    elem *rounded;    /* C in bf16, when every column exists and nothing is added; NULL: c */
+    elem *rounded;    /* C in bf16, when all its columns exist and nothing is added; NULL: c */
     const float *old; /* what is added, where C is or elsewhere; NULL: nothing */
     size_t ldold;
     size_t cols;          /* of C that exist; the accumulators beyond are not stored */
@@ -27,12 +27,18 @@ struct tile {
 };
 
 /* rows of C, or of what else is needed when the tile is done, on their way. */
-static WEFT_INLINE void tile_fetch(const void *row, size_t ld, size_t rows, size_t bytes) {
+static WEFT_INLINE void tile_fetch(const void *row, size_t ld, size_t rows, size_t bytes,
+                                   const bool write) {
     const char *p = row;
     WEFT_UNROLL(1)
     for (size_t i = 0; i < rows; i++, p += ld) {
-        WEFT_PREFETCH_W(p);
-        if (bytes > 64) WEFT_PREFETCH_W(p + bytes - 1);
+        if (write) {
+            WEFT_PREFETCH_W(p);
+            if (bytes > 64) WEFT_PREFETCH_W(p + bytes - 1);
+        } else {
+            WEFT_PREFETCH(p);
+            if (bytes > 64) WEFT_PREFETCH(p + bytes - 1);
+        }
     }
 }
 

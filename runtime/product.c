@@ -40,8 +40,8 @@ static double task_cost(const struct weft_product *p, const weft_ctx *ctx, size_
                  l2 = (double)ctx->tuning.l2 / sizeof(float);
     const double a = (p->pack ? 0.1 : 0.2) + ((double)p->m_part * k > l2 ? from_far : 0);
     const bool far = (double)p->n * k > l2;
-    const bool words = p->format == WEFT_FORMAT_F32 || (p->rounds && p->format == WEFT_FORMAT_BF16);
-    const bool widens = p->b == WEFT_BLOCKS && !words;
+    const bool widens = p->b == WEFT_BLOCKS &&
+                        p->format != (p->rounds ? WEFT_FORMAT_BF16 : WEFT_FORMAT_F32);
     const double b = (p->b == WEFT_K_INNER             ? 0.8
                       : p->b == WEFT_K_OUTER || widens ? 0.4
                                                        : 0.1) +
@@ -142,8 +142,8 @@ size_t weft_product_tasks(const struct weft_product *p, size_t phase) {
 
 double weft_product_ns(const struct weft_product *p, const weft_ctx *ctx, size_t phase) {
     const double a = 4.0 * (double)p->m_part * (double)words(p, p->k_part);
-    const double b =
-        (double)weft_format_bits(p->format) / 8 * (double)p->n * (double)words(p, p->k_part);
+    const double deep = (double)(p->b == WEFT_BLOCKS ? p->k_part : words(p, p->k_part));
+    const double b = (double)weft_format_bits(p->format) / 8 * (double)p->n * deep;
     const double compute = weft_ns_flops(ctx, a * (double)p->n / 2);
     if (packs(p, phase)) return weft_ns_bytes(2 * a);
     return compute > weft_ns_bytes(b) ? compute : weft_ns_bytes(b);

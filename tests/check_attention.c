@@ -14,7 +14,7 @@ enum fill { PLAIN, LARGE, RISING, LATE_NAN, INTEGER, OFFSET, FILLS };
 struct shape {
     size_t t, hs, ld, ldy, n, calls;
     double scale;
-    bool causal, entropy;
+    bool causal, entropy, words; /* words: for dot products, which round p and ds */
     enum fill fill;
     struct weft_attn_drop drop;
 };
@@ -72,23 +72,24 @@ static void draw_qkv(struct check *c) {
     }
 }
 
-/* What rounds p and ds on their way into a product: dot products. */
-static double rounded(const struct check *c) { return c->bf16 ? 0x1p-8 : 0; }
+static double rounded(const struct check *c) {
+    return c->bf16 && ((const struct shape *)c->user)->words ? 0x1p-8 : 0;
+}
 
 /* ---- forward ---- */
-static void expect_fwd(struct check *c, size_t first) {
+static void expect_fwd(struct check *c, size_t first, const double *q) {
     const struct shape *s = c->user;
     const size_t n = s->t * s->hs;
     double *y = alloc(2 * n), *tol = y + n;
     double *lse = alloc(6 * s->t), *smax = lse + s->t, *tol_lse = smax + s->t;
     double *tol_smax = tol_lse + s->t, *entropy = tol_smax + s->t, *tol_entropy = entropy + s->t;
     double *f = factors(s);
-    ref_attention_fwd(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, s->scale, s->causal, y,
+    ref_attention_fwd(s->t, s->hs, q, val(c, "k"), val(c, "v"), f, s->scale, s->causal, y,
                       lse, smax);
-    ref_attention_fwd_bound(s->t, s->hs, val(c, "q"), val(c, "k"), val(c, "v"), f, s->scale,
+    ref_attention_fwd_bound(s->t, s->hs, q, val(c, "k"), val(c, "v"), f, s->scale,
                             s->causal, rounded(c), y, lse, smax, tol, tol_lse, tol_smax);
-    ref_attention_entropy(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse, entropy);
-    ref_attention_entropy_bound(s->t, s->hs, val(c, "q"), val(c, "k"), s->scale, s->causal, lse,
+    ref_attention_entropy(s->t, s->hs, q, val(c, "k"), s->scale, s->causal, lse, entropy);
+    ref_attention_entropy_bound(s->t, s->hs, q, val(c, "k"), s->scale, s->causal, lse,
                                 smax, tol_entropy);
     for (size_t i = first * s->hs; i < n; i++) {
         check_arg(c, "y")->want[i - first * s->hs] = y[i];
@@ -121,7 +122,7 @@ static void draw_fwd(struct check *c) {
 }
 static void oracle_fwd(struct check *c) {
     const struct shape *s = c->user;
-    expect_fwd(c, 0);
+    expect_fwd(c, 0, val(c, "q"));
     if (s->fill == PLAIN) check_arg(c, "y")->rms = 8 * CHECK_U + rounded(c) / 4;
 }
 
@@ -151,10 +152,24 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_fwd)(&a);
     }
 }
-static const struct check_family attn_fwd = {"attn_fwd", draw_fwd,       oracle_fwd, call_fwd,
-                                             33,         CHECK_DOT_BITS, " q k v y "};
+static void draw_fwd_words(struct check *c) {
+    draw_fwd(c);
+    ((struct shape *)c->user)->words = true;
+}
+static const struct check_family attn_fwd = {"attn_fwd", draw_fwd,     oracle_fwd, call_fwd,
+                                             33,         CHECK_NO_DOT, " q k v y "};
+static const struct check_family attn_fwd_words = {
+    "attn_fwd_words", draw_fwd_words, oracle_fwd, call_fwd, 33, CHECK_DOT_BITS, " q k v y "};
 
 /* ---- from the cache ---- */
+static double nearest(const struct check *c, double x) {
+    int e;
+    if (!c->bf16) return x;
+    frexp(x, &e);
+    const double unit = ldexp(1, (e < -125 ? -125 : e) - 8); /* of the last place */
+    const double y = rint(x / unit) * unit;
+    return fabs(y) >= 0x1p128 ? copysign((double)INFINITY, x) : y;
+}
 static size_t blocks_of(size_t t) { return (t + 63) / 64 * 64; }
 
 static void draw_kv(struct check *c) {
@@ -166,11 +181,12 @@ static void draw_kv(struct check *c) {
     draw_qkv(c);
     check_out(c, "y", s->n, s->hs, s->ldy);
     check_scratch(c, "scratch", weft_attn_fwd_scratch(s->hs));
+    check_scratch(c, "wide", sizeof(float) * s->t * s->ld);
     check_scratch(c, "kcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
     check_scratch(c, "vcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
-    /* what a bf16 cache holds exactly, and words for its keys */
-    static const char *const operands[] = {"q", "k", "v"};
-    for (size_t i = 0; c->bf16 && i < 3; i++) {
+    /* what a bf16 cache holds exactly */
+    static const char *const operands[] = {"k", "v"};
+    for (size_t i = 0; c->bf16 && i < 2; i++) {
         struct check_arg *const x = check_arg(c, operands[i]);
         for (size_t j = 0; j < x->rows * x->cols; j++) {
             float f = (float)x->val[j];
@@ -184,18 +200,38 @@ static void draw_kv(struct check *c) {
 }
 static void oracle_kv(struct check *c) {
     const struct shape *s = c->user;
-    expect_fwd(c, s->t - s->n);
+    double *const q = alloc(s->t * s->hs);
+    for (size_t i = 0; i < s->t * s->hs; i++)
+        q[i] = s->words ? nearest(c, val(c, "q")[i]) : val(c, "q")[i];
+    expect_fwd(c, s->t - s->n, q);
+    free(q);
+}
+
+/* For words: the queries, which dot products round themselves, rounded already. */
+static const float *queries(struct check *c, const struct weft_kernels *k, bool rounds) {
+    const struct shape *s = c->user;
+    float *const q = check_f32(c, "q");
+    if (!rounds || !c->bf16) return q;
+    uint16_t *const half = check_ptr(c, "kcache"); /* not in use yet */
+    float *const wide = check_f32(c, "wide");
+    for (size_t i = 0; i < s->t; i++) {
+        k->narrow_bf16(q + i * s->ld, half, s->hs);
+        k->widen_bf16(half, wide + i * s->ld, s->hs);
+    }
+    return wide;
 }
 
 /* Call 0: the training kernel in f32; 1: one token at a time; 2: a prompt in two pieces. */
 static void call_kv(struct check *c, const struct weft_kernels *k) {
     struct shape *s = c->user;
     const size_t pos = s->t - s->n;
-    const float *q = check_f32(c, "q") + pos * s->ld;
     const size_t way = s->calls++ % 3;
-    if (way == 0 && CHECK_WORDS(c, k, 2) == 2) {
+    const bool dots = CHECK_WORDS(c, k, 2) == 1;
+    const float *const all = queries(c, k, s->words && !(dots && way == 1));
+    const float *q = all + pos * s->ld;
+    if (way == 0 && !dots) {
         const struct weft_attn_fwd_args a = {
-            .q = check_f32(c, "q"),
+            .q = all,
             .k = check_f32(c, "k"),
             .v = check_f32(c, "v"),
             .y = check_f32(c, "y") - pos * s->ldy,
@@ -244,8 +280,14 @@ static void call_kv(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_kv)(&a);
     }
 }
-static const struct check_family attn_kv = {"attn_kv", draw_kv,        oracle_kv, call_kv,
-                                            33,        CHECK_DOT_BITS, " none "};
+static void draw_kv_words(struct check *c) {
+    draw_kv(c);
+    ((struct shape *)c->user)->words = true;
+}
+static const struct check_family attn_kv = {"attn_kv", draw_kv,      oracle_kv, call_kv,
+                                            33,        CHECK_NO_DOT, " none "};
+static const struct check_family attn_kv_words = {
+    "attn_kv_words", draw_kv_words, oracle_kv, call_kv, 33, CHECK_DOT_BITS, " none "};
 
 static void draw_append(struct check *c) {
     struct shape *s = draw_shape(c);
@@ -295,14 +337,6 @@ static void draw_append_back(struct check *c) {
     check_scratch(c, "vcache", 4 * weft_attn_kv_floats(s->hs, blocks_of(s->t)));
     check_out(c, "kback", s->n, s->hs, s->hs);
     check_out(c, "vback", s->n, weft_attn_pad(s->hs), weft_attn_pad(s->hs));
-}
-static double nearest(const struct check *c, double x) {
-    int e;
-    if (!c->bf16) return x;
-    frexp(x, &e);
-    const double unit = ldexp(1, (e < -125 ? -125 : e) - 8); /* of the last place */
-    const double y = rint(x / unit) * unit;
-    return fabs(y) >= 0x1p128 ? copysign((double)INFINITY, x) : y;
 }
 static void oracle_append_back(struct check *c) {
     const struct shape *s = c->user;
@@ -436,7 +470,15 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_dq_fold)(&f);
     }
 }
+static void draw_bwd_words(struct check *c) {
+    draw_bwd(c);
+    ((struct shape *)c->user)->words = true;
+}
 static const struct check_family attn_bwd = {
-    "attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, CHECK_DOT_BITS, " q k v y dy dk dv dq "};
+    "attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, CHECK_NO_DOT, " q k v y dy dk dv dq "};
+static const struct check_family attn_bwd_words = {
+    "attn_bwd_words", draw_bwd_words, oracle_bwd, call_bwd, 33, CHECK_DOT_BITS,
+    " q k v y dy dk dv dq "};
 
-CHECK_MAIN(&attn_fwd, &attn_kv, &attn_kv_append, &attn_kv_append_back, &attn_bwd)
+CHECK_MAIN(&attn_fwd, &attn_fwd_words, &attn_kv, &attn_kv_words, &attn_kv_append,
+           &attn_kv_append_back, &attn_bwd, &attn_bwd_words)

@@ -316,6 +316,19 @@ static void oracle_parts(struct check *c) {
     oracle(c);
     check_arg(c, "differ")->want[0] = 0;
 }
+/* Every kind of right edge, without anything to follow: C is written as it comes out of a tile. */
+static void draw_edge(struct check *c) {
+    static const size_t columns[] = {24, 8, 40, 12, 28, 20, 56, 33, 48, 5, 17, 1};
+    struct shape *s = c->user;
+    draw_size(c);
+    s->m = check_range(c, 1, 29);
+    s->k = check_range(c, 1, 90);
+    s->n = columns[c->index % 12];
+    s->accumulate = false;
+    s->a = (enum weft_layout)check_range(c, 0, 2);
+    s->b = (enum weft_layout)check_range(c, 0, 2);
+    draw_operands(c, CHECK_FILL_NORMAL);
+}
 static void draw_gemv(struct check *c) {
     struct shape *s = c->user;
     draw_size(c);
@@ -328,6 +341,8 @@ static void draw_gemv(struct check *c) {
 
 static const struct check_family gemm = {
     "gemm", draw_gemm, oracle, call_gemm, 210, CHECK_DOT_BITS, " a b c residual z "};
+static const struct check_family gemm_edge = {
+    "gemm_edge", draw_edge, oracle, call_gemm, 144, CHECK_DOT_BITS, " a b c residual z "};
 static const struct check_family gemm_parts = {
     "gemm_parts",        draw_parts, oracle_parts,
     call_parts,          48,         CHECK_DOT_BITS | CHECK_NO_VACUOUS,
@@ -340,4 +355,4 @@ static const struct check_family gemv = {"gemv", draw_gemv,           oracle, ca
                                          0,      " a b c residual z "};
 static const struct check_family gemv_order = {
     "gemv_order", draw_gemv, oracle_order, call_gemv, 36, 0, " a b c residual z "};
-CHECK_MAIN(&gemm, &gemm_parts, &gemm_order, &gemm_split, &gemv, &gemv_order)
+CHECK_MAIN(&gemm, &gemm_edge, &gemm_parts, &gemm_order, &gemm_split, &gemv, &gemv_order)

@@ -117,7 +117,8 @@ WEFT_API weft_tensor weft_attention(weft_program *p, weft_tensor qkv, size_t hea
  * heads and context. The bits of a row depend on its own sequence only. */
 WEFT_API weft_tensor weft_kv_cache(weft_graph *g, size_t sequences, size_t heads, size_t head_size,
                                    size_t max_context);
-/* The same in bf16: half the memory; what is appended is rounded to nearest even. */
+/* The same in bf16: half the memory; what is appended is rounded to nearest even. Where the CPU has
+ * dot products of bf16, attention goes by them and rounds queries and probabilities too. */
 WEFT_API weft_tensor weft_kv_cache_bf16(weft_graph *g, size_t sequences, size_t heads,
                                         size_t head_size, size_t max_context);
 WEFT_API weft_tensor weft_attention_kv(weft_program *p, weft_tensor qkv, weft_tensor kcache,

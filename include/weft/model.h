@@ -39,8 +39,9 @@ struct weft_training { /* what a step looks like; all zero: no training, inferen
     size_t sequences;  /* gpt2, generation: texts in the KV cache at once; 0 means 1 */
     /* gpt2 that does not train: how its matrices are kept, by weft_weights_name, embeddings and head
      * too: fewer bytes are what makes a token cheaper. NULL: f32 as in training, so that their data is
-     * to be had. Everything is computed in f32, but products with bf16 where the CPU has dot products
-     * of it: they round what they multiply */
+     * to be had. Everything is computed in f32, but where the CPU has dot products of bf16 products with
+     * all formats but f32, and attention with a cache in bf16, go by them: they round what they
+     * multiply */
     const char *weights;
     const char *kv;      /* of its KV cache: NULL or "f32", "bf16" */
     bool score;          /* gpt2, generation: weft_model_score */
