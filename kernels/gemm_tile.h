@@ -50,7 +50,7 @@ static WEFT_INLINE void tile_store(const struct tile *t, vf acc[GEMM_MR][GEMM_NR
     float *c = t->c;
     const float *old = t->old;
     WEFT_UNROLL_ALL
-    for (size_t i = 0; i < rows; i++, c += t->ldc, old += add ? t->ldold : 0) {
+    for (size_t i = 0; i < rows; i++, c += t->ldc) {
         WEFT_UNROLL_ALL
         for (size_t v = 0; v < nv; v++) {
             const size_t at = v * VL;
@@ -62,6 +62,7 @@ static WEFT_INLINE void tile_store(const struct tile *t, vf acc[GEMM_MR][GEMM_NR
             else
                 v_store_n(c + at, x, n);
         }
+        if (add) old += t->ldold;
     }
 }
 
