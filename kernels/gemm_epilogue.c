@@ -17,9 +17,9 @@ static WEFT_INLINE vf finish_vec(const struct weft_gemm_args *g, const enum weft
     if (epi == WEFT_EPI_BIAS_RESIDUAL)
         x = v_add(x, e_get_n((const elem *)g->residual + i * g->ldr + j, n));
     if (epi == WEFT_EPI_BIAS_ACT) {
-        elem *const z = (elem *)g->z + i * g->ldz + j;
-        if (g->z && n == VL) e_store(z, x);
-        if (g->z && n < VL) e_store_n(z, x, n - WEFT_BUG(9));
+        elem *const z = g->z ? (elem *)g->z + i * g->ldz + j : NULL;
+        if (z && n == VL) e_store(z, x);
+        if (z && n < VL) e_store_n(z, x, n - WEFT_BUG(9));
         x = v_act(act, x, WEFT_LEAKY_SLOPE);
     }
     return x;
