@@ -45,9 +45,9 @@ void multiply(const weft_kernels *k, const Shape &s, weft_format f, int threads,
                    lo / WEFT_BLOCK * weft_compact_block(f, s.k);
         if (dots(k, f)) {
             g.a = o.at(3, 0), g.c_f32 = true;
-            (f == WEFT_FORMAT_BF16 ? k->gemv_bf16 : k->gemv_compact_bf16)(&g);
+            k->gemv_compact_bf16(&g);
         } else {
-            (f == WEFT_FORMAT_F32 ? k->gemv_f32 : k->gemv_compact_f32)(&g);
+            k->gemv_compact_f32(&g);
         }
     });
 }

@@ -195,7 +195,7 @@ void add_inference(const char *name, const weft_gpt2_config &g, const Format &f,
                                        products / (dots && words ? l.bf16_gflops : l.fma_gflops)),
                      memory = w.bytes / read_rate(isa, threads, static_cast<size_t>(w.bytes));
         w.least = std::max(compute, memory);
-        w.binds = compute > memory ? "FMA" : "read";
+        w.binds = compute <= memory ? "read" : dots && words ? "dot" : "FMA";
         w.items = t;
         return w;
     };

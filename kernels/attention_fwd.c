@@ -291,13 +291,18 @@ static WEFT_NOINLINE void widen(const elem *from, size_t n, float *to) {
     for (size_t i = 0; i < n; i += VL) v_store(to + i, e_load(from + i));
 }
 
-/* The words of n queries in f32. */
-static WEFT_INLINE void pack_queries(const float *q, size_t ld, size_t n, size_t hs, float *dst) {
+/* dst (n, hp) = src (n, hs) ld=ld, padded with zeros, in rows of words or of elem. */
+static WEFT_INLINE void pad_rows(const float *src, size_t ld, size_t n, size_t hs, const bool words,
+                                 void *dst) {
     const size_t hp = weft_attn_pad(hs);
-    for (size_t i = 0; i < n; i++, q += ld, dst += hp / WORD)
+    for (size_t i = 0; i < n; i++, src += ld)
         for (size_t d = 0; d < hp; d += VL) {
             const size_t left = d < hs ? hs - d : 0;
-            word_put(dst, d, left ? v_load_n(q + d, left < VL ? left : VL) : v_zero());
+            const vf x = left ? v_load_n(src + d, left < VL ? left : VL) : v_zero();
+            if (words)
+                word_put((float *)dst + i * (hp / WORD), d, x);
+            else
+                e_store((elem *)dst + i * hp + d, x);
         }
 }
 
@@ -330,7 +335,7 @@ void WEFT_EFN(attn_kv)(const struct weft_attn_kv_args *a) {
         s.r1 = sweep_end(s.r0, end);
         s.y = a->y + i * a->ldy;
         sweep_init(&s, a->scratch);
-        pack_queries(a->q + i * a->ld, a->ld, s.r1 - s.r0, a->hs, s.q);
+        pad_rows(a->q + i * a->ld, a->ld, s.r1 - s.r0, a->hs, true, s.q);
         for (size_t j0 = 0; j0 < s.r1; j0 += BLOCK)
             cached_block(&s, a, j0, s.r1 - j0 < BLOCK ? s.r1 - j0 : BLOCK);
         sweep_finish(&s, NULL, NULL, NULL);
@@ -338,16 +343,6 @@ void WEFT_EFN(attn_kv)(const struct weft_attn_kv_args *a) {
 }
 
 #define AT_ONCE ((size_t)16) /* positions, when as many whole vectors of keys begin there */
-
-/* dst (n, hp) = src (n, hs) ld=ld in elem, padded with zeros. */
-static WEFT_INLINE void to_elems(const float *src, size_t ld, size_t n, size_t hs, elem *dst) {
-    const size_t hp = weft_attn_pad(hs);
-    for (size_t i = 0; i < n; i++, src += ld, dst += hp)
-        for (size_t d = 0; d < hp; d += VL) {
-            const size_t left = d < hs ? hs - d : 0;
-            e_store(dst + d, left ? v_load_n(src + d, left < VL ? left : VL) : v_zero());
-        }
-}
 
 void WEFT_EFN(attn_kv_append)(const struct weft_attn_append_args *a) {
     const size_t hp = weft_attn_pad(a->hs), deep = words_of(a->hs) * WORD;
@@ -357,8 +352,8 @@ void WEFT_EFN(attn_kv_append)(const struct weft_attn_append_args *a) {
         n = CACHED_WORDS && p % AT_ONCE == 0 && a->n - i >= AT_ONCE ? AT_ONCE : 1;
         elem *const block = (elem *)a->kcache + p / BLOCK * BLOCK * deep;
         elem *const row = (elem *)a->vcache + p / WORD * WORD * hp;
-        to_elems(a->k + i * a->ld, a->ld, n, a->hs, k);
-        to_elems(a->v + i * a->ld, a->ld, n, a->hs, v);
+        pad_rows(a->k + i * a->ld, a->ld, n, a->hs, false, k);
+        pad_rows(a->v + i * a->ld, a->ld, n, a->hs, false, v);
         if (!WEFT_ELEM_F32 && WEFT_BUG(74)) {
             uint32_t bits;
             memcpy(&bits, a->k + i * a->ld, sizeof bits);

@@ -8,6 +8,7 @@
 #define WEFT_COMPACT_ROWS  2     /* at most this many rows: weights stay in registers */
 #define WEFT_COMPACT_AHEAD 12288 /* bytes of a block that are fetched ahead */
 
+void WEFT_EFN(gemm)(const struct weft_gemm_args *g);
 void WEFT_EFN(gemv_compact)(const struct weft_gemm_args *g);
 
 #endif

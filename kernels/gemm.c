@@ -73,10 +73,11 @@ static void look_ahead_block(const struct weft_gemm_args *g, struct tile *t, str
 }
 
 /* Where the tile of a part puts its sums: into C, rounded or not; or, when something follows (true),
- * beside each other in `sum`, to be read in L1, so that C is written once. What will be read and
+ * beside each other in `buffer`, to be read in L1, so that C is written once. What will be read and
  * written at its end is fetched. */
 static WEFT_INLINE bool place_sums(const struct weft_gemm_args *g, struct tile *t, bool add,
-                                   bool last, const struct weft_gemm_part *p, float *sum) {
+                                   bool last, const struct weft_gemm_part *p,
+                                   float *buffer) {
     const size_t ld = gemm_lds(g), out = gemm_narrows(g) ? sizeof(elem) : sizeof(float);
     float *const sums = gemm_sums(g) + p->i * ld + p->j;
     void *const c = (char *)g->c + (p->i * g->ldc + p->j) * out;
@@ -85,7 +86,7 @@ static WEFT_INLINE bool place_sums(const struct weft_gemm_args *g, struct tile *
     t->old = add && !(last && WEFT_BUG(96)) ? sums : NULL;
     t->ldold = ld;
     t->rounded = rounds ? c : NULL;
-    t->c = last ? sum : sums;
+    t->c = last ? buffer : sums;
     t->ldc = rounds ? g->ldc : last ? GEMM_NR : ld;
     if (add || !last) tile_fetch(sums, ld * sizeof *sums, p->rows, p->cols * sizeof *sums, true);
     if (last) tile_fetch(c, g->ldc * out, p->rows, p->cols * out, true);
@@ -105,14 +106,14 @@ static void panel(const struct weft_gemm_args *g, struct tile t, size_t k0, size
     const bool narrow = cols <= VL;
     const bool add = (gemm_adds(g) && !WEFT_BUG(8)) || k0 > 0;
     const size_t step = rows_step(g);
-    float sums[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
+    float buffer[GEMM_MR * GEMM_NR] WEFT_ALIGN(64);
     const struct ahead next = b_next(g, k0, kc, j);
     A_COPY(copy);
     t.cols = cols;
     for (size_t i = 0; i < g->m; i += step) {
         const size_t rows = min_size(step, g->m - i);
-        const struct weft_gemm_part part = {i, j, rows, cols, .sum = sums, .ld = GEMM_NR};
-        const bool follows = place_sums(g, &t, add, last, &part, sums);
+        const struct weft_gemm_part part = {i, j, rows, cols, .sum = buffer, .ld = GEMM_NR};
+        const bool follows = place_sums(g, &t, add, last, &part, buffer);
         a_tile(g, &t, k0, kc, i, rows, copy);
         if (g->b_layout == WEFT_BLOCKS)
             look_ahead_block(g, &t, next, i / step, j);

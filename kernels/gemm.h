@@ -9,9 +9,9 @@
  *                 are 0. ld = W*k of the matrix that was packed. Elements are f32, or, for dot products
  *                 of bf16 (bf16_word of the table is 2), words: the terms 2k and 2k+1, an odd last one
  *                 with 0; all k above then counts words.
- *   WEFT_BLOCKS   B of gemm_compact and gemv_compact: compact.h. In f32 of gemm_f32 and gemv_f32, and,
- *                 in a table with dot products, in bf16 of gemm_bf16 and gemv_bf16: blocks are words
- *                 then. C is f32 (c_f32), and so is what the epilogue reads.
+ *   WEFT_BLOCKS   B of gemm_compact and gemv_compact: compact.h. Those in f32 for gemm_compact_f32, and in
+ *                 bf16 for gemm_compact_bf16, are words, which gemm and gemv read as they lie. C is f32
+ *                 (c_f32), and so is what the epilogue reads.
  * The three products of a linear layer, X (M, K), W (N, K), Y (M, N):
  *   Y  = X·Wᵀ     a = X  K_INNER ld K    b = W  K_INNER ld K    (m, n, k) = (M, N, K)
  *   dX = dY·W     a = dY K_INNER ld N    b = W  K_OUTER ld K    (m, n, k) = (M, K, N)

@@ -145,6 +145,10 @@ static void chunk(const struct weft_gemm_args *g, size_t k0, size_t end) {
 
 void WEFT_EFN(gemm_compact)(const struct weft_gemm_args *g) {
     const size_t most = WEFT_GEMM_CHUNK * WORD;
+    if (g->format == GEMM_BLOCKS) { /* words already */
+        WEFT_EFN(gemm)(g);
+        return;
+    }
     if (g->m == 0 || g->n == 0) return;
     if (g->m <= WEFT_COMPACT_ROWS && g->a_layout == WEFT_K_INNER) {
         WEFT_EFN(gemv_compact)(g);

@@ -4,6 +4,8 @@
 #include "kernels/gemm.h"
 #include "kernels/simd/elem.h"
 
+static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
 #define WEFT_GEMV_ROWS 4 /* at most this many rows: B is not worth packing */
 
 void WEFT_EFN(gemv)(const struct weft_gemm_args *g);

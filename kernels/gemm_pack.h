@@ -7,13 +7,11 @@
  * so nothing outside is touched. */
 #ifndef WEFT_GEMM_PACK_H
 #define WEFT_GEMM_PACK_H
-#include "kernels/gemm.h"
+#include "kernels/gemm_inner.h"
 #include "kernels/simd/word.h"
 #include "kernels/tile.h"
 
 _Static_assert(GEMM_NR % VL == 0, "panels of B are whole vectors");
-
-static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* VL words of `width` <= VL rows (edge: kn terms, the first `rows` of them) -> dst[word*w + row].
  */

@@ -9,7 +9,6 @@
 #include "kernels/gemm_inner.h"
 #include "kernels/simd/word.h"
 
-static WEFT_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* part[i] += rows of A times a block of kn columns of W, lane j = row j of W (n of them live). */
 static WEFT_INLINE void block(const size_t m, const bool edge, const elem *a, size_t lda,

@@ -14,8 +14,6 @@
 #define HALVES(m) ((size_t)(m)) /* parts of a block, for m rows */
 #endif
 
-static WEFT_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 /* part[row][vector] += x w: nw vectors of words from word i on of row w, for the first `terms` of
  * their terms. */
 static WEFT_INLINE void sum_row(const enum weft_format f, const size_t m, const size_t nw,
@@ -100,7 +98,7 @@ static WEFT_INLINE void outputs(const struct weft_gemm_args *g, const enum weft_
     for (size_t k0 = 0; k0 < g->k; k0 += step) {
         WEFT_UNROLL_ALL
         for (size_t v = 0; v < n; v++) part[v] = v_zero();
-        sum_terms(g, f, m, nw, compact_rows(f, block, k0), i, k0, smaller(g->k, k0 + step), part);
+        sum_terms(g, f, m, nw, compact_rows(f, block, k0), i, k0, min_size(g->k, k0 + step), part);
         const float *const scale = compact_scales(f, block, k0) + i;
         WEFT_UNROLL_ALL
         for (size_t v = 0; v < n; v++) {
@@ -160,9 +158,13 @@ static WEFT_NOINLINE void rows_int4(const struct weft_gemm_args *g) {
 }
 
 void WEFT_EFN(gemv_compact)(const struct weft_gemm_args *g) {
+    if (g->format == GEMM_BLOCKS) {
+        WEFT_EFN(gemv)(g);
+        return;
+    }
     for (size_t i = 0; i < g->m; i += WEFT_COMPACT_ROWS) {
         struct weft_gemm_args part = *g;
-        part.m = smaller(WEFT_COMPACT_ROWS, g->m - i);
+        part.m = min_size(WEFT_COMPACT_ROWS, g->m - i);
         part.a = (const elem *)g->a + i * g->lda;
         part.c = (float *)g->c + i * g->ldc;
         switch (g->format) {

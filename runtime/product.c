@@ -290,9 +290,8 @@ void weft_product_run(const struct weft_product *p, const struct weft_kernels *k
     if (t.unfinished) t.epilogue = WEFT_EPI_NONE, t.stats = NULL;
     place_epilogue(p, &t, i0 + i, j);
     place_sums(p, &t, shared, local, i0 + i, j, k0);
-    const bool bf16 = p->half || p->rounds;
-    if (p->b != WEFT_BLOCKS || p->format == (bf16 ? WEFT_FORMAT_BF16 : WEFT_FORMAT_F32))
-        (bf16 ? k->gemm_bf16 : k->gemm_f32)(&t);
+    if (p->b == WEFT_BLOCKS)
+        (p->rounds ? k->gemm_compact_bf16 : k->gemm_compact_f32)(&t);
     else
-        (bf16 ? k->gemm_compact_bf16 : k->gemm_compact_f32)(&t);
+        (p->half ? k->gemm_bf16 : k->gemm_f32)(&t);
 }

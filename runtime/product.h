@@ -15,7 +15,7 @@ struct weft_product {
     enum weft_layout a, b;        /* K_INNER or K_OUTER; b also PANELS or BLOCKS */
     enum weft_format format;      /* of blocks */
     bool half, narrow;            /* A and B are bf16; C too: rounded once, from sums in f32 */
-    bool rounds;                  /* computed: B is blocks, by dot products, for which A, in f32, is rounded */
+    bool rounds;                  /* computed: A, in f32, is rounded for dot products with blocks */
     size_t word;                  /* terms of a word of packed A (gemm.h) */
     bool by_rows; /* a thread's tasks are rows of C rather than columns: what it leaves in its cache
                    * is then what it gets of C's rows elsewhere (of weights: where they are n) */

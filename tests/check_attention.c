@@ -14,7 +14,8 @@ enum fill { PLAIN, LARGE, RISING, LATE_NAN, INTEGER, OFFSET, FILLS };
 struct shape {
     size_t t, hs, ld, ldy, n, calls;
     double scale;
-    bool causal, entropy, words; /* words: for dot products, which round p and ds */
+    bool causal, entropy;
+    bool words; /* for dot products, which round p and ds: families of their own, others are exact */
     enum fill fill;
     struct weft_attn_drop drop;
 };
@@ -37,6 +38,7 @@ static struct shape *draw_shape(struct check *c) {
     s->ld = check_ld(c, s->hs);
     s->ldy = check_ld(c, s->hs);
     s->causal = c->index % 4 != 3;
+    s->words = strstr(c->family, "_words") != NULL;
     s->fill = (enum fill)(c->index / 2 % FILLS);
     s->scale = (double)(1 / sqrtf((float)s->hs));
     if (c->index % 3 == 1)
@@ -73,7 +75,7 @@ static void draw_qkv(struct check *c) {
 }
 
 static double rounded(const struct check *c) {
-    return c->bf16 && ((const struct shape *)c->user)->words ? 0x1p-8 : 0;
+    return ((const struct shape *)c->user)->words ? 0x1p-8 : 0;
 }
 
 /* ---- forward ---- */
@@ -152,14 +154,11 @@ static void call_fwd(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_fwd)(&a);
     }
 }
-static void draw_fwd_words(struct check *c) {
-    draw_fwd(c);
-    ((struct shape *)c->user)->words = true;
-}
 static const struct check_family attn_fwd = {"attn_fwd", draw_fwd,     oracle_fwd, call_fwd,
                                              33,         CHECK_NO_DOT, " q k v y "};
 static const struct check_family attn_fwd_words = {
-    "attn_fwd_words", draw_fwd_words, oracle_fwd, call_fwd, 33, CHECK_DOT_BITS, " q k v y "};
+    "attn_fwd_words", draw_fwd, oracle_fwd, call_fwd, 33, CHECK_DOT_BITS | CHECK_ONLY_BF16,
+    " q k v y "};
 
 /* ---- from the cache ---- */
 static double nearest(const struct check *c, double x) {
@@ -280,14 +279,10 @@ static void call_kv(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_kv)(&a);
     }
 }
-static void draw_kv_words(struct check *c) {
-    draw_kv(c);
-    ((struct shape *)c->user)->words = true;
-}
 static const struct check_family attn_kv = {"attn_kv", draw_kv,      oracle_kv, call_kv,
                                             33,        CHECK_NO_DOT, " none "};
 static const struct check_family attn_kv_words = {
-    "attn_kv_words", draw_kv_words, oracle_kv, call_kv, 33, CHECK_DOT_BITS, " none "};
+    "attn_kv_words", draw_kv, oracle_kv, call_kv, 33, CHECK_DOT_BITS | CHECK_ONLY_BF16, " none "};
 
 static void draw_append(struct check *c) {
     struct shape *s = draw_shape(c);
@@ -470,14 +465,10 @@ static void call_bwd(struct check *c, const struct weft_kernels *k) {
         CHECK_PICK(c, k, attn_dq_fold)(&f);
     }
 }
-static void draw_bwd_words(struct check *c) {
-    draw_bwd(c);
-    ((struct shape *)c->user)->words = true;
-}
 static const struct check_family attn_bwd = {
     "attn_bwd", draw_bwd, oracle_bwd, call_bwd, 33, CHECK_NO_DOT, " q k v y dy dk dv dq "};
 static const struct check_family attn_bwd_words = {
-    "attn_bwd_words", draw_bwd_words, oracle_bwd, call_bwd, 33, CHECK_DOT_BITS,
+    "attn_bwd_words", draw_bwd, oracle_bwd, call_bwd, 33, CHECK_DOT_BITS | CHECK_ONLY_BF16,
     " q k v y dy dk dv dq "};
 
 CHECK_MAIN(&attn_fwd, &attn_fwd_words, &attn_kv, &attn_kv_words, &attn_kv_append,

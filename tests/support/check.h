@@ -113,6 +113,7 @@ enum {
     CHECK_NO_VACUOUS = 2,   /* zero-size cases and huge bounds are expected here */
     CHECK_DOT_BITS = 4,     /* in bf16, tables with dot products have bits of their own */
     CHECK_NO_DOT = 8,       /* in bf16, not for them: the oracle has the bits of the others */
+    CHECK_ONLY_BF16 = 16,   /* not in f32, where it would be another family again */
 };
 
 /* In draw only. Sizes: check_size gives 0,1,2,3,VL-1,VL,VL+1,... of every VL in the first 23 cases
